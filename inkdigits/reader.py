@@ -1,0 +1,161 @@
+"""`Reader`: frames, runs the nets, calibrates, accepts or refuses. The only path from a picture to an answer."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from inkdigits.errors import ModelError
+
+SHIPPED = Path(__file__).parent / "models"
+# More images in one call gain nothing and only fill memory: activations of a convolutional net are ~100 times its input.
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Classified:
+    """Answers for N framed images.
+
+    Attributes:
+        labels: int64 (N,), the most probable class, whether accepted or not.
+        probabilities: float32 (N, classes), calibrated; where the net knows "no digit" they sum to less than 1.
+        confidence: float32 (N,), the largest probability of each row.
+        accepted: bool (N,), confidence >= the card's threshold.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    confidence: np.ndarray
+    accepted: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class Net:
+    """An ONNX file and its card: uint8 pixels in, raw scores out.
+
+    Raises:
+        ModelError: the file is missing, is no ONNX model, or carries no card.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.session = _open_session(path)
+        self.card = _card_of(self.session, path)
+
+    def scores(self, images: np.ndarray) -> np.ndarray:
+        """Return the net's float32 scores for uint8 (N, H, W), in chunks so that memory stays flat."""
+        chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)] or [images]
+        return np.concatenate([self.session.run(["scores"], {"images": chunk})[0] for chunk in chunks])
+
+
+def _open_session(path: Path) -> ort.InferenceSession:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such model file")
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    # Threads that spin between two small calls take the cores from decoding and from other readers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no public base class
+        raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0][:120]})") from None
+
+
+def _card_of(session: ort.InferenceSession, path: Path) -> dict[str, Any]:
+    raw = session.get_modelmeta().custom_metadata_map.get("card")
+    if raw is None:
+        raise ModelError(f"{path}: carries no inkdigits card; export it with `inkdigits train`")
+    card: dict[str, Any] = json.loads(raw)
+    return card
+
+
+def load_card(model: str | Path | None = None) -> dict[str, Any]:
+    """Return the card of a model file, a run directory, or the shipped digit net (None).
+
+    Raises:
+        ModelError: there is no such model, or it carries no card.
+    """
+    return Net(model_path(model)).card
+
+
+def model_path(model: str | Path | None) -> Path:
+    """Return the ONNX file that `model` means: a file, a run directory, or None for the shipped digit net."""
+    if model is None:
+        return SHIPPED / "digit.onnx"
+    path = Path(model)
+    return path / "model.onnx" if path.is_dir() else path
+
+
+def probabilities_of(scores: np.ndarray, output: str, temperature: float) -> np.ndarray:
+    """Return calibrated probabilities float32 (N, classes) of a net's scores.
+
+    Args:
+        scores: float32 (N, classes), what the net gives.
+        output: what the scores are, as the card says: "sigmoid", "softmax", "logits", or "logits_none", where an
+            implicit further class "no digit" has logit 0 and its probability is left out of the answer.
+        temperature: > 0; the logarithmic scores are divided by it (Guo et al. 2017, section 4.2).
+    """
+    if output in ("sigmoid", "softmax"):
+        scores = np.log(np.clip(scores, 1e-7, 1.0))
+    logits = scores.astype(np.float64) / temperature
+    if output == "logits_none":
+        logits = np.concatenate([logits, np.zeros((len(logits), 1))], axis=1)
+    logits -= logits.max(axis=1, keepdims=True)
+    exps = np.exp(logits)
+    return (exps / exps.sum(axis=1, keepdims=True))[:, : scores.shape[1]].astype(np.float32)
+
+
+class Reader:
+    """Reads digits: with the nets that ship, or with a model of one's own.
+
+    Thread-safe. Opening takes some 20 ms, so keep one for many pictures.
+
+    Args:
+        model: a run directory, an ONNX file which inkdigits exported, or None for the shipped nets.
+
+    Raises:
+        ModelError: the model is missing or breaks the contract (uint8 (N, 28, 28) in, scores (N, classes) out, a card).
+    """
+
+    def __init__(self, model: str | Path | None = None) -> None:
+        self._digit_net = Net(model_path(model))
+        if tuple(self._digit_net.session.get_inputs()[0].shape[1:]) != (28, 28):
+            raise ModelError(f"{self._digit_net.path}: not a digit net (its input is not N x 28 x 28)")
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The digit net's card: recipe, seed, data, versions, calibration, figures."""
+        return self._digit_net.card
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes, in the order of the probabilities' columns."""
+        classes: list[str] = self.card["classes"]
+        return classes
+
+    def classify(self, images: np.ndarray) -> Classified:
+        """Return the answers for images that are framed already.
+
+        Args:
+            images: uint8 (N, 28, 28), 0 = paper, 255 = ink, in MNIST's form.
+
+        Raises:
+            ValueError: another dtype or shape.
+        """
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28):
+            raise ValueError(f"images must be uint8 (N, 28, 28), got {images.dtype} {images.shape}")
+        card = self.card
+        scores = self._digit_net.scores(images)
+        probabilities = probabilities_of(scores, card["output"], card.get("temperature", 1.0))
+        confidence = probabilities.max(axis=1)
+        accepted = confidence >= card.get("threshold", 0.0)
+        return Classified(probabilities.argmax(axis=1).astype(np.int64), probabilities, confidence, accepted)
