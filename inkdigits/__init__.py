@@ -13,7 +13,7 @@ _HOME_OF = {
     "Reader": "inkdigits.reader",
 }
 
-__all__ = sorted(_HOME_OF)  # noqa: PLE0605
+__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,8 +1,10 @@
 """The command line: each command parses, calls one function and prints. Imports stay inside the commands.
 
-Results go to stdout, chatter and progress to stderr. Exit code 1: an error of the user's files; 2: of the command's words.
+Results go to stdout, chatter and progress to stderr. Exit code 1: an error of the user's files; 2: of the
+command's words.
 """
 
+import os
 import sys
 
 import typer
@@ -36,7 +38,7 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output, `head` say, has gone: nothing is left to tell it, not even at interpreter shutdown.
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from inkdigits.errors import ModelError
 
 SHIPPED = Path(__file__).parent / "models"
-# More images in one call gain nothing and only fill memory: activations of a convolutional net are ~100 times its input.
+# More images in one call gain nothing and only fill memory: a convolutional net's activations are ~100 times its input.
 CHUNK = 256
 
 
@@ -110,7 +110,8 @@ def probabilities_of(scores: np.ndarray, output: str, temperature: float) -> np.
         logits = np.concatenate([logits, np.zeros((len(logits), 1))], axis=1)
     logits -= logits.max(axis=1, keepdims=True)
     exps = np.exp(logits)
-    return (exps / exps.sum(axis=1, keepdims=True))[:, : scores.shape[1]].astype(np.float32)
+    probabilities: np.ndarray = (exps / exps.sum(axis=1, keepdims=True))[:, : scores.shape[1]].astype(np.float32)
+    return probabilities
 
 
 class Reader:

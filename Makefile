@@ -1,0 +1,59 @@
+# Everything a new machine needs: Python 3.11 or newer, git and make. Each target makes .venv first when it is missing
+# or older than the lock file, with uv where there is one and with venv + pip otherwise.
+
+# With this set (as on some build machines) TensorFlow compiles its 10,000 modules at every start: 12 s instead of 4.
+unexport PYTHONDONTWRITEBYTECODE
+
+BIN := .venv/bin
+READY := .venv/.ready
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix bench lock clean
+
+help: ## say what there is (this text)
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(READY) ## make .venv from the lock file
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or say: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "setting up .venv (about 2 GB, most of it TensorFlow)" >&2
+	@rm -rf .venv
+	@if command -v uv >/dev/null 2>&1; then \
+		uv venv --quiet --python "$(PYTHON)" .venv && \
+		uv pip install --quiet --python .venv --require-hashes -r requirements.lock && \
+		uv pip install --quiet --python .venv --no-deps -e .; \
+	else \
+		"$(PYTHON)" -m venv .venv && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock && \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .; \
+	fi
+	@touch $(READY)
+
+demo: $(READY) ## the whole tutorial on real MNIST: two nets and a CNN trained, judged, pictured, then a page read
+	@$(BIN)/inkdigits tutorial
+
+test: $(READY) ## all tests
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## format, lint, types, tests: what must hold before a commit
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+fix: $(READY) ## format and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY) ## every benchmark that needs no long training; each file of benchmarks/ also runs alone
+	@for file in benchmarks/*.py; do echo "== $$file" >&2; $(BIN)/python "$$file" || exit 1; done
+
+lock: ## make requirements.lock anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+		--no-header --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+
+clean: ## remove .venv and caches, never runs/
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
