@@ -1,0 +1,495 @@
+"""Any picture -> the sheet of paper in it -> its rows of ink in reading order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+# Layout is found on a copy of about this size (longest side); crops come from the picture itself.
+WORK_SIDE_PX = 1600
+# Tiny pictures (a 60 x 34 cell) are enlarged, so that a pen is some pixels wide everywhere.
+MIN_WORK_SIDE_PX = 480
+# In a row's crop, digits are at most this tall: more than the nets look at.
+DIGIT_HEIGHT_PX = 72
+# More components than these are noise; the tallest are looked at.
+MAX_PIECES = 4000
+MAX_ROWS = 400
+MAX_RULES = 200
+MAX_CROP_WIDTH_PX = 6000
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of ink, upright.
+
+    Attributes:
+        image: uint8 (h, w), the row's crop out of the picture, polarity as in the picture.
+        ink: uint8 (h, w), 0 = paper, 255 = ink: the same crop with paper, ruled lines and other rows' ink taken away.
+        boxes: int64 (N, 4), x, y, width, height in the crop of the pieces of ink that may be digits, from left to right.
+        transform: float64 (3, 3), takes homogeneous crop pixels to the picture's pixels.
+    """
+
+    image: np.ndarray
+    ink: np.ndarray
+    boxes: np.ndarray
+    transform: np.ndarray
+
+    def to_picture(self, box: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
+        """Return the box in the picture (x, y, width, height) which holds a box in the crop."""
+        x, y, width, height = box
+        corners = np.array([[x, y, 1], [x + width, y, 1], [x, y + height, 1], [x + width, y + height, 1]], float)
+        mapped = corners @ self.transform.T
+        points = mapped[:, :2] / mapped[:, 2:]
+        low, high = np.floor(points.min(axis=0) + 0.01), np.ceil(points.max(axis=0) - 0.01)
+        return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The reduced, upright copy on which layout is found.
+
+    Attributes:
+        light_ink: whether ink is lighter than paper; `paper` and `density` are as if it were darker.
+        paper: uint8 (h, w), brightness of the bare paper.
+        density: uint8 (h, w), the share of the paper's light that is missing; 255 is black.
+        floor: the density which the paper's own grain stays under.
+        pen: the usual density of strokes.
+        to_picture: float64 (3, 3), takes the copy's pixels to the picture's.
+    """
+
+    light_ink: bool
+    paper: np.ndarray
+    density: np.ndarray
+    floor: float
+    pen: float
+    to_picture: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Connected pieces of ink: `labels` int32 (h, w) where piece i is i + 1, `boxes` (N, 4) and `area` (N,)."""
+
+    labels: np.ndarray
+    boxes: np.ndarray
+    area: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What may be one digit: pieces of ink (their numbers) that lie within one box x, y, width, height."""
+
+    members: tuple[int, ...]
+    box: tuple[int, int, int, int]
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        x, y, width, height = self.box
+        return x + width / 2, y + height / 2
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Units in a row, from left to right, small marks between them, and how much the row falls per pixel."""
+
+    units: tuple[_Unit, ...]
+    marks: tuple[int, ...]
+    slope: float
+
+
+def find_rows(image: np.ndarray, quarter_turns: int = 0) -> list[Row]:
+    """Return the rows of ink in a picture, from top to bottom.
+
+    Args:
+        image: uint8 (H, W), grey, either polarity.
+        quarter_turns: how often the picture is turned counter-clockwise by 90 degrees first.
+
+    Returns:
+        Rows in reading order; none where there is no ink. Pieces that are plainly no digits (edges of the paper, ruled
+        lines, stains, specks) are left out; letters and operators are not, for the nets to refuse.
+    """
+    work = _work_copy(image, quarter_turns)
+    pieces = _pieces(work)
+    if not len(pieces.boxes):
+        return []
+    height = _digit_height(pieces, work.density.shape)
+    main, small = _sorted_by_size(pieces, height, work.density.shape)
+    units = _units(pieces.boxes, main, small, height)
+    slope = _page_slope(units, height)
+    rows = [_with_small(row, pieces.boxes, small, slope, height) for row in _chains(units, slope, height)]
+    return [_cut(image, work, pieces, row, height) for row in rows]
+
+
+# --- the working copy ------------------------------------------------------------------------------------------------
+
+
+def _work_copy(image: np.ndarray, quarter_turns: int) -> _Work:
+    """Return the picture turned, brought to a size at which a pen is some pixels wide, and its paper removed."""
+    height, width = image.shape
+    longest = max(height, width)
+    scale = min(1.0, WORK_SIDE_PX / longest) if longest >= MIN_WORK_SIDE_PX else min(4.0, MIN_WORK_SIDE_PX / longest)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    shrink = np.diag([width / size[0], height / size[1], 1.0])
+    to_picture = shrink @ _turn_back(quarter_turns, size)
+    light_ink = _is_light_ink(reduced)
+    dark = np.ascontiguousarray(np.rot90(255 - reduced if light_ink else reduced, quarter_turns))
+    paper = _paper(dark)
+    density = _density(dark, paper)
+    floor = _grain(density)
+    return _Work(light_ink, paper, density, floor, _pen_level(density, floor), to_picture)
+
+
+def _turn_back(quarter_turns: int, size: tuple[int, int]) -> np.ndarray:
+    """Return the 3 x 3 matrix from a turned picture's pixels to those of the picture of that width and height."""
+    width, height = size
+    turns = {
+        0: np.eye(3),
+        1: np.array([[0, -1, width], [1, 0, 0], [0, 0, 1]]),
+        2: np.array([[-1, 0, width], [0, -1, height], [0, 0, 1]]),
+        3: np.array([[0, 1, 0], [-1, 0, height], [0, 0, 1]]),
+    }
+    return turns[quarter_turns % 4].astype(float)
+
+
+def _density(dark: np.ndarray, paper: np.ndarray) -> np.ndarray:
+    """Return how much of the paper's light is missing, uint8, 0 = none and 255 = all."""
+    light = np.maximum(paper.astype(np.float32), 48)
+    return np.clip(255 * (1 - dark / light), 0, 255).astype(np.uint8)
+
+
+def _paper(dark: np.ndarray) -> np.ndarray:
+    """Return the paper's brightness behind dark ink: closing wider than any stroke, on a small copy."""
+    height, width = dark.shape
+    scale = 200 / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(dark, size, interpolation=cv2.INTER_AREA)
+    small = cv2.medianBlur(small, 3)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
+    small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(cv2.blur(small, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _is_light_ink(image: np.ndarray) -> bool:
+    """Say whether ink is lighter than its surroundings: strokes are few, so they are the longer tail of the greys."""
+    scale = min(1.0, 400 / max(image.shape))
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = small.astype(np.float32)
+    span = max(3, int(max(small.shape) / 6)) | 1
+    local = small - cv2.blur(small, (span, span))
+    return float((local**3).sum()) > 0
+
+
+# --- ink and what is no ink ------------------------------------------------------------------------------------------
+
+
+def _pieces(work: _Work) -> _Pieces:
+    """Return the connected pieces of ink, ruled lines taken away, the largest ones if there are very many."""
+    binary = _binary(work)
+    cleaned = _without_rules(binary)
+    labels, boxes, area = _components(cleaned if cleaned.any() else binary)
+    if len(boxes) > MAX_PIECES:
+        kept = np.sort(np.argsort(-area, kind="stable")[:MAX_PIECES])
+        number = np.zeros(len(boxes) + 1, np.int32)
+        number[kept + 1] = np.arange(1, len(kept) + 1)
+        labels, boxes, area = number[labels], boxes[kept], area[kept]
+    return _Pieces(labels, boxes, area)
+
+
+def _components(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
+    return labels, stats[1:, :4], stats[1:, cv2.CC_STAT_AREA]
+
+
+def _binary(work: _Work) -> np.ndarray:
+    """Return ink as uint8 0 / 1: pixels joined to a core that is about half as dark as the pen (hysteresis)."""
+    weak = (work.density > max(work.floor, 0.3 * work.pen)).astype(np.uint8)
+    strong = work.density > max(work.floor, 0.5 * work.pen)
+    count, labels = cv2.connectedComponents(weak, connectivity=8)
+    kept = np.zeros(count, np.uint8)
+    kept[labels[strong]] = 1
+    kept[0] = 0
+    binary: np.ndarray = kept[labels]
+    return binary
+
+
+def _grain(density: np.ndarray) -> float:
+    """Return a density that the paper's own grain stays under: its median and six robust standard deviations."""
+    sample = density[::3, ::3]
+    middle = float(np.median(sample))
+    spread = float(np.median(np.abs(sample - middle))) * 1.4826
+    return float(np.clip(middle + 6 * spread, 16, 100))
+
+
+def _pen_level(density: np.ndarray, floor: float) -> float:
+    """Return the pen's usual density: the median of its pieces' darkest pixels, the long and dark pieces counting most."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((density > floor).astype(np.uint8), connectivity=8)
+    if count < 2:
+        return 255.0
+    peak = np.zeros(count, np.uint8)
+    np.maximum.at(peak, labels.ravel(), density.ravel())
+    level = peak[1:].astype(float)
+    reach = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT]).astype(float)
+    return _weighted_median(level, reach * level**2)
+
+
+def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def _without_rules(binary: np.ndarray) -> np.ndarray:
+    """Return the ink without long straight lines: ruled and squared paper, tables, edges of the paper."""
+    across = _without_horizontal_rules(binary)
+    return np.ascontiguousarray(_without_horizontal_rules(np.ascontiguousarray(across.T)).T)
+
+
+def _without_horizontal_rules(binary: np.ndarray) -> np.ndarray:
+    """Erase near-horizontal lines that run far, but not the strokes that cross them."""
+    width = binary.shape[1]
+    longest = max(binary.shape)
+    runs = cv2.morphologyEx(binary, cv2.MORPH_OPEN, np.ones((1, max(9, longest // 64)), np.uint8))
+    joined = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones((3, max(9, longest // 40)), np.uint8))
+    labels, boxes, _ = _components(joined)
+    margin = max(2, width // 50)
+    to_border = (boxes[:, 0] <= margin) | (boxes[:, 0] + boxes[:, 2] >= width - margin)
+    far = boxes[:, 2] >= np.where(to_border, 0.3, 0.6) * longest
+    cleaned = binary.copy()
+    for number in np.flatnonzero(far)[:MAX_RULES]:
+        x, y, w, h = boxes[number]
+        window = np.s_[y : y + h, x : x + w]
+        _erase_rule(cleaned, runs[window] & (labels[window] == number + 1), x, y)
+    return cleaned
+
+
+def _erase_rule(binary: np.ndarray, rule: np.ndarray, x: int, y: int) -> None:
+    """Erase from `binary`, in place, the line in `rule` (a mask whose corner lies at x, y), column by column."""
+    columns = np.flatnonzero(rule.any(axis=0))
+    thickness = rule.sum(axis=0, dtype=float)[columns]
+    usual = float(np.median(thickness))
+    # Gaps would make it a row of dashes, such as ones above ones; thickness, a bar.
+    if len(columns) < 0.85 * rule.shape[1] or rule.shape[1] < 25 * usual:
+        return
+    middle = (rule * np.arange(len(rule))[:, None]).sum(axis=0)[columns] / thickness
+    curve = np.polynomial.Polynomial.fit(columns, middle, 2, w=np.where(thickness <= 1.5 * usual, 1.0, 0.05))
+    if np.median(np.abs(curve(columns) - middle)) > 1 + usual / 2:
+        return
+    span = np.arange(columns[0], columns[-1] + 1)
+    reach = round(usual / 2) + 2
+    offsets = np.arange(-reach - 2, reach + 3)[:, None]
+    rows = np.clip(np.rint(curve(span)).astype(int) + y + offsets, 0, len(binary) - 1)
+    window = binary[rows, span + x]
+    # A stroke that crosses the line goes on above or below it.
+    crossed = window[:2].all(axis=0) | window[-2:].all(axis=0)
+    binary[rows[2:-2], span + x] = window[2:-2] * crossed
+
+
+# --- from pieces to rows ---------------------------------------------------------------------------------------------
+
+
+def _touches_border(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    x, y, w, h = boxes.T
+    touches: np.ndarray = (x <= 1) | (y <= 1) | (x + w >= shape[1] - 1) | (y + h >= shape[0] - 1)
+    return touches
+
+
+def _digit_height(pieces: _Pieces, shape: tuple[int, ...]) -> float:
+    """Return the usual height of digits: the median over pieces, the large ones that lie inside counting most."""
+    w, h = pieces.boxes[:, 2].astype(float), pieces.boxes[:, 3].astype(float)
+    weights = np.minimum(w, 3 * h) * np.minimum(h, 3 * w) + h
+    outside = _touches_border(pieces.boxes, shape)
+    return _weighted_median(h, np.where(outside, 0.02, 1.0) * weights)
+
+
+def _sorted_by_size(pieces: _Pieces, height: float, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the numbers of the pieces that may be digits, and of those that may be marks beside or parts of them."""
+    w, h = pieces.boxes[:, 2], pieces.boxes[:, 3]
+    outside = _touches_border(pieces.boxes, shape)
+    thin = np.minimum(w, h) < 0.3 * height
+    edge = outside & ((np.maximum(w, h) > 1.6 * height) | thin)
+    main = (h >= 0.42 * height) & (h <= 2.4 * height) & (w <= 8 * height) & ~edge
+    main &= ~_is_blob(pieces, main)
+    small = (h < 0.42 * height) & (w <= 1.5 * height) & (np.maximum(w, h) >= 0.08 * height) & ~outside
+    return np.flatnonzero(main), np.flatnonzero(small)
+
+
+def _is_blob(pieces: _Pieces, main: np.ndarray) -> np.ndarray:
+    """Say which pieces are stains: many times thicker inside than the pen."""
+    depth = cv2.distanceTransform((pieces.labels > 0).astype(np.uint8), cv2.DIST_L2, 3)
+    deepest = np.zeros(len(pieces.boxes) + 1, np.float32)
+    np.maximum.at(deepest, pieces.labels.ravel(), depth.ravel())
+    if not main.any():
+        return main
+    pen = float(np.median(deepest[1:][main]))
+    blob: np.ndarray = (deepest[1:] > 3 * pen + 1) & (deepest[1:] > 0.3 * pieces.boxes[:, 2:].min(axis=1))
+    return blob
+
+
+def _units(boxes: np.ndarray, main: np.ndarray, small: np.ndarray, height: float) -> list[_Unit]:
+    """Join pieces that lie above each other within a digit's height: broken strokes, the bar of a 5."""
+    order = [*main[np.argsort(boxes[main, 0], kind="stable")], *small]
+    units: list[_Unit] = []
+    is_main = set(main.tolist())
+    for number in order:
+        box = tuple(int(v) for v in boxes[number])
+        home = next((i for i in range(len(units) - 1, -1, -1) if _is_part(box, units[i].box, height)), None)
+        if home is not None:
+            units[home] = _Unit((*units[home].members, int(number)), _hull([box, units[home].box]))
+        elif number in is_main:
+            units.append(_Unit((int(number),), box))
+    return units
+
+
+def _is_part(box: tuple[int, ...], other: tuple[int, ...], height: float) -> bool:
+    """Say whether two boxes stand one above the other, close enough to be parts of one digit."""
+    overlap = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
+    if overlap < 0.5 * min(box[2], other[2]):
+        return False
+    top, bottom = min(box[1], other[1]), max(box[1] + box[3], other[1] + other[3])
+    gap = (bottom - top) - box[3] - other[3]
+    return gap < 0.3 * height and bottom - top <= 1.35 * max(height, other[3])
+
+
+def _hull(boxes: Sequence[Sequence[float]]) -> tuple[int, int, int, int]:
+    """Return the smallest box of whole pixels around boxes."""
+    x, y, w, h = np.array(boxes, float).T
+    left, top = int(np.floor(x.min())), int(np.floor(y.min()))
+    return left, top, int(np.ceil((x + w).max())) - left, int(np.ceil((y + h).max())) - top
+
+
+def _page_slope(units: list[_Unit], height: float) -> float:
+    """Return how much rows fall per pixel: the median over each unit and its nearest neighbour to the right."""
+    centres = np.array([unit.centre for unit in units])
+    boxes = np.array([unit.box for unit in units])
+    slopes = []
+    for (x, y), (_, _, w, h) in zip(centres, boxes, strict=True):
+        dx, dy = centres[:, 0] - x, centres[:, 1] - y
+        reach = np.minimum(h, boxes[:, 3])
+        near = (dx > 0.3 * h) & (dx < w + 2.5 * height) & (np.abs(dy) < 0.6 * reach)
+        if near.any():
+            other = np.flatnonzero(near)[np.argmin(dx[near])]
+            slopes.append(dy[other] / dx[other])
+    return float(np.median(slopes)) if len(slopes) >= 3 else 0.0
+
+
+def _chains(units: list[_Unit], slope: float, height: float) -> list[list[_Unit]]:
+    """Return the rows, from top to bottom: each unit goes on with the row whose last units point at it best."""
+    rows: list[list[_Unit]] = []
+    for unit in sorted(units, key=lambda unit: unit.centre[0] + slope * unit.centre[1]):
+        misses = [_miss(row, unit, slope) for row in rows]
+        best = int(np.argmin(misses)) if misses else -1
+        if best >= 0 and misses[best] < 0.6:
+            rows[best].append(unit)
+        else:
+            rows.append([unit])
+    rows = sorted(rows, key=lambda row: float(np.mean([u.centre[1] - slope * u.centre[0] for u in row])))
+    return rows[:MAX_ROWS]
+
+
+def _miss(row: list[_Unit], unit: _Unit, slope: float) -> float:
+    """Return how far a unit lies off the row's course, in heights of the shorter of it and the row's last."""
+    x, y = unit.centre
+    last = row[-3:]
+    level = float(np.median([u.centre[1] + slope * (x - u.centre[0]) for u in last]))
+    return abs(y - level) / max(min(unit.box[3], max(u.box[3] for u in last)), 0.7 * unit.box[3])
+
+
+def _with_small(row: list[_Unit], boxes: np.ndarray, small: np.ndarray, slope: float, height: float) -> _Line:
+    """Return the row with the small marks (minus, comma, dots) that lie on its band and near its units."""
+    taken = {number for unit in row for number in unit.members}
+    centres = np.array([unit.centre for unit in row])
+    row_slope = _row_slope(centres, slope, height)
+    marks = []
+    for number in small:
+        x, y = boxes[number, 0] + boxes[number, 2] / 2, boxes[number, 1] + boxes[number, 3] / 2
+        nearest = int(np.argmin(np.abs(centres[:, 0] - x)))
+        off = y - centres[nearest, 1] - row_slope * (x - centres[nearest, 0])
+        beside = abs(centres[nearest, 0] - x) < row[nearest].box[2] / 2 + 1.2 * height
+        if number not in taken and beside and abs(off) < 0.65 * row[nearest].box[3]:
+            marks.append(int(number))
+    return _Line(tuple(row), tuple(marks), row_slope)
+
+
+def _row_slope(centres: np.ndarray, slope: float, height: float) -> float:
+    """Return how much a row falls per pixel (Theil and Sen: the median over pairs), or the page's usual slope."""
+    if len(centres) < 4:
+        return slope
+    i, j = np.triu_indices(len(centres[:60]), 1)
+    dx, dy = (centres[j] - centres[i]).T
+    wide = dx > height
+    return float(np.clip(np.median(dy[wide] / dx[wide]), -0.6, 0.6)) if wide.any() else slope
+
+
+# --- crops -----------------------------------------------------------------------------------------------------------
+
+
+def _cut(image: np.ndarray, work: _Work, pieces: _Pieces, row: _Line, height: float) -> Row:
+    """Return the row's crop, upright and level, with its ink and the way back to the picture."""
+    members = [number for unit in row.units for number in unit.members] + list(row.marks)
+    turn = _rotation(float(np.arctan(row.slope)))
+    level = np.linalg.inv(turn)
+    x, y, w, h = _hull([_mapped_box(level, pieces.boxes[number]) for number in members])
+    usual = float(np.median([unit.box[3] for unit in row.units]))
+    margin = 0.15 * usual + 2
+    resolution = float(np.sqrt(abs(np.linalg.det(work.to_picture[:2, :2]))))
+    step = max(1 / resolution, usual / DIGIT_HEIGHT_PX, (w + 2 * margin) / MAX_CROP_WIDTH_PX)
+    size = int(np.ceil((w + 2 * margin) / step)), int(np.ceil((h + 2 * margin) / step))
+    to_work = turn @ np.array([[step, 0, x - margin], [0, step, y - margin], [0, 0, 1]])
+    to_picture = work.to_picture @ to_work
+    crop = _sample(image, to_picture, size)
+    from_work = np.linalg.inv(to_work)
+    boxes = [_mapped_box(from_work, unit.box) for unit in row.units]
+    ink = _crop_ink(crop, work, _mask(pieces, members), to_work)
+    return Row(crop, ink, np.rint(boxes).astype(np.int64), to_picture)
+
+
+def _rotation(angle: float) -> np.ndarray:
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1.0]])
+
+
+def _mapped_box(transform: np.ndarray, box: np.ndarray | tuple[float, ...]) -> tuple[float, float, float, float]:
+    """Return the upright box x, y, width, height around a box seen through an affine transform."""
+    x, y, w, h = (float(value) for value in box)
+    corners = np.array([[x, y, 1], [x + w, y, 1], [x, y + h, 1], [x + w, y + h, 1]])
+    points = (corners @ transform.T)[:, :2]
+    low, high = points.min(axis=0), points.max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
+
+
+def _mask(pieces: _Pieces, members: list[int]) -> np.ndarray:
+    """Return uint8 (h, w), 255 on and just around those pieces of ink."""
+    chosen = np.zeros(len(pieces.boxes) + 1, np.uint8)
+    chosen[np.array(members) + 1] = 255
+    mask = np.zeros(pieces.labels.shape, np.uint8)
+    x, y, w, h = _hull([tuple(pieces.boxes[number]) for number in members])
+    window = np.s_[max(0, y - 2) : y + h + 2, max(0, x - 2) : x + w + 2]
+    mask[window] = cv2.dilate(chosen[pieces.labels[window]], np.ones((5, 5), np.uint8))
+    return mask
+
+
+def _crop_ink(crop: np.ndarray, work: _Work, mask: np.ndarray, to_work: np.ndarray) -> np.ndarray:
+    """Return the crop's ink alone, 0 = paper and 255 = as dark as the pen, at the crop's own resolution."""
+    size = crop.shape[1], crop.shape[0]
+    density = _density(255 - crop if work.light_ink else crop, _sample(work.paper, to_work, size)).astype(np.float32)
+    low = 0.5 * work.floor
+    share = np.clip((density - low) / max(0.9 * work.pen - low, 1), 0, 1)
+    ink: np.ndarray = (share * _sample(mask, to_work, size)).astype(np.uint8)
+    return ink
+
+
+def _sample(source: np.ndarray, transform: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the crop of that width and height whose pixels `transform` takes to the source's (affine, edge to edge)."""
+    x, y, w, h = _mapped_box(transform, (0, 0, *size))
+    left, top = max(0, int(x) - 2), max(0, int(y) - 2)
+    window = source[top : max(top + 1, int(y + h) + 3), left : max(left + 1, int(x + w) + 3)]
+    shrink = max(1.0, float(np.sqrt(abs(np.linalg.det(transform[:2, :2])))))
+    target = max(1, round(window.shape[1] / shrink)), max(1, round(window.shape[0] / shrink))
+    small = cv2.resize(window, target, interpolation=cv2.INTER_AREA) if shrink > 1.2 else window
+    ratio = np.diag([small.shape[1] / window.shape[1], small.shape[0] / window.shape[0], 1.0])
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
+    centres = np.linalg.inv(half) @ ratio @ shift @ transform @ half
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(small, centres[:2], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
