@@ -1,7 +1,7 @@
 """Any picture -> the sheet of paper in it -> its rows of ink in reading order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ MIN_WORK_SIDE_PX = 480
 # In a row's crop, digits are at most this tall: more than the nets look at.
 DIGIT_HEIGHT_PX = 72
 # More components than these are noise; the tallest are looked at.
+# The sheet's outline is looked for at this size (longest side).
+SHEET_SIDE_PX = 320
 MAX_PIECES = 4000
 MAX_ROWS = 400
 MAX_RULES = 200
@@ -26,7 +28,7 @@ class Row:
     Attributes:
         image: uint8 (h, w), the row's crop out of the picture, polarity as in the picture.
         ink: uint8 (h, w), 0 = paper, 255 = ink: the same crop with paper, ruled lines and other rows' ink taken away.
-        boxes: int64 (N, 4), x, y, width, height in the crop of the pieces of ink that may be digits, from left to right.
+        boxes: int64 (N, 4), x, y, width, height in the crop of what may be digits, from left to right.
         transform: float64 (3, 3), takes homogeneous crop pixels to the picture's pixels.
     """
 
@@ -52,6 +54,7 @@ class _Work:
     Attributes:
         light_ink: whether ink is lighter than paper; `paper` and `density` are as if it were darker.
         paper: uint8 (h, w), brightness of the bare paper.
+        bright: brightness of the bare paper where it is well lit.
         density: uint8 (h, w), the share of the paper's light that is missing; 255 is black.
         floor: the density which the paper's own grain stays under.
         pen: the usual density of strokes.
@@ -60,6 +63,7 @@ class _Work:
 
     light_ink: bool
     paper: np.ndarray
+    bright: float
     density: np.ndarray
     floor: float
     pen: float
@@ -73,6 +77,16 @@ class _Pieces:
     labels: np.ndarray
     boxes: np.ndarray
     area: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """A straight line: its length, its ends (2, 2) as x, y, whether it runs far, and its pixels' flat indices."""
+
+    length: int
+    ends: np.ndarray
+    far: bool
+    pixels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -112,7 +126,7 @@ def find_rows(image: np.ndarray, quarter_turns: int = 0) -> list[Row]:
     pieces = _pieces(work)
     if not len(pieces.boxes):
         return []
-    height = _digit_height(pieces, work.density.shape)
+    height = _usual_height(pieces.boxes, work.density.shape)
     main, small = _sorted_by_size(pieces, height, work.density.shape)
     units = _units(pieces.boxes, main, small, height)
     slope = _page_slope(units, height)
@@ -124,20 +138,73 @@ def find_rows(image: np.ndarray, quarter_turns: int = 0) -> list[Row]:
 
 
 def _work_copy(image: np.ndarray, quarter_turns: int) -> _Work:
-    """Return the picture turned, brought to a size at which a pen is some pixels wide, and its paper removed."""
-    height, width = image.shape
+    """Return the sheet in the picture, turned, brought to a size at which a pen is some pixels wide, paper removed."""
+    to_picture, (width, height) = _sheet(image)
     longest = max(height, width)
     scale = min(1.0, WORK_SIDE_PX / longest) if longest >= MIN_WORK_SIDE_PX else min(4.0, MIN_WORK_SIDE_PX / longest)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    reduced = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     shrink = np.diag([width / size[0], height / size[1], 1.0])
-    to_picture = shrink @ _turn_back(quarter_turns, size)
+    to_picture = to_picture @ shrink
+    reduced = _sample(image, to_picture, size)
     light_ink = _is_light_ink(reduced)
     dark = np.ascontiguousarray(np.rot90(255 - reduced if light_ink else reduced, quarter_turns))
     paper = _paper(dark)
-    density = _density(dark, paper)
+    bright = float(np.percentile(paper[::4, ::4], 90))
+    density = _density(dark, paper, bright)
     floor = _grain(density)
-    return _Work(light_ink, paper, density, floor, _pen_level(density, floor), to_picture)
+    to_picture = to_picture @ _turn_back(quarter_turns, size)
+    return _Work(light_ink, paper, bright, density, floor, _pen_level(density, floor), to_picture)
+
+
+def _sheet(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """Find a light sheet with four straight sides that lies on something darker.
+
+    Returns:
+        float64 (3, 3), takes the flattened sheet's pixels to the picture's, and its width and height; the whole
+        picture and the identity where no such sheet is seen.
+    """
+    height, width = image.shape
+    whole = np.eye(3), (width, height)
+    scale = SHEET_SIDE_PX / max(height, width)
+    if scale >= 1 or min(height, width) * scale < 40:
+        return whole
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    corners = _light_quadrilateral(small)
+    if corners is None:
+        return whole
+    middle = corners.mean(axis=0)
+    # A little inwards, so that the sheet's edge stays outside.
+    corners = (middle + 0.985 * (corners - middle)) / scale
+    a, b, c, d = corners
+    target = round((np.linalg.norm(b - a) + np.linalg.norm(c - d)) / 2), 0
+    target = target[0], round((np.linalg.norm(d - a) + np.linalg.norm(c - b)) / 2)
+    upright = np.array([[0, 0], [target[0], 0], target, [0, target[1]]], np.float32)
+    return cv2.getPerspectiveTransform(upright, corners.astype(np.float32)), (int(target[0]), int(target[1]))
+
+
+def _light_quadrilateral(small: np.ndarray) -> np.ndarray | None:
+    """Return float64 (4, 2), the corners (top left, then clockwise) of a light sheet in a small picture, if it has one."""
+    threshold, light = cv2.threshold(cv2.GaussianBlur(small, (0, 0), 1), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = max(contours, key=cv2.contourArea, default=None)
+    if contour is None or not 0.2 * small.size < cv2.contourArea(contour) < 0.95 * small.size:
+        return None
+    inside = cv2.drawContours(np.zeros_like(small), [contour], -1, 1, -1).astype(bool)
+    if np.median(small[inside]) < 1.35 * np.percentile(small[~inside], 75) + 10:
+        return None
+    hull = cv2.convexHull(contour)
+    corners = cv2.approxPolyDP(hull, 0.03 * cv2.arcLength(hull, True), True)[:, 0].astype(float)
+    if len(corners) != 4 or cv2.contourArea(contour) < 0.95 * cv2.contourArea(corners.astype(np.float32)):
+        return None
+    start = int(np.argmin(corners.sum(axis=1)))
+    corners = np.roll(corners, -start, axis=0)
+    if np.cross(corners[1] - corners[0], corners[3] - corners[0]) < 0:
+        corners = corners[[0, 3, 2, 1]]
+    middles = (corners + np.roll(corners, -1, axis=0)) / 2
+    limits = np.array(small.shape[::-1]) - 1
+    free = ((middles > 0.02 * limits) & (middles < 0.98 * limits)).all(axis=1)
+    return corners if free.sum() >= 3 else None
 
 
 def _turn_back(quarter_turns: int, size: tuple[int, int]) -> np.ndarray:
@@ -152,10 +219,13 @@ def _turn_back(quarter_turns: int, size: tuple[int, int]) -> np.ndarray:
     return turns[quarter_turns % 4].astype(float)
 
 
-def _density(dark: np.ndarray, paper: np.ndarray) -> np.ndarray:
-    """Return how much of the paper's light is missing, uint8, 0 = none and 255 = all."""
-    light = np.maximum(paper.astype(np.float32), 48)
-    return np.clip(255 * (1 - dark / light), 0, 255).astype(np.uint8)
+def _density(dark: np.ndarray, paper: np.ndarray, bright: float) -> np.ndarray:
+    """Return how much of the paper's light is missing, uint8, 0 = none and 255 = all.
+
+    Where it is far darker than the `bright` paper of the picture there is no paper, and its texture counts for less.
+    """
+    light = np.maximum(paper.astype(np.float32), max(24.0, 0.35 * bright))
+    return np.clip(255 * (paper.astype(np.float32) - dark) / light, 0, 255).astype(np.uint8)
 
 
 def _paper(dark: np.ndarray) -> np.ndarray:
@@ -186,14 +256,23 @@ def _is_light_ink(image: np.ndarray) -> bool:
 def _pieces(work: _Work) -> _Pieces:
     """Return the connected pieces of ink, ruled lines taken away, the largest ones if there are very many."""
     binary = _binary(work)
-    cleaned = _without_rules(binary)
+    cleaned = _without_rules(binary, (work.density > max(work.floor, 0.1 * work.pen)).astype(np.uint8))
     labels, boxes, area = _components(cleaned if cleaned.any() else binary)
-    if len(boxes) > MAX_PIECES:
-        kept = np.sort(np.argsort(-area, kind="stable")[:MAX_PIECES])
-        number = np.zeros(len(boxes) + 1, np.int32)
-        number[kept + 1] = np.arange(1, len(kept) + 1)
-        labels, boxes, area = number[labels], boxes[kept], area[kept]
-    return _Pieces(labels, boxes, area)
+    on_step = np.bincount(labels[_steps(work.paper)], minlength=len(area) + 1)[1:]
+    ink = np.where(on_step < 0.5 * area, area, 0)
+    kept = np.sort(np.argsort(-ink, kind="stable")[: min(MAX_PIECES, np.count_nonzero(ink))])
+    number = np.zeros(len(boxes) + 1, np.int32)
+    number[kept + 1] = np.arange(1, len(kept) + 1)
+    return _Pieces(number[labels], boxes[kept], area[kept])
+
+
+def _steps(paper: np.ndarray) -> np.ndarray:
+    """Return bool (h, w): where the paper's brightness jumps, at the edges of sheets and of hard shadows."""
+    small = cv2.resize(paper, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA) if min(paper.shape) > 8 else paper
+    kernel = np.ones((5, 5), np.uint8)
+    high, low = cv2.dilate(small, kernel), cv2.erode(small, kernel)
+    jump = (low < 0.75 * high).astype(np.uint8)
+    return cv2.resize(jump, paper.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
 
 
 def _components(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -222,7 +301,7 @@ def _grain(density: np.ndarray) -> float:
 
 
 def _pen_level(density: np.ndarray, floor: float) -> float:
-    """Return the pen's usual density: the median of its pieces' darkest pixels, the long and dark pieces counting most."""
+    """Return the pen's usual density: the median of its pieces' darkest pixels, long and dark ones counting most."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((density > floor).astype(np.uint8), connectivity=8)
     if count < 2:
         return 255.0
@@ -239,42 +318,91 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return float(values[order][np.searchsorted(total, total[-1] / 2)])
 
 
-def _without_rules(binary: np.ndarray) -> np.ndarray:
-    """Return the ink without long straight lines: ruled and squared paper, tables, edges of the paper."""
-    across = _without_horizontal_rules(binary)
-    return np.ascontiguousarray(_without_horizontal_rules(np.ascontiguousarray(across.T)).T)
+def _without_rules(binary: np.ndarray, faint: np.ndarray) -> np.ndarray:
+    """Return the ink without straight lines longer than digits: ruled and squared paper, tables, edges of the paper.
+
+    Args:
+        binary: uint8 (h, w), 1 on ink.
+        faint: uint8 (h, w), 1 on whatever is darker than paper, as rules are often printed pale.
+    """
+    flat = np.arange(binary.size, dtype=np.int64).reshape(binary.shape)
+    across, down = _rules(binary, faint, flat), _rules(*(np.ascontiguousarray(a.T) for a in (binary, faint, flat)))
+    down = [replace(rule, ends=rule.ends[:, ::-1]) for rule in down]
+    slack = 4 + 0.008 * max(binary.shape)
+    framed = [_is_side(rule, down, slack) for rule in across] + [_is_side(rule, across, slack) for rule in down]
+    rules = [rule for rule, side in zip(across + down, framed, strict=True) if side or rule.far]
+    if not rules:
+        return binary
+    rest = _without(binary, [rule.pixels for rule in rules])
+    _, boxes, _ = _components(rest)
+    height = _usual_height(boxes, rest.shape) if len(boxes) else 0.0
+    return _without(binary, [rule.pixels for rule in rules if _is_longer_than_digits(rule, height, len(rules))])
 
 
-def _without_horizontal_rules(binary: np.ndarray) -> np.ndarray:
-    """Erase near-horizontal lines that run far, but not the strokes that cross them."""
+def _is_side(rule: _Rule, others: list[_Rule], slack: float) -> bool:
+    """Say whether both ends of a line meet lines across it, as the sides of boxes and tables do."""
+    return all(any(_meets(end, other.ends, slack) for other in others) for end in rule.ends)
+
+
+def _meets(point: np.ndarray, ends: np.ndarray, slack: float) -> bool:
+    low, high = ends.min(axis=0) - slack, ends.max(axis=0) + slack
+    return bool((point >= low).all() and (point <= high).all())
+
+
+def _is_longer_than_digits(rule: _Rule, height: float, count: int) -> bool:
+    """Say whether a straight line is no stroke of a digit, given the height of what remains without such lines."""
+    if rule.far:
+        # A lone line is somebody's 1, or the long stroke of a 7.
+        return rule.length >= 1.6 * height and (count > 1 or height >= 0.15 * rule.length)
+    return rule.length >= 1.15 * height >= 0.05 * rule.length
+
+
+def _without(binary: np.ndarray, pixels: list[np.ndarray]) -> np.ndarray:
+    cleaned = binary.copy()
+    for some in pixels:
+        cleaned.ravel()[some] = 0
+    return cleaned
+
+
+def _rules(binary: np.ndarray, faint: np.ndarray, flat: np.ndarray) -> list[_Rule]:
+    """Return near-horizontal straight lines, with their pixels as values of `flat`, less what crosses them."""
     width = binary.shape[1]
     longest = max(binary.shape)
-    runs = cv2.morphologyEx(binary, cv2.MORPH_OPEN, np.ones((1, max(9, longest // 64)), np.uint8))
+    runs = cv2.morphologyEx(faint, cv2.MORPH_OPEN, np.ones((1, max(9, longest // 64)), np.uint8))
     joined = cv2.morphologyEx(runs, cv2.MORPH_CLOSE, np.ones((3, max(9, longest // 40)), np.uint8))
     labels, boxes, _ = _components(joined)
     margin = max(2, width // 50)
     to_border = (boxes[:, 0] <= margin) | (boxes[:, 0] + boxes[:, 2] >= width - margin)
-    far = boxes[:, 2] >= np.where(to_border, 0.3, 0.6) * longest
-    cleaned = binary.copy()
-    for number in np.flatnonzero(far)[:MAX_RULES]:
+    # Lines that end inside the picture are rules if there are several of them.
+    several = np.count_nonzero(boxes[:, 2] >= 0.4 * longest) >= 3
+    far = boxes[:, 2] >= np.where(to_border, 0.3, 0.4 if several else 0.6) * longest
+    rules = []
+    for number in np.argsort(-boxes[:, 2], kind="stable")[:MAX_RULES]:
         x, y, w, h = boxes[number]
+        if w < 0.025 * longest:
+            break
         window = np.s_[y : y + h, x : x + w]
-        _erase_rule(cleaned, runs[window] & (labels[window] == number + 1), x, y)
-    return cleaned
+        rule = runs[window] & (labels[window] == number + 1)
+        pixels = _rule_pixels(binary, flat, rule, x, y)
+        if len(pixels):
+            ends = np.array([[x, y + h / 2], [x + w, y + h / 2]])
+            rules.append(_Rule(int(w), ends, bool(far[number]) and w >= 25 * len(pixels) / w, pixels))
+    return rules
 
 
-def _erase_rule(binary: np.ndarray, rule: np.ndarray, x: int, y: int) -> None:
-    """Erase from `binary`, in place, the line in `rule` (a mask whose corner lies at x, y), column by column."""
+def _rule_pixels(binary: np.ndarray, flat: np.ndarray, rule: np.ndarray, x: int, y: int) -> np.ndarray:
+    """Return the pixels of the line in `rule` (a mask whose corner lies at x, y), none if it is no fine, smooth line."""
     columns = np.flatnonzero(rule.any(axis=0))
     thickness = rule.sum(axis=0, dtype=float)[columns]
     usual = float(np.median(thickness))
-    # Gaps would make it a row of dashes, such as ones above ones; thickness, a bar.
-    if len(columns) < 0.85 * rule.shape[1] or rule.shape[1] < 25 * usual:
-        return
+    # Gaps would make it a row of dashes, such as ones above ones; thickness, a bar; slope, a long 1.
+    if len(columns) < 0.85 * rule.shape[1] or rule.shape[1] < 12 * usual:
+        return flat[:0, 0]
     middle = (rule * np.arange(len(rule))[:, None]).sum(axis=0)[columns] / thickness
     curve = np.polynomial.Polynomial.fit(columns, middle, 2, w=np.where(thickness <= 1.5 * usual, 1.0, 0.05))
-    if np.median(np.abs(curve(columns) - middle)) > 1 + usual / 2:
-        return
+    rise = abs(float(curve(columns[-1]) - curve(columns[0])))
+    if np.median(np.abs(curve(columns) - middle)) > 1 + usual / 2 or rise > 0.13 * rule.shape[1]:
+        return flat[:0, 0]
     span = np.arange(columns[0], columns[-1] + 1)
     reach = round(usual / 2) + 2
     offsets = np.arange(-reach - 2, reach + 3)[:, None]
@@ -282,7 +410,8 @@ def _erase_rule(binary: np.ndarray, rule: np.ndarray, x: int, y: int) -> None:
     window = binary[rows, span + x]
     # A stroke that crosses the line goes on above or below it.
     crossed = window[:2].all(axis=0) | window[-2:].all(axis=0)
-    binary[rows[2:-2], span + x] = window[2:-2] * crossed
+    pixels: np.ndarray = flat[rows[2:-2, ~crossed], (span + x)[~crossed]].ravel()
+    return pixels
 
 
 # --- from pieces to rows ---------------------------------------------------------------------------------------------
@@ -294,11 +423,11 @@ def _touches_border(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return touches
 
 
-def _digit_height(pieces: _Pieces, shape: tuple[int, ...]) -> float:
+def _usual_height(boxes: np.ndarray, shape: tuple[int, ...]) -> float:
     """Return the usual height of digits: the median over pieces, the large ones that lie inside counting most."""
-    w, h = pieces.boxes[:, 2].astype(float), pieces.boxes[:, 3].astype(float)
+    w, h = boxes[:, 2].astype(float), boxes[:, 3].astype(float)
     weights = np.minimum(w, 3 * h) * np.minimum(h, 3 * w) + h
-    outside = _touches_border(pieces.boxes, shape)
+    outside = _touches_border(boxes, shape)
     return _weighted_median(h, np.where(outside, 0.02, 1.0) * weights)
 
 
@@ -472,7 +601,8 @@ def _mask(pieces: _Pieces, members: list[int]) -> np.ndarray:
 def _crop_ink(crop: np.ndarray, work: _Work, mask: np.ndarray, to_work: np.ndarray) -> np.ndarray:
     """Return the crop's ink alone, 0 = paper and 255 = as dark as the pen, at the crop's own resolution."""
     size = crop.shape[1], crop.shape[0]
-    density = _density(255 - crop if work.light_ink else crop, _sample(work.paper, to_work, size)).astype(np.float32)
+    dark = 255 - crop if work.light_ink else crop
+    density = _density(dark, _sample(work.paper, to_work, size), work.bright).astype(np.float32)
     low = 0.5 * work.floor
     share = np.clip((density - low) / max(0.9 * work.pen - low, 1), 0, 1)
     ink: np.ndarray = (share * _sample(mask, to_work, size)).astype(np.uint8)
@@ -480,10 +610,12 @@ def _crop_ink(crop: np.ndarray, work: _Work, mask: np.ndarray, to_work: np.ndarr
 
 
 def _sample(source: np.ndarray, transform: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the crop of that width and height whose pixels `transform` takes to the source's (affine, edge to edge)."""
-    x, y, w, h = _mapped_box(transform, (0, 0, *size))
-    left, top = max(0, int(x) - 2), max(0, int(y) - 2)
-    window = source[top : max(top + 1, int(y + h) + 3), left : max(left + 1, int(x + w) + 3)]
+    """Return the crop of that width and height whose pixels `transform` takes to the source's, edge to edge."""
+    corners = np.array([[0, 0, 1], [size[0], 0, 1], [0, size[1], 1], [*size, 1]], float) @ transform.T
+    points = corners[:, :2] / corners[:, 2:]
+    left, top = np.maximum(0, points.min(axis=0).astype(int) - 2)
+    right, bottom = np.maximum(points.max(axis=0).astype(int) + 3, (left + 1, top + 1))
+    window = source[top:bottom, left:right]
     shrink = max(1.0, float(np.sqrt(abs(np.linalg.det(transform[:2, :2])))))
     target = max(1, round(window.shape[1] / shrink)), max(1, round(window.shape[0] / shrink))
     small = cv2.resize(window, target, interpolation=cv2.INTER_AREA) if shrink > 1.2 else window
@@ -491,5 +623,7 @@ def _sample(source: np.ndarray, transform: np.ndarray, size: tuple[int, int]) ->
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
     centres = np.linalg.inv(half) @ ratio @ shift @ transform @ half
+    if small.shape[::-1] == size and np.allclose(centres / centres[2, 2], np.eye(3), atol=1e-3):
+        return small
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(small, centres[:2], size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpPerspective(small, centres, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
