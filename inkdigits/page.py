@@ -23,27 +23,41 @@ MAX_CROP_WIDTH_PX = 6000
 
 @dataclass(frozen=True)
 class Row:
-    """A row of ink, upright.
+    """A row of ink, upright and level.
 
     Attributes:
         image: uint8 (h, w), the row's crop out of the picture, polarity as in the picture.
         ink: uint8 (h, w), 0 = paper, 255 = ink: the same crop with paper, ruled lines and other rows' ink taken away.
+        owner: uint16 (h, w), which box a pixel's ink belongs to: 1 + its index; 0 = none, N + 1 = a small mark.
         boxes: int64 (N, 4), x, y, width, height in the crop of what may be digits, from left to right.
         transform: float64 (3, 3), takes homogeneous crop pixels to the picture's pixels.
     """
 
     image: np.ndarray
     ink: np.ndarray
+    owner: np.ndarray
     boxes: np.ndarray
     transform: np.ndarray
 
-    def to_picture(self, box: tuple[float, float, float, float]) -> tuple[int, int, int, int]:
-        """Return the box in the picture (x, y, width, height) which holds a box in the crop."""
-        x, y, width, height = box
-        corners = np.array([[x, y, 1], [x + width, y, 1], [x, y + height, 1], [x + width, y + height, 1]], float)
-        mapped = corners @ self.transform.T
-        points = mapped[:, :2] / mapped[:, 2:]
-        low, high = np.floor(points.min(axis=0) + 0.01), np.ceil(points.max(axis=0) - 0.01)
+    def piece(self, index: int) -> np.ndarray:
+        """Return uint8 (height, width): the ink in box `index`, without what its neighbours reach into it."""
+        x, y, width, height = self.boxes[index]
+        window = np.s_[y : y + height, x : x + width]
+        own: np.ndarray = np.where(self.owner[window] == index + 1, self.ink[window], 0).astype(np.uint8)
+        return own
+
+    def to_picture(self, box: Sequence[float]) -> tuple[int, int, int, int]:
+        """Return the box in the picture, x, y, width, height, around the ink in a box of the crop."""
+        x, y, width, height = (round(value) for value in box)
+        ys, xs = np.nonzero(self.ink[max(0, y) : y + height, max(0, x) : x + width] > 96)
+        if len(xs):
+            points = np.concatenate([np.stack([xs + i, ys + j], axis=1) for i in (0, 1) for j in (0, 1)])
+            points += (max(0, x), max(0, y))
+        else:
+            points = np.array([[x, y], [x + width, y], [x, y + height], [x + width, y + height]])
+        mapped = np.c_[points, np.ones(len(points))] @ self.transform.T
+        mapped = mapped[:, :2] / mapped[:, 2:]
+        low, high = np.floor(mapped.min(axis=0) + 0.01), np.ceil(mapped.max(axis=0) - 0.01)
         return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 
 
@@ -184,12 +198,26 @@ def _sheet(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
 
 
 def _light_quadrilateral(small: np.ndarray) -> np.ndarray | None:
-    """Return float64 (4, 2), the corners (top left, then clockwise) of a light sheet in a small picture, if it has one."""
-    threshold, light = cv2.threshold(cv2.GaussianBlur(small, (0, 0), 1), 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    contour = max(contours, key=cv2.contourArea, default=None)
-    if contour is None or not 0.2 * small.size < cv2.contourArea(contour) < 0.95 * small.size:
-        return None
+    """Return float64 (4, 2), the corners, clockwise from the top left, of a light sheet in a small picture, if any.
+
+    From dark to light thresholds, so that a shadow on the sheet belongs to it rather than to the table.
+    """
+    smooth = cv2.GaussianBlur(small, (0, 0), 1)
+    low, high = np.percentile(smooth, (5, 90))
+    for threshold in np.linspace(low, high, 10)[1:-1]:
+        # Opening cuts off what lies on the table and touches the sheet.
+        light = cv2.morphologyEx((smooth > threshold).astype(np.uint8), cv2.MORPH_OPEN, np.ones((11, 11), np.uint8))
+        contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        contour = max(contours, key=cv2.contourArea, default=None)
+        if contour is not None and 0.2 * small.size < cv2.contourArea(contour) < 0.95 * small.size:
+            corners = _corners(contour, small)
+            if corners is not None:
+                return corners
+    return None
+
+
+def _corners(contour: np.ndarray, small: np.ndarray) -> np.ndarray | None:
+    """Return a contour's four corners if it is the outline of a sheet that is lighter than what lies around it."""
     inside = cv2.drawContours(np.zeros_like(small), [contour], -1, 1, -1).astype(bool)
     if np.median(small[inside]) < 1.35 * np.percentile(small[~inside], 75) + 10:
         return None
@@ -197,9 +225,9 @@ def _light_quadrilateral(small: np.ndarray) -> np.ndarray | None:
     corners = cv2.approxPolyDP(hull, 0.03 * cv2.arcLength(hull, True), True)[:, 0].astype(float)
     if len(corners) != 4 or cv2.contourArea(contour) < 0.95 * cv2.contourArea(corners.astype(np.float32)):
         return None
-    start = int(np.argmin(corners.sum(axis=1)))
-    corners = np.roll(corners, -start, axis=0)
-    if np.cross(corners[1] - corners[0], corners[3] - corners[0]) < 0:
+    corners = np.roll(corners, -int(np.argmin(corners.sum(axis=1))), axis=0)
+    along, down = corners[1] - corners[0], corners[3] - corners[0]
+    if along[0] * down[1] < along[1] * down[0]:
         corners = corners[[0, 3, 2, 1]]
     middles = (corners + np.roll(corners, -1, axis=0)) / 2
     limits = np.array(small.shape[::-1]) - 1
@@ -225,7 +253,8 @@ def _density(dark: np.ndarray, paper: np.ndarray, bright: float) -> np.ndarray:
     Where it is far darker than the `bright` paper of the picture there is no paper, and its texture counts for less.
     """
     light = np.maximum(paper.astype(np.float32), max(24.0, 0.35 * bright))
-    return np.clip(255 * (paper.astype(np.float32) - dark) / light, 0, 255).astype(np.uint8)
+    density: np.ndarray = np.clip(255 * (paper.astype(np.float32) - dark) / light, 0, 255).astype(np.uint8)
+    return density
 
 
 def _paper(dark: np.ndarray) -> np.ndarray:
@@ -272,7 +301,8 @@ def _steps(paper: np.ndarray) -> np.ndarray:
     kernel = np.ones((5, 5), np.uint8)
     high, low = cv2.dilate(small, kernel), cv2.erode(small, kernel)
     jump = (low < 0.75 * high).astype(np.uint8)
-    return cv2.resize(jump, paper.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+    steps: np.ndarray = cv2.resize(jump, paper.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+    return steps
 
 
 def _components(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -305,11 +335,17 @@ def _pen_level(density: np.ndarray, floor: float) -> float:
     count, labels, stats, _ = cv2.connectedComponentsWithStats((density > floor).astype(np.uint8), connectivity=8)
     if count < 2:
         return 255.0
-    peak = np.zeros(count, np.uint8)
-    np.maximum.at(peak, labels.ravel(), density.ravel())
-    level = peak[1:].astype(float)
+    level = _largest(density, labels, count)[1:]
     reach = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT]).astype(float)
     return _weighted_median(level, reach * level**2)
+
+
+def _largest(values: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+    """Return float64 (count,), the largest value on each label; 0 for label 0."""
+    largest = np.zeros(count)
+    inside = np.flatnonzero(labels)
+    np.maximum.at(largest, labels.ravel()[inside].astype(np.intp), values.ravel()[inside].astype(float))
+    return largest
 
 
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
@@ -391,7 +427,7 @@ def _rules(binary: np.ndarray, faint: np.ndarray, flat: np.ndarray) -> list[_Rul
 
 
 def _rule_pixels(binary: np.ndarray, flat: np.ndarray, rule: np.ndarray, x: int, y: int) -> np.ndarray:
-    """Return the pixels of the line in `rule` (a mask whose corner lies at x, y), none if it is no fine, smooth line."""
+    """Return the pixels of the line in `rule` (a mask whose corner lies at x, y), none if it is no fine line."""
     columns = np.flatnonzero(rule.any(axis=0))
     thickness = rule.sum(axis=0, dtype=float)[columns]
     usual = float(np.median(thickness))
@@ -444,15 +480,18 @@ def _sorted_by_size(pieces: _Pieces, height: float, shape: tuple[int, ...]) -> t
 
 
 def _is_blob(pieces: _Pieces, main: np.ndarray) -> np.ndarray:
-    """Say which pieces are stains: many times thicker inside than the pen."""
-    depth = cv2.distanceTransform((pieces.labels > 0).astype(np.uint8), cv2.DIST_L2, 3)
-    deepest = np.zeros(len(pieces.boxes) + 1, np.float32)
-    np.maximum.at(deepest, pieces.labels.ravel(), depth.ravel())
+    """Say which pieces are stains: filled all through, or many times thicker than the pen."""
+    w, h = pieces.boxes[:, 2], pieces.boxes[:, 3]
+    slim = np.minimum(w, h)
+    filled: np.ndarray = (pieces.area > 0.73 * w * h) & (slim > 0.6 * np.maximum(w, h))
     if not main.any():
-        return main
-    pen = float(np.median(deepest[1:][main]))
-    blob: np.ndarray = (deepest[1:] > 3 * pen + 1) & (deepest[1:] > 0.3 * pieces.boxes[:, 2:].min(axis=1))
-    return blob
+        return filled
+    depth = cv2.distanceTransform((pieces.labels > 0).astype(np.uint8), cv2.DIST_L2, 3)
+    deepest = _largest(depth, pieces.labels, len(pieces.boxes) + 1)[1:]
+    pen = float(np.median(deepest[main]))
+    thick = (deepest > 2.4 * pen + 1) & (deepest > 0.3 * slim)
+    blobs: np.ndarray = filled | thick
+    return blobs
 
 
 def _units(boxes: np.ndarray, main: np.ndarray, small: np.ndarray, height: float) -> list[_Unit]:
@@ -461,7 +500,7 @@ def _units(boxes: np.ndarray, main: np.ndarray, small: np.ndarray, height: float
     units: list[_Unit] = []
     is_main = set(main.tolist())
     for number in order:
-        box = tuple(int(v) for v in boxes[number])
+        box = _hull([boxes[number]])
         home = next((i for i in range(len(units) - 1, -1, -1) if _is_part(box, units[i].box, height)), None)
         if home is not None:
             units[home] = _Unit((*units[home].members, int(number)), _hull([box, units[home].box]))
@@ -470,7 +509,7 @@ def _units(boxes: np.ndarray, main: np.ndarray, small: np.ndarray, height: float
     return units
 
 
-def _is_part(box: tuple[int, ...], other: tuple[int, ...], height: float) -> bool:
+def _is_part(box: tuple[int, int, int, int], other: tuple[int, int, int, int], height: float) -> bool:
     """Say whether two boxes stand one above the other, close enough to be parts of one digit."""
     overlap = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
     if overlap < 0.5 * min(box[2], other[2]):
@@ -480,7 +519,7 @@ def _is_part(box: tuple[int, ...], other: tuple[int, ...], height: float) -> boo
     return gap < 0.3 * height and bottom - top <= 1.35 * max(height, other[3])
 
 
-def _hull(boxes: Sequence[Sequence[float]]) -> tuple[int, int, int, int]:
+def _hull(boxes: Sequence[Sequence[float] | np.ndarray] | np.ndarray) -> tuple[int, int, int, int]:
     """Return the smallest box of whole pixels around boxes."""
     x, y, w, h = np.array(boxes, float).T
     left, top = int(np.floor(x.min())), int(np.floor(y.min()))
@@ -567,10 +606,38 @@ def _cut(image: np.ndarray, work: _Work, pieces: _Pieces, row: _Line, height: fl
     to_work = turn @ np.array([[step, 0, x - margin], [0, step, y - margin], [0, 0, 1]])
     to_picture = work.to_picture @ to_work
     crop = _sample(image, to_picture, size)
+    owner = _owner(pieces, row, to_work, size)
+    ink = np.where(owner > 0, _crop_ink(crop, work, to_work), 0).astype(np.uint8)
     from_work = np.linalg.inv(to_work)
-    boxes = [_mapped_box(from_work, unit.box) for unit in row.units]
-    ink = _crop_ink(crop, work, _mask(pieces, members), to_work)
-    return Row(crop, ink, np.rint(boxes).astype(np.int64), to_picture)
+    boxes = [_ink_box(ink, owner, i + 1, _mapped_box(from_work, unit.box)) for i, unit in enumerate(row.units)]
+    return Row(crop, ink, owner, np.array(boxes, np.int64), to_picture)
+
+
+def _owner(pieces: _Pieces, row: _Line, to_work: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return uint16 (h, w) for a crop: on and just around each unit's ink its number from 1, on marks the next one."""
+    number = np.zeros(len(pieces.boxes) + 1, np.uint16)
+    for index, unit in enumerate(row.units):
+        number[np.array(unit.members) + 1] = index + 1
+    number[np.array(row.marks, int) + 1] = len(row.units) + 1
+    x, y, w, h = _hull(pieces.boxes[np.flatnonzero(number[1:])])
+    left, top = max(0, x - 2), max(0, y - 2)
+    own = number[pieces.labels[top : y + h + 2, left : x + w + 2]]
+    own = np.where(own > 0, own, cv2.dilate(own, np.ones((5, 5), np.uint8)))
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
+    centres = np.linalg.inv(half) @ shift @ to_work @ half
+    return cv2.warpAffine(own, centres[:2], size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+
+
+def _ink_box(ink: np.ndarray, owner: np.ndarray, number: int, about: tuple[float, ...]) -> tuple[int, int, int, int]:
+    """Return the box x, y, width, height of the ink which that number owns, somewhere in the box `about`."""
+    left, top = max(0, int(about[0]) - 1), max(0, int(about[1]) - 1)
+    window = np.s_[top : int(about[1] + about[3]) + 2, left : int(about[0] + about[2]) + 2]
+    ys, xs = np.nonzero((owner[window] == number) & (ink[window] > 64))
+    if not len(xs):
+        return left, top, max(1, round(about[2])), max(1, round(about[3]))
+    x, y = int(xs.min()), int(ys.min())
+    return left + x, top + y, int(xs.max()) - x + 1, int(ys.max()) - y + 1
 
 
 def _rotation(angle: float) -> np.ndarray:
@@ -587,25 +654,13 @@ def _mapped_box(transform: np.ndarray, box: np.ndarray | tuple[float, ...]) -> t
     return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
 
-def _mask(pieces: _Pieces, members: list[int]) -> np.ndarray:
-    """Return uint8 (h, w), 255 on and just around those pieces of ink."""
-    chosen = np.zeros(len(pieces.boxes) + 1, np.uint8)
-    chosen[np.array(members) + 1] = 255
-    mask = np.zeros(pieces.labels.shape, np.uint8)
-    x, y, w, h = _hull([tuple(pieces.boxes[number]) for number in members])
-    window = np.s_[max(0, y - 2) : y + h + 2, max(0, x - 2) : x + w + 2]
-    mask[window] = cv2.dilate(chosen[pieces.labels[window]], np.ones((5, 5), np.uint8))
-    return mask
-
-
-def _crop_ink(crop: np.ndarray, work: _Work, mask: np.ndarray, to_work: np.ndarray) -> np.ndarray:
-    """Return the crop's ink alone, 0 = paper and 255 = as dark as the pen, at the crop's own resolution."""
-    size = crop.shape[1], crop.shape[0]
+def _crop_ink(crop: np.ndarray, work: _Work, to_work: np.ndarray) -> np.ndarray:
+    """Return float32: the crop's ink, 0 = paper and 255 = as dark as the pen, at the crop's own resolution."""
     dark = 255 - crop if work.light_ink else crop
-    density = _density(dark, _sample(work.paper, to_work, size), work.bright).astype(np.float32)
+    paper = _sample(work.paper, to_work, (crop.shape[1], crop.shape[0]))
+    density = _density(dark, paper, work.bright).astype(np.float32)
     low = 0.5 * work.floor
-    share = np.clip((density - low) / max(0.9 * work.pen - low, 1), 0, 1)
-    ink: np.ndarray = (share * _sample(mask, to_work, size)).astype(np.uint8)
+    ink: np.ndarray = 255 * np.clip((density - low) / max(0.9 * work.pen - low, 1), 0, 1)
     return ink
 
 
