@@ -11,6 +11,8 @@ _HOME_OF = {
     "load_data": "inkdigits.datasets",
     "Split": "inkdigits.datasets",
     "Reader": "inkdigits.reader",
+    "Run": "inkdigits.training.runs",
+    "train": "inkdigits.training.session",
 }
 
 __all__ = sorted(_HOME_OF)

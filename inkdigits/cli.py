@@ -7,6 +7,8 @@ command's words.
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +30,21 @@ app = typer.Typer(
 def say(text: str) -> None:
     """Print chatter to stderr, where it does not mix with results."""
     print(text, file=sys.stderr)
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Send what libraries write to file descriptor 2 nowhere: importing TensorFlow prints six lines of its own."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 class Layout(StrEnum):
@@ -65,6 +82,84 @@ def read(
             print(bulk.as_text(answer))
     if failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="linear, hidden (the default) or cnn.")] = None,
+    hidden: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; once for each layer.")] = None,
+    activation: Annotated[str | None, typer.Option(help="Of hidden layers; any name Keras knows.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Default: Keras's for the optimizer.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="constant or cosine.")] = None,
+    loss: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
+    label_smoothing: Annotated[float | None, typer.Option(help="0 to 1, for cross-entropies.")] = None,
+    ema: Annotated[float | None, typer.Option(help="0 to 1, momentum of the weights' moving average.")] = None,
+    output: Annotated[str | None, typer.Option(help="sigmoid (the tutorial's) or softmax.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
+    validation: Annotated[int | None, typer.Option(help="Training images to hold out and judge each epoch.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32 or mixed_bfloat16, while training.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Fixes first weights, order and all else.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an unfinished run.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+) -> None:
+    """Train a model, export it and judge it on the test set; the run directory's path goes to stdout."""
+    settings = {
+        name: value
+        for name, value in locals().items()
+        if value is not None and name not in ("recipe", "seed", "resume", "data", "runs")
+    }
+    with quiet_stderr():
+        from inkdigits.training.session import train
+
+    run = train(recipe, data=data, runs_dir=runs, seed=seed, resume=resume, **settings)
+    figures = run.figures
+    say(
+        f"test: loss {figures['test_loss']:.4f} - accuracy {figures['test_accuracy']:.4f} ({figures['test_mistakes']} "
+        f"mistakes in {figures['n_test']:,})"
+    )
+    print(run.path)
+
+
+@app.command()
+def runs(
+    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a run and line.")] = False,
+) -> None:
+    """List the runs there are, newest first, with their figures."""
+    from inkdigits.training.runs import list_runs, summary
+
+    found = list_runs(runs)
+    if not found:
+        say(f"no runs in {runs}; `inkdigits train` makes one")
+    for run in found:
+        print(json.dumps({"path": str(run.path), "finished": run.finished, **run.info}) if json_ else summary(run))
+
+
+@app.command()
+def data(
+    data_: Annotated[
+        Path | None, typer.Option("--data", help="Folder with four IDX files, or an mnist.npz; MNIST if left out.")
+    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Picture file for a contact sheet: a row a class.")] = None,
+    export: Annotated[Path | None, typer.Option(help="New folder for the data as four IDX files.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")] = False,
+) -> None:
+    """Show a data set: what there is, where it came from, checksums, class balance, a contact sheet."""
+    from inkdigits import datasets
+
+    train, test = datasets.load_data(data_)
+    if save is not None:
+        from inkdigits.drawing import draw_contact_sheet, save_picture
+
+        save_picture(save, draw_contact_sheet(train.images, train.labels, train.class_names))
+    if export is not None:
+        datasets.save_idx_folder(export, train, test)
+    description = datasets.describe(train, test)
+    bar = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
+    print(json.dumps(description) if json_ else datasets.as_table(description, bar))
 
 
 def main() -> None:

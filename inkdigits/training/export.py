@@ -1,0 +1,105 @@
+"""Keras model -> `model.onnx` with its card, held equal to Keras before anyone may read with it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+
+from inkdigits.errors import ModelError
+from inkdigits.reader import Net
+
+TOLERANCE = 1e-4
+OPSET = 17
+
+
+def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
+    """Write the model as ONNX: input `images` uint8 (N, 28, 28), output `scores` float32 (N, classes), card inside.
+
+    Args:
+        model: eats uint8 (N, 28, 28); in float32 arithmetic (`models.in_float32`).
+        path: of the file; it appears whole or not at all.
+        card: goes to the metadata entry "card" as JSON.
+
+    Raises:
+        ModelError: the model has a layer which ONNX cannot express.
+    """
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        raw = Path(folder) / "raw.onnx"
+        if keras.backend.backend() == "tensorflow":
+            _convert(model, raw)
+        else:
+            _convert_in_tensorflow(model, raw)
+        proto = onnx.load(raw)
+        _rename(proto.graph.input[0], "images", proto.graph)
+        _rename(proto.graph.output[0], "scores", proto.graph)
+        onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
+        onnx.checker.check_model(proto)
+        onnx.save(proto, raw)
+        os.replace(raw, path)
+
+
+def agree(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
+    """Return ONNX Runtime's scores float32 (N, classes) after holding them against Keras's.
+
+    Args:
+        model: the model that was exported to `path`.
+        path: the ONNX file.
+        images: uint8 (N, 28, 28).
+
+    Raises:
+        ModelError: a score differs by more than 1e-4, or a label differs.
+    """
+    ours = Net(path).scores(images)
+    keras_scores = model.predict(images, batch_size=1000, verbose=0)
+    apart = float(np.abs(ours - keras_scores).max())
+    n_labels = int((ours.argmax(axis=1) != keras_scores.argmax(axis=1)).sum())
+    if not apart <= TOLERANCE or n_labels:
+        raise ModelError(
+            f"{path}: ONNX and Keras disagree on {len(images)} images: scores by up to {apart:.2g} "
+            f"(allowed: {TOLERANCE}), {n_labels} labels"
+        )
+    return ours
+
+
+def _convert(model: keras.Model, path: Path) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tf2onnx's, about its own use of NumPy and protobuf
+            model.export(path, format="onnx", verbose=False, opset_version=OPSET)
+    except (ValueError, NotImplementedError, RuntimeError, KeyError) as error:
+        raise ModelError(f"{model.name}: cannot be written as ONNX ({error})") from None
+
+
+def _convert_in_tensorflow(model: keras.Model, path: Path) -> None:
+    """Convert through a file in a process of its own: Keras's way to ONNX from JAX needs further packages."""
+    stored = path.with_suffix(".keras")
+    model.save(stored)
+    code = (
+        "import sys, keras; from pathlib import Path; from inkdigits.training.export import _convert; "
+        "_convert(keras.models.load_model(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, stored, path],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ModelError(f"{model.name}: cannot be written as ONNX ({done.stderr.strip().splitlines()[-1]})")
+
+
+def _rename(value: Any, name: str, graph: Any) -> None:
+    """Give a graph's input or output another name, wherever nodes speak of it."""
+    old, value.name = value.name, name
+    for node in graph.node:
+        node.input[:] = [name if each == old else each for each in node.input]
+        node.output[:] = [name if each == old else each for each in node.output]

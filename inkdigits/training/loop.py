@@ -1,0 +1,295 @@
+"""The training loop: the steps of an epoch inside one compiled call, checkpoints, resume, progress.
+
+`keras.Model.fit` returns to Python after every batch, which for small nets costs ten times what the arithmetic does.
+Here the data set lies in memory, an epoch's shuffled indices go in, and a `tf.while_loop` runs Keras's own
+`train_step` over the batches. Same updates, same metrics; on other backends than TensorFlow, `fit` does the steps.
+"""
+
+import io
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from inkdigits.datasets import Split
+from inkdigits.errors import RunError, TrainingError
+from inkdigits.training import models
+from inkdigits.training.recipes import Recipe
+from inkdigits.training.runs import write_beside
+
+# One row an epoch: "epoch", "loss", "accuracy", "seconds", and "val_loss", "val_accuracy" where there is validation.
+History = list[dict[str, float]]
+# Runs an epoch's steps from the first to before the last.
+Steps = Callable[[int, int], None]
+# (images, targets, order) of an epoch -> what runs its steps.
+Runner = Callable[[np.ndarray, np.ndarray, np.ndarray], Steps]
+
+# XLA makes dense nets several times faster and convolutions on the CPU slower.
+XLA_LAYERS = ("InputLayer", "Rescaling", "Reshape", "Flatten", "Dense", "Dropout", "Activation", "BatchNormalization")
+# The compiled call returns about so often, for the progress bar, for Ctrl-C and to look for a loss of NaN.
+PART_S = 0.25
+
+
+def fit(
+    model: keras.Model,
+    recipe: Recipe,
+    train: Split | Callable[[int], Split],
+    validation: Split | None = None,
+    *,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[History], None] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train `model` in place and return its history.
+
+    Args:
+        model: eats uint8 (N, 28, 28). One that is compiled keeps its optimizer and loss; another gets the recipe's.
+        recipe: epochs, batch size and, for `compile`, optimizer, loss and schedule.
+        train: what to learn from, shuffled anew each epoch by (seed, epoch), the last partial batch included; or a
+            function from the epoch (1, 2, ...) to a split always as long, for data composed anew each epoch.
+        validation: judged after each epoch.
+        seed: fixes the order of the images.
+        checkpoint: a file, written after each epoch. Where it exists, training goes on from it and ends with the same
+            bits as one never stopped.
+        on_epoch: called with the history after each epoch, its checkpoint written.
+        progress: print a line for each epoch and, to a terminal, a bar. To stderr.
+
+    Raises:
+        TrainingError: the loss is no longer a number.
+        RecipeError: the loss does not go with the model's scores.
+        RunError: the checkpoint cannot be written, or is another model's.
+    """
+    first = train(1) if callable(train) else train
+    n_steps = math.ceil(len(first) / recipe.batch_size)
+    prepare(model, recipe, n_steps)
+    history = load_checkpoint(checkpoint, model) if checkpoint and checkpoint.exists() else []
+    runner = _runner(model, recipe.batch_size, len(first))
+    with _display(recipe.epochs, n_steps, progress) as show:
+        for epoch in range(len(history) + 1, recipe.epochs + 1):
+            split = train(epoch) if callable(train) else first
+            order = np.random.default_rng([seed, epoch]).permutation(len(split)).astype(np.int32)
+            steps = runner(split.images, targets_for(model, split.labels), order)
+            row = _run_one(model, steps, epoch, n_steps, show)
+            if recipe.ema and epoch == recipe.epochs:
+                model.optimizer.finalize_variable_values(model.trainable_variables)
+            history.append(row | (judge(model, recipe, validation) if validation else {}))
+            if checkpoint:
+                save_checkpoint(checkpoint, model, history)
+            if on_epoch:
+                on_epoch(history)
+            show.epoch_done(history[-1])
+    return history
+
+
+def prepare(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
+    """Compile the model unless it is, and make every variable of optimizer, loss and metrics.
+
+    Raises:
+        RecipeError: the loss cannot be computed of the model's scores.
+    """
+    if not model.compiled:
+        models.compile_for(model, recipe, steps_per_epoch * recipe.epochs)
+    models.try_loss(model, recipe)
+    model.optimizer.build(model.trainable_variables)
+    model.reset_metrics()
+
+
+def targets_for(model: keras.Model, labels: np.ndarray) -> np.ndarray:
+    """Return the labels as the model's loss wants them: int32 (N,), or one-hot float32 (N, classes)."""
+    if models.wants_one_hot(model):
+        one_hot: np.ndarray = np.eye(model.output_shape[-1], dtype=np.float32)[labels]
+        return one_hot
+    return labels.astype(np.int32)
+
+
+def judge(model: keras.Model, recipe: Recipe, split: Split) -> dict[str, float]:
+    """Return "val_loss" and "val_accuracy" on a split; of the averaged weights, where the recipe averages."""
+    with _averaged(model) if recipe.ema else _unchanged():
+        figures = model.evaluate(
+            split.images, targets_for(model, split.labels), batch_size=1000, verbose=0, return_dict=True
+        )
+    return {f"val_{name}": float(value) for name, value in figures.items()}
+
+
+@contextmanager
+def _averaged(model: keras.Model) -> Iterator[None]:
+    weights = [keras.ops.convert_to_numpy(variable).copy() for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    yield
+    for variable, value in zip(model.trainable_variables, weights, strict=True):
+        variable.assign(value)
+
+
+@contextmanager
+def _unchanged() -> Iterator[None]:
+    yield
+
+
+def _run_one(model: keras.Model, steps: Steps, epoch: int, n_steps: int, show: "_Display") -> dict[str, float]:
+    """Run one epoch in parts of about PART_S and return its row of the history."""
+    model.reset_metrics()
+    start = time.perf_counter()
+    # `fit` starts its metrics anew with each call, so that off TensorFlow an epoch is one part.
+    in_parts = keras.backend.backend() == "tensorflow"
+    done, part = 0, max(1, n_steps // 20) if in_parts else n_steps
+    while done < n_steps:
+        before = time.perf_counter()
+        last = min(n_steps, done + part)
+        steps(done, last)
+        figures = {name: float(value) for name, value in model.get_metrics_result().items()}
+        part = max(1, int((last - done) / (time.perf_counter() - before) * PART_S))
+        done = last
+        _check_loss(figures["loss"], model, epoch, done, n_steps)
+        show.steps_done(epoch, done, figures)
+    return {"epoch": epoch, **figures, "seconds": time.perf_counter() - start}
+
+
+def _check_loss(loss: float, model: keras.Model, epoch: int, done: int, n_steps: int) -> None:
+    if math.isfinite(loss):
+        return
+    rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
+    raise TrainingError(
+        f"the loss is no longer a number (epoch {epoch}, by step {done} of {n_steps}): most likely the learning rate "
+        f"of {rate:.3g} is too high for {model.optimizer.name}, so try a tenth of it; else the loss does not suit the "
+        f"output {models.output_of(model)}"
+    )
+
+
+def _runner(model: keras.Model, batch_size: int, n_images: int) -> Runner:
+    """Return what turns an epoch's data into a function that runs some of its steps."""
+    if keras.backend.backend() == "tensorflow":
+        return _compiled_runner(model, batch_size, n_images)
+
+    def runner(images: np.ndarray, targets: np.ndarray, order: np.ndarray) -> Steps:
+        def steps(first: int, last: int) -> None:
+            part = order[first * batch_size : last * batch_size]
+            model.fit(images[part], targets[part], batch_size=batch_size, shuffle=False, verbose=0)
+
+        return steps
+
+    return runner
+
+
+def _compiled_runner(model: keras.Model, batch_size: int, n_images: int) -> Runner:
+    import tensorflow as tf
+
+    jit = all(type(layer).__name__ in XLA_LAYERS for layer in model._flatten_layers(include_self=False))
+    n_whole, rest = divmod(n_images, batch_size)
+
+    def step(x: Any, y: Any, indices: Any) -> None:
+        model.train_step((tf.gather(x, indices), tf.gather(y, indices)))
+
+    def whole_batches(x: Any, y: Any, order: Any, first: Any, last: Any) -> None:
+        def body(number: Any) -> tuple[Any]:
+            # A slice of known length: XLA compiles for fixed shapes.
+            step(x, y, tf.slice(order, [number * batch_size], [batch_size]))
+            return (number + 1,)
+
+        tf.while_loop(lambda number: number < last, body, (first,))
+
+    def last_batch(x: Any, y: Any, order: Any) -> None:
+        step(x, y, tf.slice(order, [n_whole * batch_size], [rest]))
+
+    compiled, compiled_last = (tf.function(each, jit_compile=jit) for each in (whole_batches, last_batch))
+
+    def runner(images: np.ndarray, targets: np.ndarray, order: np.ndarray) -> Steps:
+        data = (tf.constant(images), tf.constant(targets), tf.constant(order))
+
+        def steps(first: int, last: int) -> None:
+            if first < min(last, n_whole):
+                compiled(*data, tf.constant(first), tf.constant(min(last, n_whole)))
+            if last > n_whole:
+                compiled_last(*data)
+
+        return steps
+
+    return runner
+
+
+def save_checkpoint(path: Path, model: keras.Model, history: History) -> None:
+    """Write weights, optimizer, random states and history; a killed program leaves the old file or the new one.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    arrays = {f"v{i:04}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(_state(model))}
+    buffer = io.BytesIO()
+    np.savez(buffer, history=np.array(json.dumps(history)), **arrays)
+    write_beside(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, model: keras.Model) -> History:
+    """Set the model, its optimizer and its random states to what the checkpoint holds and return the history.
+
+    Raises:
+        RunError: the file is damaged, or another model's.
+    """
+    try:
+        with np.load(path) as stored:
+            history: History = json.loads(str(stored["history"]))
+            values = [stored[name] for name in sorted(stored.files) if name != "history"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RunError(f"{path}: not a readable checkpoint ({error}); start anew") from None
+    variables = _state(model)
+    if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
+        raise RunError(f"{path}: the checkpoint of another model or optimizer")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return history
+
+
+def _state(model: keras.Model) -> list[Any]:
+    """Return all variables that the next step depends on: weights, random states (dropout's), the optimizer's."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+class _Display:
+    """Lines for epochs as Keras prints them and, on a terminal, a bar; to stderr."""
+
+    def __init__(self, epochs: int, n_steps: int, lines: bool, bar: Any) -> None:
+        self._epochs, self._n_steps, self._lines, self._bar = epochs, n_steps, lines, bar
+        self._task = bar.add_task("", total=epochs * n_steps, figures="") if bar else None
+
+    def steps_done(self, epoch: int, done: int, figures: dict[str, float]) -> None:
+        if self._bar:
+            text = f"epoch {epoch}/{self._epochs}  step {done}/{self._n_steps}  " + _words(figures)
+            self._bar.update(self._task, completed=(epoch - 1) * self._n_steps + done, figures=text)
+
+    def epoch_done(self, row: dict[str, float]) -> None:
+        if not self._lines:
+            return
+        figures = {name: value for name, value in row.items() if name not in ("epoch", "seconds")}
+        seconds, n_steps = row["seconds"], self._n_steps
+        line = f"Epoch {row['epoch']:.0f}/{self._epochs}\n{n_steps}/{n_steps} - {seconds:.2f} s - "
+        line += f"{seconds / n_steps * 1000:.2f} ms/step - {_words(figures)}"
+        if self._bar:
+            self._bar.console.print(line, highlight=False)
+        else:
+            print(line, file=sys.stderr)
+
+
+def _words(figures: dict[str, float]) -> str:
+    return " - ".join(
+        f"{name}: {value:.4f}" for name, value in sorted(figures.items(), key=lambda pair: "acc" in pair[0])
+    )
+
+
+@contextmanager
+def _display(epochs: int, n_steps: int, progress: bool) -> Iterator[_Display]:
+    if not progress or not sys.stderr.isatty():
+        yield _Display(epochs, n_steps, progress, None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.fields[figures]}"), BarColumn(20), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
+        yield _Display(epochs, n_steps, progress, bar)

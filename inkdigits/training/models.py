@@ -1,0 +1,202 @@
+"""Recipe -> `keras.Model`: the layers, and what `compile` gets. Backend-neutral Keras.
+
+Every model eats uint8 (N, 28, 28), 0 = paper, 255 = ink: scaling to [0, 1] and flattening are layers.
+"""
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from inkdigits.errors import RecipeError
+from inkdigits.training.recipes import Recipe, nearest
+
+ONE_HOT_TWIN = {"sparse_categorical_crossentropy": "categorical_crossentropy"}
+
+
+def check(recipe: Recipe) -> Recipe:
+    """Return the recipe with the optimizer's default learning rate filled in.
+
+    Raises:
+        RecipeError: Keras does not know the activation, the optimizer or the loss; the nearest names are given.
+    """
+    _known("activation", recipe.activation, keras.activations)
+    _known("loss", recipe.loss, keras.losses)
+    optimizer = type(_known("optimizer", recipe.optimizer, keras.optimizers))
+    if recipe.learning_rate is not None:
+        return recipe
+    return dataclasses.replace(recipe, learning_rate=inspect.signature(optimizer).parameters["learning_rate"].default)
+
+
+def _known(field: str, name: str, room: Any) -> Any:
+    names = [each for each in dir(room) if not each.startswith("_") and _is_offered(getattr(room, each))]
+    names = [each for each in names if each not in ("get", "serialize", "deserialize")]
+    # Keras finds optimizers by any spelling of case; its other rooms by the exact name alone.
+    if name.lower() not in [each.lower() for each in names]:
+        raise RecipeError(f"Keras knows no {field} {name!r}; {nearest(name, names)}")
+    try:
+        return room.get(name)
+    except (ValueError, TypeError):
+        raise RecipeError(f"Keras cannot make the {field} {name!r} by its name alone; {nearest(name, names)}") from None
+
+
+def _is_offered(thing: Any) -> bool:
+    """Is it something a recipe can name: a function, or a class that is not the base of the others?"""
+    return inspect.isfunction(thing) or (inspect.isclass(thing) and thing.__name__ not in ("Loss", "Optimizer"))
+
+
+def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
+    """Return a fresh model for the recipe; the seed fixes its first weights.
+
+    Args:
+        recipe: the recipe.
+        seed: >= 0; sets Keras's, NumPy's and Python's global seeds, as `keras.utils.set_random_seed` does.
+        n_classes: >= 2.
+    """
+    keras.utils.set_random_seed(seed)
+    layers = [keras.Input((28, 28), dtype="uint8", name="images")]
+    with_policy = {"dtype": recipe.precision}
+    layers += [keras.layers.Rescaling(1 / 255, **with_policy)]
+    if recipe.blocks:
+        layers += [keras.layers.Reshape((28, 28, 1), **with_policy)]
+        layers += [layer for channels in recipe.blocks for layer in _block(channels, recipe)]
+    layers += [keras.layers.Flatten(**with_policy)]
+    layers += [keras.layers.Dense(units, activation=recipe.activation, **with_policy) for units in recipe.hidden]
+    # The last layer stays float32: bfloat16's 8 bits are too few for a loss.
+    activation = "linear" if recipe.output == "logits" else recipe.output
+    layers += [keras.layers.Dense(n_classes, activation=activation, dtype="float32", name="scores")]
+    return keras.Sequential(layers, name=recipe.name)
+
+
+def _block(channels: int, recipe: Recipe) -> Iterator[keras.layers.Layer]:
+    """Yield the layers of: 3 x 3 convolution, batch normalisation, activation, twice; then a 2 x 2 maximum."""
+    for _ in range(2):
+        yield keras.layers.Conv2D(channels, 3, padding="same", use_bias=False, dtype=recipe.precision)
+        # Five epochs are some 2,000 steps: Keras's momentum of 0.99 would still remember the first of them.
+        yield keras.layers.BatchNormalization(momentum=0.9, dtype=recipe.precision)
+        yield keras.layers.Activation(recipe.activation, dtype=recipe.precision)
+    yield keras.layers.MaxPooling2D(2, dtype=recipe.precision)
+
+
+def compile_for(model: keras.Model, recipe: Recipe, n_steps: int) -> None:
+    """Compile the model with the recipe's optimizer and loss, and accuracy as its metric.
+
+    Args:
+        model: built; its last layer tells whether the loss is of logits.
+        recipe: checked, with a learning rate.
+        n_steps: steps of the whole training, which a schedule spreads over.
+    """
+    optimizer = type(keras.optimizers.get(recipe.optimizer))
+    averaging = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    model.compile(
+        optimizer=optimizer(learning_rate=_rate(recipe, n_steps), **averaging),
+        loss=_loss(recipe, of_logits=output_of(model) == "logits"),
+        metrics=["accuracy"],
+    )
+
+
+def _rate(recipe: Recipe, n_steps: int) -> Any:
+    if recipe.schedule == "constant" or recipe.learning_rate is None:
+        return recipe.learning_rate
+    warmup_steps = n_steps // 10
+    return keras.optimizers.schedules.CosineDecay(
+        recipe.learning_rate / 100,
+        n_steps - warmup_steps,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warmup_steps,
+    )
+
+
+def _loss(recipe: Recipe, of_logits: bool) -> Any:
+    name = ONE_HOT_TWIN.get(recipe.loss, recipe.loss) if recipe.label_smoothing else recipe.loss
+    if "crossentropy" not in name:
+        return name
+    settings = {"label_smoothing": recipe.label_smoothing} if recipe.label_smoothing else {}
+    kind = "".join(word.capitalize() for word in name.split("_")) if "_" in name else name
+    return keras.losses.get({"class_name": kind, "config": {"from_logits": of_logits, **settings}})
+
+
+def try_loss(model: keras.Model, recipe: Recipe) -> None:
+    """Compute loss and metrics of two blank images once, which also makes their variables.
+
+    Raises:
+        RecipeError: they cannot be computed: the loss is made for other shapes than labels and scores (N, classes).
+    """
+    images = np.zeros((2, 28, 28), np.uint8)
+    labels = np.eye(model.output_shape[-1], dtype=np.float32)[:2] if wants_one_hot(model) else np.arange(2)
+    try:
+        scores = model(images)
+        loss = model.compute_loss(x=images, y=keras.ops.convert_to_tensor(labels), y_pred=scores)
+        model.compute_metrics(images, keras.ops.convert_to_tensor(labels), scores)
+    except Exception as error:  # Keras, TensorFlow and JAX each have their own
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RecipeError(f"the loss {recipe.loss!r} cannot judge {model.output_shape[-1]} scores: {cause}") from None
+    if loss.shape != ():
+        raise RecipeError(f"the loss {recipe.loss!r} gives {tuple(loss.shape)} numbers in place of one")
+
+
+def wants_one_hot(model: keras.Model) -> bool:
+    """Does the compiled model's loss compare whole rows of scores, and so need one-hot labels?"""
+    loss = model.loss
+    name = str(loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", ""))
+    return "sparse" not in name.lower().replace("_", "")
+
+
+def output_of(model: keras.Model) -> str:
+    """Return what the model's last layer gives: "sigmoid", "softmax" or "logits"."""
+    last = model.layers[-1]
+    if isinstance(last, keras.Model):
+        return output_of(last)
+    name = getattr(getattr(last, "activation", None), "__name__", "")
+    if isinstance(last, keras.layers.Softmax):
+        name = "softmax"
+    return name if name in ("sigmoid", "softmax") else "logits"
+
+
+def adopt(model: keras.Model) -> keras.Model:
+    """Return a user's own model as one that eats uint8 (N, 28, 28); layers and weights are shared with the user's.
+
+    A model that neither declares a uint8 input nor holds a `Rescaling` layer is taken to expect pixels in [0, 1], as
+    the tutorial's do: it gets `Rescaling` in front, and `Reshape` when its input has another shape. What the user has
+    compiled (optimizer, loss) is kept.
+
+    Raises:
+        RecipeError: the model is not built, or its input does not hold 784 pixels.
+    """
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple):
+        raise RecipeError("the model has no input shape yet: give it a keras.Input(shape=(28, 28)) or call it once")
+    size = 1
+    for extent in shape[1:]:
+        size *= extent or 1
+    if size != 28 * 28:
+        raise RecipeError(f"the model eats {shape[1:]}, and not 28 x 28 = 784 pixels")
+    if model.inputs[0].dtype == "uint8" and shape[1:] == (28, 28):
+        return model
+    rescaling = [] if _has_rescaling(model) else [keras.layers.Rescaling(1 / 255)]
+    reshape = [] if shape[1:] == (28, 28) else [keras.layers.Reshape(shape[1:])]
+    images = keras.Input((28, 28), dtype="uint8", name="images")
+    adopted = keras.Sequential([images, *rescaling, *reshape, model], name="own")
+    if getattr(model, "compiled", False):
+        adopted.compile(optimizer=model.optimizer, loss=model.loss, metrics=["accuracy"])
+    return adopted
+
+
+def _has_rescaling(model: keras.Model) -> bool:
+    return any(isinstance(layer, keras.layers.Rescaling) for layer in model._flatten_layers())
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Return the model with float32 arithmetic throughout: itself, or a copy where it computes in mixed precision."""
+    config = json.dumps(model.get_config())
+    if "mixed_" not in config:
+        return model
+    for policy in ("mixed_bfloat16", "mixed_float16"):
+        config = config.replace(f'"{policy}"', '"float32"')
+    copy = type(model).from_config(json.loads(config))
+    copy.set_weights(model.get_weights())
+    return copy

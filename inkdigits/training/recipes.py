@@ -1,0 +1,134 @@
+"""The named recipes: what a training is, as data. Whether Keras knows the names in them is for `models.check`."""
+
+import dataclasses
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from inkdigits.errors import RecipeError
+
+# What the last layer's numbers are: the model card hands these words on to the Reader.
+OUTPUTS = ("sigmoid", "softmax", "logits")
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every hyperparameter of one training; each field is a flag of `inkdigits train`.
+
+    Attributes:
+        name: the recipe's name.
+        hidden: units of each dense hidden layer, from the pixels on.
+        blocks: channels of each convolutional block (3 x 3 twice, then a 2 x 2 maximum); none: no convolutions.
+        activation: of hidden layers and convolutions; any name Keras knows.
+        optimizer: any name Keras knows.
+        learning_rate: > 0; the peak of the schedule. None: Keras's own default for the optimizer.
+        schedule: "constant", or "cosine" from the learning rate to 0 after a warm-up over 10 % of the steps.
+        loss: any name Keras knows; those that want one-hot labels get them.
+        label_smoothing: in [0, 1); for (sparse) categorical cross-entropy.
+        ema: in [0, 1), momentum of the weights' moving average, which are the weights kept; 0: no average.
+        output: "sigmoid" as in the tutorial (ten numbers that do not sum to 1), "softmax", or "logits".
+        epochs: >= 1.
+        batch_size: >= 1.
+        validation: >= 0, images held out from the training set and judged after each epoch.
+        precision: "float32" or "mixed_bfloat16" arithmetic while training; weights and exports are float32.
+    """
+
+    name: str
+    hidden: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
+    activation: str = "relu"
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    loss: str = "sparse_categorical_crossentropy"
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    output: str = "softmax"
+    epochs: int = 5
+    batch_size: int = 32
+    validation: int = 0
+    precision: str = "float32"
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        # The tutorial's parts 1 and 2. Its figures depend on sigmoid outputs under a loss made for softmax.
+        Recipe("linear", output="sigmoid"),
+        Recipe("hidden", hidden=(100,), output="sigmoid"),
+        # The tutorial's promised next article.
+        Recipe(
+            "cnn",
+            blocks=(16, 32, 64),
+            learning_rate=4e-3,
+            schedule="cosine",
+            batch_size=128,
+            precision="mixed_bfloat16",
+        ),
+    )
+}
+
+
+def resolve(name: str, **changes: Any) -> Recipe:
+    """Return the recipe called `name` with some of its fields changed.
+
+    Raises:
+        RecipeError: no such recipe or field, or a value out of its range; the message gives the nearest names.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"no recipe {name!r}; {nearest(name, list(RECIPES))}")
+    return change(RECIPES[name], **changes)
+
+
+def change(recipe: Recipe, **changes: Any) -> Recipe:
+    """Return `recipe` with some of its fields changed.
+
+    Raises:
+        RecipeError: no such field, or a value out of its range.
+    """
+    fields = [field.name for field in dataclasses.fields(Recipe) if field.name != "name"]
+    for field in changes:
+        if field not in fields:
+            raise RecipeError(f"recipes have no setting {field!r}; {nearest(field, fields)}")
+    for field in ("hidden", "blocks"):
+        if field in changes:
+            changes[field] = _sizes(field, changes[field])
+    changed = dataclasses.replace(recipe, **changes)
+    _check_ranges(changed)
+    return changed
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """Return words for an error message: the known names nearest to `name`, or all where none is near."""
+    by_lower = {known.lower(): known for known in names}
+    near = difflib.get_close_matches(str(name).lower(), list(by_lower), n=3, cutoff=0.5)
+    if near:
+        return "nearest: " + ", ".join(by_lower[each] for each in near)
+    return "there are: " + ", ".join(sorted(names))
+
+
+def _sizes(field: str, value: Any) -> tuple[int, ...]:
+    sizes = (value,) if isinstance(value, int) else tuple(value)
+    if not all(isinstance(size, int) and 1 <= size <= 10_000 for size in sizes):
+        raise RecipeError(f"{field} must be whole numbers of units from 1 to 10000, got {value!r}")
+    return sizes
+
+
+def _check_ranges(recipe: Recipe) -> None:
+    for field, choices in (("output", OUTPUTS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
+        value = getattr(recipe, field)
+        if value not in choices:
+            raise RecipeError(f"no {field} {value!r}; {nearest(value, list(choices))}")
+    for field, least, most in (("epochs", 1, 100_000), ("batch_size", 1, 100_000), ("validation", 0, 1_000_000)):
+        value = getattr(recipe, field)
+        if not isinstance(value, int) or not least <= value <= most:
+            raise RecipeError(f"{field} must be a whole number from {least} to {most}, got {value!r}")
+    for field in ("label_smoothing", "ema"):
+        if not 0 <= getattr(recipe, field) < 1:
+            raise RecipeError(f"{field} must be at least 0 and under 1, got {getattr(recipe, field)!r}")
+    if recipe.learning_rate is not None and not 0 < recipe.learning_rate < 1e6:
+        raise RecipeError(f"learning_rate must be over 0, got {recipe.learning_rate!r}")
+    if recipe.label_smoothing and "categorical_crossentropy" not in recipe.loss:
+        raise RecipeError(f"label_smoothing goes with (sparse_)categorical_crossentropy, not with {recipe.loss!r}")

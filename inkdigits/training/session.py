@@ -1,0 +1,197 @@
+"""One training from words to a complete run directory: recipe, data, loop, export, judgement."""
+
+import dataclasses
+import platform
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from inkdigits.datasets import Split, hold_out, load_data
+from inkdigits.errors import RunError
+from inkdigits.training import export, loop, models, recipes, runs
+from inkdigits.training.recipes import Recipe
+from inkdigits.training.runs import Run
+
+
+def train(
+    recipe: "str | keras.Model | None" = None,
+    *,
+    data: "Path | str | tuple[Split, Split] | None" = None,
+    runs_dir: Path | str = runs.DEFAULT_ROOT,
+    seed: int | None = None,
+    resume: str | Path | None = None,
+    progress: bool = True,
+    **changes: Any,
+) -> Run:
+    """Train and return the finished run.
+
+    Args:
+        recipe: a recipe's name ("hidden" for None), or your own Keras model (see `models.adopt` for what it may eat).
+        data: None for MNIST, a path in MNIST's format, or (train, test). The test part is read once, at the end.
+        runs_dir: where the run directory is made.
+        seed: >= 0, 0 for None; fixes first weights, order and everything else.
+        resume: an unfinished run to go on with, by name or path; recipe, seed and settings are then the run's.
+        progress: print epochs and a bar to stderr.
+        changes: fields of `Recipe`, such as `activation="tanh"`, `hidden=(300, 100)`, `epochs=10`.
+
+    Raises:
+        RecipeError: an unknown recipe, setting or name; raised before anything is read or written.
+        DataError: the data cannot be had.
+        TrainingError: the loss is no longer a number.
+        ModelError: the exported model does not agree with Keras's.
+        RunError: the run directory cannot be written, or cannot be resumed.
+    """
+    if resume is not None:
+        # Refused before a checkpoint is read: other settings would not end where the run was going.
+        run = _resumable(resume, Path(runs_dir), recipe, seed, changes)
+        train_split, test = _load(data if data is not None else run.info["data"]["path"])
+        if run.info["data"]["sha256"] != train_split.sha256:
+            raise RunError(f"{run.name}: was trained on other data; give the same --data to resume it")
+        model = keras.models.load_model(run.path / "initial.keras")
+    else:
+        seed = seed or 0
+        model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed)
+        train_split, test = _load(data)
+        if model is None:
+            model = models.build(chosen, seed, len(train_split.class_names))
+        path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
+        run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path))
+        model.save(run.path / "initial.keras")
+    return _go(run, model, train_split, test, progress)
+
+
+def _model_and_recipe(
+    recipe: "str | keras.Model", changes: dict[str, Any], seed: int
+) -> tuple[keras.Model | None, Recipe]:
+    """Return the user's own model, if it is one, and the settings; all that can be refused is refused here."""
+    if isinstance(recipe, str):
+        return None, models.check(recipes.resolve(recipe, **changes))
+    keras.utils.set_random_seed(seed)
+    model = models.adopt(recipe)
+    return model, models.check(recipes.change(Recipe("own", output=models.output_of(model)), **changes))
+
+
+def _load(data: "Path | str | tuple[Split, Split] | None") -> tuple[Split, Split]:
+    if isinstance(data, tuple):
+        return data
+    return load_data(Path(data) if data is not None else None)
+
+
+def _resumable(name: str | Path, root: Path, recipe: Any, seed: int | None, changes: dict[str, Any]) -> Run:
+    """Return the run to go on with; whatever is said beside its name must be what it was started with."""
+    run = runs.read(name, root)
+    if run.finished:
+        raise RunError(f"{run.name}: is finished, nothing is left to resume; train anew for other settings")
+    said: dict[str, Any] = dataclasses.asdict(recipes.change(run.recipe, **changes)) | {"seed": run.seed}
+    said |= {"name": recipe} if recipe is not None else {}
+    said |= {"seed": seed} if seed is not None else {}
+    for field, was in (dataclasses.asdict(run.recipe) | {"seed": run.seed}).items():
+        if said[field] != was:
+            word = "recipe" if field == "name" else field
+            raise RunError(
+                f"{run.name}: was started with {word} {was!r}, not {said[field]!r}; a resumed run keeps its settings, "
+                "so leave that out or train anew"
+            )
+    return run
+
+
+def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> Run:
+    """Train from wherever the run stands, export, judge, finish."""
+    recipe, start = run.recipe, time.perf_counter()
+    part, validation = (train_split, None)
+    if recipe.validation:
+        part, validation = hold_out(train_split, recipe.validation, run.seed)
+    history = loop.fit(
+        model,
+        recipe,
+        part,
+        validation,
+        seed=run.seed,
+        checkpoint=run.checkpoint,
+        on_epoch=run.save_history,
+        progress=progress,
+    )
+    trained = models.in_float32(model)
+    if not trained.compiled:
+        models.compile_for(trained, recipe, 1)
+    figures = judge(trained, test)
+    run.save_history(history)
+    export.export(trained, run.path / "model.onnx", card_of(run, trained, figures, train_split))
+    export.agree(trained, run.path / "model.onnx", test.images)
+    trained.save(run.path / "model.keras")
+    (run.path / "initial.keras").unlink()
+    seconds = run.info.get("seconds", 0.0) + time.perf_counter() - start
+    return run.save_info(figures=figures, finished=_now(), seconds=round(seconds, 3)).finish()
+
+
+def judge(model: keras.Model, test: Split) -> dict[str, float]:
+    """Return Keras's loss and accuracy on the test split, with the count of mistakes."""
+    targets = loop.targets_for(model, test.labels)
+    loss, accuracy = model.evaluate(test.images, targets, batch_size=1000, verbose=0)
+    mistakes = len(test) - round(accuracy * len(test))
+    return {
+        "test_loss": float(loss),
+        "test_accuracy": 1 - mistakes / len(test),
+        "test_mistakes": mistakes,
+        "n_test": len(test),
+    }
+
+
+def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split: Split) -> dict[str, Any]:
+    """Return the model card which the ONNX file carries."""
+    return {
+        "format": 1,
+        "kind": "digit",
+        "name": run.name,
+        "output": models.output_of(model),
+        "classes": list(train_split.class_names),
+        "recipe": run.info["recipe"],
+        "seed": run.seed,
+        "data": {name: run.info["data"][name] for name in ("name", "sha256", "n")},
+        "versions": run.info["versions"],
+        "temperature": 1.0,
+        "threshold": 0.0,
+        "figures": figures,
+    }
+
+
+def _info(recipe: Recipe, seed: int, split: Split, path: str | None) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "recipe": dataclasses.asdict(recipe),
+        "seed": seed,
+        "data": {"name": split.source, "sha256": split.sha256, "n": len(split), "path": path},
+        "backend": keras.backend.backend(),
+        "versions": versions(),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "started": _now(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages which a training depends on, of those that are installed."""
+    found = {"python": platform.python_version()}
+    for package in (
+        "inkdigits",
+        "keras",
+        "tensorflow",
+        "tensorflow-cpu",
+        "jax",
+        "numpy",
+        "onnx",
+        "tf2onnx",
+        "onnxruntime",
+    ):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
