@@ -1,0 +1,302 @@
+"""Arrays in, numbers out: accuracy and its interval, confusion, calibration, refusal, comparison, edit distance."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+# 97.5 % of the standard normal distribution lie below: two-sided 95 %.
+Z95 = 1.959963984540054
+
+
+def _counted(values: np.ndarray, name: str) -> int:
+    if len(values) == 0:
+        raise ValueError(f"{name} is empty: there is nothing to judge")
+    return len(values)
+
+
+def _of_equal_length(a: np.ndarray, b: np.ndarray) -> int:
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} and {len(b)} values: they must be of the same examples")
+    return _counted(a, "the input")
+
+
+def count_mistakes(y_true: np.ndarray, y_pred: np.ndarray) -> int:
+    """Return how many labels differ.
+
+    Args:
+        y_true: int (N,), N >= 1.
+        y_pred: int (N,).
+
+    Raises:
+        ValueError: different lengths, or no examples.
+    """
+    _of_equal_length(y_true, y_pred)
+    return int((np.asarray(y_true) != np.asarray(y_pred)).sum())
+
+
+def wilson_interval(n_right: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval for a share of which `n_right` of `n` were seen.
+
+    Unlike "share ± 2 standard errors" it stays within [0, 1] and is honest near 0 and 1.
+
+    Args:
+        n_right: 0 to n.
+        n: >= 1.
+
+    Raises:
+        ValueError: the counts are not as above.
+
+    Source: Wilson 1927, "Probable inference"; Brown, Cai, DasGupta 2001, section 3.1.1.
+    """
+    if n < 1 or not 0 <= n_right <= n:
+        raise ValueError(f"{n_right} right of {n}: not a share")
+    share, z2 = n_right / n, Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n**2))
+    # At the two ends the bound is 0 or 1 exactly, which rounding would miss.
+    low = 0.0 if n_right == 0 else centre - half
+    high = 1.0 if n_right == n else centre + half
+    return low, high
+
+
+def log_loss(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+    """Return the mean of -log(probability of the true class), in nats; what Keras calls sparse cross-entropy.
+
+    Args:
+        y_true: int (N,), columns of `probabilities`.
+        probabilities: float (N, classes), 0 to 1.
+
+    Raises:
+        ValueError: different lengths, or no examples.
+    """
+    n = _of_equal_length(y_true, probabilities)
+    of_truth = np.asarray(probabilities, np.float64)[np.arange(n), y_true]
+    # The smallest float32 above 0: a probability that has underflowed costs much, not infinitely much.
+    return float(-np.log(np.maximum(of_truth, 1.4e-45)).mean())
+
+
+def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return int64 (n_classes, n_classes): row = truth, column = answer, as scikit-learn and the tutorial have it.
+
+    Args:
+        y_true: int (N,), 0 <= label < n_classes.
+        y_pred: int (N,), 0 <= label < n_classes.
+        n_classes: >= 1.
+
+    Raises:
+        ValueError: different lengths, no examples, or a label out of range.
+    """
+    _of_equal_length(y_true, y_pred)
+    pairs = np.stack([y_true, y_pred])
+    if pairs.min() < 0 or pairs.max() >= n_classes:
+        raise ValueError(f"labels must be 0 to {n_classes - 1}, found {pairs.min()} to {pairs.max()}")
+    flat = np.bincount(pairs[0].astype(np.int64) * n_classes + pairs[1], minlength=n_classes**2)
+    return flat.reshape(n_classes, n_classes).astype(np.int64)
+
+
+def precision_recall_f1(matrix: np.ndarray) -> np.ndarray:
+    """Return float64 (classes, 3) of a confusion matrix: precision, recall and F1 of each class.
+
+    Precision: of the answers "k", the share that is right. Recall: of the true k, the share that is found. F1: their
+    harmonic mean. Where there is nothing to share out, the value is NaN, not 0: nothing was measured.
+
+    Args:
+        matrix: int (classes, classes), row = truth.
+    """
+    right = np.diag(matrix).astype(np.float64)
+    answered, there = matrix.sum(axis=0), matrix.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.stack([right / answered, right / there, 2 * right / (answered + there)], axis=1)
+
+
+def confused_pairs(matrix: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Return (truth, answer, count) for every confusion that occurred, the commonest first.
+
+    Args:
+        matrix: int (classes, classes), row = truth.
+        class_names: what each class is called.
+    """
+    wrong = matrix - np.diag(np.diag(matrix))
+    order = np.argsort(-wrong, axis=None, kind="stable")[: np.count_nonzero(wrong)]
+    rows, columns = np.unravel_index(order, wrong.shape)
+    return [(class_names[i], class_names[j], int(wrong[i, j])) for i, j in zip(rows, columns, strict=True)]
+
+
+def reliability(confidence: np.ndarray, right: np.ndarray, n_bins: int = 15) -> np.ndarray:
+    """Return float64 (n_bins, 3): count, mean confidence and share right of each of n_bins equal slices of (0, 1].
+
+    Args:
+        confidence: float (N,), 0 to 1.
+        right: bool (N,), was the answer right?
+        n_bins: >= 1.
+
+    Returns:
+        Empty slices have NaN for mean and share.
+
+    Raises:
+        ValueError: different lengths, or no examples.
+
+    Source: Guo et al. 2017, "On calibration of modern neural networks", section 2.
+    """
+    _of_equal_length(confidence, right)
+    # Slice m is ((m - 1) / n_bins, m / n_bins]; a confidence of 0 goes to the first.
+    confidence = np.asarray(confidence, np.float64)
+    slices = np.clip(np.ceil(confidence * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
+    counts = np.bincount(slices, minlength=n_bins).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        mean = np.bincount(slices, confidence, n_bins) / counts
+        share = np.bincount(slices, np.asarray(right, np.float64), n_bins) / counts
+    return np.stack([counts, mean, share], axis=1)
+
+
+def calibration_error(confidence: np.ndarray, right: np.ndarray, n_bins: int = 15) -> float:
+    """Return the expected calibration error: how far, on average, confidence lies from the share that is right.
+
+    0.02 means: answers given with 90 % confidence are right 88 or 92 times in 100, say.
+
+    Args:
+        confidence: float (N,), 0 to 1.
+        right: bool (N,).
+        n_bins: >= 1.
+
+    Raises:
+        ValueError: different lengths, or no examples.
+
+    Source: Guo et al. 2017, equation 3.
+    """
+    counts, mean, share = reliability(confidence, right, n_bins).T
+    return float(np.nansum(counts * np.abs(mean - share)) / counts.sum())
+
+
+def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
+    """Return the probability that a random insider has more confidence than a random outsider (ties count half).
+
+    Args:
+        inside: float (N,), confidence on things that are digits.
+        outside: float (M,), confidence on things that are not.
+
+    Raises:
+        ValueError: one of them is empty.
+
+    Source: Hanley and McNeil 1982; Hendrycks and Gimpel 2017 for its use here.
+    """
+    n, m = _counted(inside, "inside"), _counted(outside, "outside")
+    ordered = np.sort(outside)
+    below = np.searchsorted(ordered, inside, side="left")
+    up_to = np.searchsorted(ordered, inside, side="right")
+    return float((below + up_to).sum() / 2 / n / m)
+
+
+def fpr_at_tpr(inside: np.ndarray, outside: np.ndarray, tpr: float = 0.95) -> float:
+    """Return the share of outsiders that are let in by the highest threshold that lets `tpr` of the insiders in.
+
+    Args:
+        inside: float (N,), confidence on things that are digits.
+        outside: float (M,), confidence on things that are not.
+        tpr: in (0, 1].
+
+    Raises:
+        ValueError: one of them is empty, or `tpr` is out of range.
+    """
+    n = _counted(inside, "inside")
+    _counted(outside, "outside")
+    if not 0 < tpr <= 1:
+        raise ValueError(f"tpr must be over 0 and at most 1, got {tpr}")
+    # A tiny slack, or rounding would ask for 96 of 100 where 95 are meant.
+    needed = math.ceil(tpr * n - 1e-9)
+    threshold = np.sort(inside)[n - needed]
+    return float((np.asarray(outside) >= threshold).mean())
+
+
+def accuracy_of_surest(right: np.ndarray, confidence: np.ndarray, share: float = 0.5) -> float:
+    """Return the accuracy among that share of the answers that have the most confidence.
+
+    Args:
+        right: bool (N,).
+        confidence: float (N,). Answers as sure as the last one that is in count as parts of one, so that their order
+            does not matter.
+        share: in (0, 1]; at least one answer is judged.
+
+    Raises:
+        ValueError: different lengths, no examples, or `share` out of range.
+    """
+    n = _of_equal_length(right, confidence)
+    if not 0 < share <= 1:
+        raise ValueError(f"share must be over 0 and at most 1, got {share}")
+    right, confidence = np.asarray(right, np.float64), np.asarray(confidence)
+    n_in = max(1, math.floor(share * n + 1e-9))
+    last = np.sort(confidence)[n - n_in]
+    surer, tied = confidence > last, confidence == last
+    return float((right[surer].sum() + (n_in - surer.sum()) * right[tied].mean()) / n_in)
+
+
+def mcnemar_exact(n_fixed: int, n_broken: int) -> float:
+    """Return the two-sided exact p of McNemar's test: could two equally good models differ so by chance?
+
+    Args:
+        n_fixed: >= 0, examples which only the second model has right.
+        n_broken: >= 0, examples which only the first has right.
+
+    Raises:
+        ValueError: a negative count.
+
+    Source: McNemar 1947; exact binomial form, Fagerland, Lydersen, Laake 2013, section "exact conditional test".
+    """
+    if min(n_fixed, n_broken) < 0:
+        raise ValueError(f"counts must not be negative, got {n_fixed} and {n_broken}")
+    n, fewer = n_fixed + n_broken, min(n_fixed, n_broken)
+    # Binomial(n, 1/2) up to `fewer`; logarithms, for 2**-n underflows.
+    logs = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(fewer + 1)]
+    tail = math.fsum(math.exp(log - n * math.log(2)) for log in logs)
+    return min(1.0, 2 * tail)
+
+
+def paired_interval(n_fixed: int, n_broken: int, n: int) -> tuple[float, float]:
+    """Return the 95 % interval for the difference of two accuracies on the same examples (second less first).
+
+    Args:
+        n_fixed: examples which only the second model has right.
+        n_broken: examples which only the first has right.
+        n: all examples, >= 1.
+
+    Raises:
+        ValueError: the counts are negative or more than n.
+
+    Source: Bonett and Price 2012, "Adjusted Wald confidence interval for a difference of binomial proportions based
+    on paired data".
+    """
+    if n < 1 or min(n_fixed, n_broken) < 0 or n_fixed + n_broken > n:
+        raise ValueError(f"{n_fixed} fixed and {n_broken} broken of {n}: not counts of one set")
+    up, down = (n_fixed + 1) / (n + 2), (n_broken + 1) / (n + 2)
+    half = Z95 * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+    return max(-1.0, up - down - half), min(1.0, up - down + half)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for having looked at all of them at once.
+
+    Args:
+        p_values: each 0 to 1.
+
+    Source: Holm 1979, "A simple sequentially rejective multiple test procedure".
+    """
+    n = len(p_values)
+    adjusted, least = [0.0] * n, 0.0
+    for rank, i in enumerate(sorted(range(n), key=lambda i: p_values[i])):
+        least = max(least, min(1.0, (n - rank) * p_values[i]))
+        adjusted[i] = least
+    return adjusted
+
+
+def edit_distance(truth: str, answer: str) -> int:
+    """Return how many characters must be inserted, deleted or replaced to turn one string into the other.
+
+    Source: Levenshtein 1966; Wagner and Fischer 1974.
+    """
+    row = list(range(len(answer) + 1))
+    for i, wanted in enumerate(truth, 1):
+        previous, row = row, [i]
+        for j, got in enumerate(answer, 1):
+            row.append(min(previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (wanted != got)))
+    return row[-1]
