@@ -196,10 +196,55 @@ def load_arrays(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
     return x, _labels(arrays["y"], len(x), str(path)).astype(np.int64)
 
 
+def describe(train: Split, test: Split) -> dict[str, Any]:
+    """Return what there is in a data set as `inkdigits data --json` prints it: source, checksums, counts a class."""
+    known = train.sha256 == SHA256["train-images-idx3-ubyte"]
+    return {
+        "name": "MNIST" if known else Path(train.source).stem,
+        "source": train.source,
+        "cache": str(mnist_cache()),
+        "classes": list(train.class_names),
+        "splits": {split.name: _describe_split(split) for split in (train, test)},
+    }
+
+
+def _describe_split(split: Split) -> dict[str, Any]:
+    return {
+        "n": len(split),
+        "shape": list(split.images.shape),
+        "sha256_images": split.sha256,
+        "sha256_labels": idx_sha256(split.labels.astype(np.uint8)),
+        "per_class": np.bincount(split.labels, minlength=len(split.class_names)).tolist(),
+    }
+
+
+def as_table(description: dict[str, Any], bar: str = "█") -> str:
+    """Return a description as text: facts, then a line a class with its counts and a bar for its training images."""
+    train, test = (description["splits"][name] for name in ("train", "test"))
+    head = [
+        f"{description['name']}: {train['n']:,} training and {test['n']:,} test images, 28 x 28, "
+        f"{len(description['classes'])} classes",
+        f"from   {description['source']}",
+        f"cache  {description['cache']}",
+        *(
+            f"sha256 {split[f'sha256_{kind}']}  {name} {kind}"
+            for name, split in description["splits"].items()
+            for kind in ("images", "labels")
+        ),
+    ]
+    width = max(5, *map(len, description["classes"]))
+    rows = [f"{'class':<{width}}  {'train':>7}  {'share':>6}  {'test':>7}  {'share':>6}"]
+    most = max(train["per_class"])
+    for name, n, n_test in zip(description["classes"], train["per_class"], test["per_class"], strict=True):
+        shares = f"{n:>7,}  {n / train['n']:>6.1%}  {n_test:>7,}  {n_test / test['n']:>6.1%}"
+        rows.append(f"{name:<{width}}  {shares}  {bar * round(30 * n / most)}".rstrip())
+    return "\n".join([*head, "", *rows])
+
+
 def idx_sha256(array: np.ndarray) -> str:
     """Return the SHA-256 of an array's raw IDX file, as `sha256sum` prints it."""
     digest = hashlib.sha256(_idx_head(array))
-    digest.update(memoryview(np.ascontiguousarray(array)))
+    digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
