@@ -144,7 +144,9 @@ def find_rows(image: np.ndarray, quarter_turns: int = 0) -> list[Row]:
     main, small = _sorted_by_size(pieces, height, work.density.shape)
     units = _units(pieces.boxes, main, small, height)
     slope = _page_slope(units, height)
-    rows = [_with_small(row, pieces.boxes, small, slope, height) for row in _chains(units, slope, height)]
+    taken = [number for unit in units for number in unit.members]
+    small = np.setdiff1d(small, taken)
+    rows = [_with_small(row, pieces.boxes, small, slope, height) for row in _chains(units, slope)]
     return [_cut(image, work, pieces, row, height) for row in rows]
 
 
@@ -182,7 +184,7 @@ def _sheet(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     scale = SHEET_SIDE_PX / max(height, width)
     if scale >= 1 or min(height, width) * scale < 40:
         return whole
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    small = _reduced(image, scale)
     small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     corners = _light_quadrilateral(small)
     if corners is None:
@@ -247,6 +249,12 @@ def _turn_back(quarter_turns: int, size: tuple[int, int]) -> np.ndarray:
     return turns[quarter_turns % 4].astype(float)
 
 
+def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    """Return the image at about that scale, at least one pixel wide and high."""
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def _density(dark: np.ndarray, paper: np.ndarray, bright: float) -> np.ndarray:
     """Return how much of the paper's light is missing, uint8, 0 = none and 255 = all.
 
@@ -260,9 +268,7 @@ def _density(dark: np.ndarray, paper: np.ndarray, bright: float) -> np.ndarray:
 def _paper(dark: np.ndarray) -> np.ndarray:
     """Return the paper's brightness behind dark ink: closing wider than any stroke, on a small copy."""
     height, width = dark.shape
-    scale = 200 / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = cv2.resize(dark, size, interpolation=cv2.INTER_AREA)
+    small = _reduced(dark, 200 / max(height, width))
     small = cv2.medianBlur(small, 3)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
     small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
@@ -271,9 +277,7 @@ def _paper(dark: np.ndarray) -> np.ndarray:
 
 def _is_light_ink(image: np.ndarray) -> bool:
     """Say whether ink is lighter than its surroundings: strokes are few, so they are the longer tail of the greys."""
-    scale = min(1.0, 400 / max(image.shape))
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    small = small.astype(np.float32)
+    small = _reduced(image, min(1.0, 400 / max(image.shape))).astype(np.float32)
     span = max(3, int(max(small.shape) / 6)) | 1
     local = small - cv2.blur(small, (span, span))
     return float((local**3).sum()) > 0
@@ -297,7 +301,7 @@ def _pieces(work: _Work) -> _Pieces:
 
 def _steps(paper: np.ndarray) -> np.ndarray:
     """Return bool (h, w): where the paper's brightness jumps, at the edges of sheets and of hard shadows."""
-    small = cv2.resize(paper, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA) if min(paper.shape) > 8 else paper
+    small = _reduced(paper, 0.25)
     kernel = np.ones((5, 5), np.uint8)
     high, low = cv2.dilate(small, kernel), cv2.erode(small, kernel)
     jump = (low < 0.75 * high).astype(np.uint8)
@@ -496,27 +500,31 @@ def _is_blob(pieces: _Pieces, main: np.ndarray) -> np.ndarray:
 
 def _units(boxes: np.ndarray, main: np.ndarray, small: np.ndarray, height: float) -> list[_Unit]:
     """Join pieces that lie above each other within a digit's height: broken strokes, the bar of a 5."""
-    order = [*main[np.argsort(boxes[main, 0], kind="stable")], *small]
-    units: list[_Unit] = []
-    is_main = set(main.tolist())
-    for number in order:
-        box = _hull([boxes[number]])
-        home = next((i for i in range(len(units) - 1, -1, -1) if _is_part(box, units[i].box, height)), None)
-        if home is not None:
-            units[home] = _Unit((*units[home].members, int(number)), _hull([box, units[home].box]))
-        elif number in is_main:
-            units.append(_Unit((int(number),), box))
-    return units
+    members: list[list[int]] = []
+    hulls = np.zeros((len(main), 4), np.int64)
+    for number in main[np.argsort(boxes[main, 0], kind="stable")]:
+        homes = np.flatnonzero(_are_parts(boxes[number], hulls[: len(members)], height))
+        home = int(homes[-1]) if len(homes) else len(members)
+        if home == len(members):
+            members.append([])
+            hulls[home] = boxes[number]
+        members[home].append(int(number))
+        hulls[home] = _hull([boxes[number], hulls[home]])
+    for number in small:
+        for home in np.flatnonzero(_are_parts(boxes[number], hulls[: len(members)], height))[-1:]:
+            members[home].append(int(number))
+            hulls[home] = _hull([boxes[number], hulls[home]])
+    return [_Unit(tuple(some), _hull([hull])) for some, hull in zip(members, hulls, strict=False)]
 
 
-def _is_part(box: tuple[int, int, int, int], other: tuple[int, int, int, int], height: float) -> bool:
-    """Say whether two boxes stand one above the other, close enough to be parts of one digit."""
-    overlap = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
-    if overlap < 0.5 * min(box[2], other[2]):
-        return False
-    top, bottom = min(box[1], other[1]), max(box[1] + box[3], other[1] + other[3])
-    gap = (bottom - top) - box[3] - other[3]
-    return gap < 0.3 * height and bottom - top <= 1.35 * max(height, other[3])
+def _are_parts(box: np.ndarray, others: np.ndarray, height: float) -> np.ndarray:
+    """Say which boxes (N, 4) stand above or below a box so close that both are parts of one digit."""
+    x, y, w, h = others.T
+    overlap = np.minimum(box[0] + box[2], x + w) - np.maximum(box[0], x)
+    span = np.maximum(box[1] + box[3], y + h) - np.minimum(box[1], y)
+    near = span - box[3] - h < 0.3 * height
+    parts: np.ndarray = (overlap >= 0.5 * np.minimum(box[2], w)) & near & (span <= 1.35 * np.maximum(height, h))
+    return parts
 
 
 def _hull(boxes: Sequence[Sequence[float] | np.ndarray] | np.ndarray) -> tuple[int, int, int, int]:
@@ -541,42 +549,35 @@ def _page_slope(units: list[_Unit], height: float) -> float:
     return float(np.median(slopes)) if len(slopes) >= 3 else 0.0
 
 
-def _chains(units: list[_Unit], slope: float, height: float) -> list[list[_Unit]]:
+def _chains(units: list[_Unit], slope: float) -> list[list[_Unit]]:
     """Return the rows, from top to bottom: each unit goes on with the row whose last units point at it best."""
     rows: list[list[_Unit]] = []
+    # Of each row's last three units: how high they lie once the page's slope is taken out, and their height.
+    levels, heights = np.zeros((MAX_ROWS, 3)), np.zeros((MAX_ROWS, 3))
     for unit in sorted(units, key=lambda unit: unit.centre[0] + slope * unit.centre[1]):
-        misses = [_miss(row, unit, slope) for row in rows]
-        best = int(np.argmin(misses)) if misses else -1
+        level, height = unit.centre[1] - slope * unit.centre[0], unit.box[3]
+        last, tall = levels[: len(rows)], heights[: len(rows)].max(axis=1, initial=0)
+        misses = np.abs(level - np.median(last, axis=1)) / np.maximum(np.minimum(height, tall), 0.7 * height)
+        best = int(np.argmin(misses)) if rows else -1
         if best >= 0 and misses[best] < 0.6:
             rows[best].append(unit)
-        else:
+            levels[best], heights[best] = (*levels[best, 1:], level), (*heights[best, 1:], height)
+        elif len(rows) < MAX_ROWS:
+            levels[len(rows)], heights[len(rows)] = level, height
             rows.append([unit])
-    rows = sorted(rows, key=lambda row: float(np.mean([u.centre[1] - slope * u.centre[0] for u in row])))
-    return rows[:MAX_ROWS]
-
-
-def _miss(row: list[_Unit], unit: _Unit, slope: float) -> float:
-    """Return how far a unit lies off the row's course, in heights of the shorter of it and the row's last."""
-    x, y = unit.centre
-    last = row[-3:]
-    level = float(np.median([u.centre[1] + slope * (x - u.centre[0]) for u in last]))
-    return abs(y - level) / max(min(unit.box[3], max(u.box[3] for u in last)), 0.7 * unit.box[3])
+    return sorted(rows, key=lambda row: float(np.mean([u.centre[1] - slope * u.centre[0] for u in row])))
 
 
 def _with_small(row: list[_Unit], boxes: np.ndarray, small: np.ndarray, slope: float, height: float) -> _Line:
     """Return the row with the small marks (minus, comma, dots) that lie on its band and near its units."""
-    taken = {number for unit in row for number in unit.members}
     centres = np.array([unit.centre for unit in row])
     row_slope = _row_slope(centres, slope, height)
-    marks = []
-    for number in small:
-        x, y = boxes[number, 0] + boxes[number, 2] / 2, boxes[number, 1] + boxes[number, 3] / 2
-        nearest = int(np.argmin(np.abs(centres[:, 0] - x)))
-        off = y - centres[nearest, 1] - row_slope * (x - centres[nearest, 0])
-        beside = abs(centres[nearest, 0] - x) < row[nearest].box[2] / 2 + 1.2 * height
-        if number not in taken and beside and abs(off) < 0.65 * row[nearest].box[3]:
-            marks.append(int(number))
-    return _Line(tuple(row), tuple(marks), row_slope)
+    places = boxes[small, :2] + boxes[small, 2:] / 2
+    nearest = np.abs(centres[None, :, 0] - places[:, None, 0]).argmin(axis=1)
+    dx, dy = (places - centres[nearest]).T
+    width, tall = np.array([unit.box[2:] for unit in row])[nearest].T
+    beside = (np.abs(dx) < width / 2 + 1.2 * height) & (np.abs(dy - row_slope * dx) < 0.65 * tall)
+    return _Line(tuple(row), tuple(int(number) for number in small[beside]), row_slope)
 
 
 def _row_slope(centres: np.ndarray, slope: float, height: float) -> float:
