@@ -451,16 +451,29 @@ def _read_keras_npz(path: Path) -> tuple[Arrays, tuple[str, ...]]:
 def _read_npz(path: Path) -> Arrays:
     if not path.is_file():
         raise DataError(f"{path}: {'is a folder, not a .npz file' if path.is_dir() else 'no such file'}")
+    what = "not a whole .npz file of plain arrays"
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path}: holds a single array; save with np.savez, by name")
-            return dict(archive)
-    # A damaged archive fails in any of these, according to the byte that is hit.
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        html = path.open("rb").read(64).lstrip().startswith(b"<") if os.access(path, os.R_OK) else False
-        what = "an HTML page in place of data" if html else "not a whole .npz file of plain arrays"
-        raise DataError(f"{path}: cannot be read: {what}") from error
+        with path.open("rb") as file:
+            if file.read(64).lstrip().startswith(b"<"):
+                what = "an HTML page in place of data"
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return dict(archive)
+    # A damaged archive fails in any of these, according to the byte that is hit; a lone .npy is no archive at all.
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        EOFError,
+        KeyError,
+        MemoryError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+    ) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else what
+        raise DataError(f"{path}: cannot be read: {reason}") from error
 
 
 def _labels(y: np.ndarray, n: int, name: str) -> np.ndarray:
@@ -698,7 +711,14 @@ def _download(url: str) -> bytes:
     import pooch
 
     file = _Download()
-    pooch.HTTPDownloader(chunk_size=1 << 16, timeout=(CONNECT_S, STALL_S))(url, file, None)
+    try:
+        pooch.HTTPDownloader(chunk_size=1 << 16, timeout=(CONNECT_S, STALL_S))(url, file, None)
+    except Exception as error:
+        # A refusal (404, say) leaves its connection open.
+        response = getattr(error, "response", None)
+        if response is not None:
+            response.close()
+        raise
     return file.getvalue()
 
 
