@@ -1,0 +1,314 @@
+"""Paper away, ink light; one digit -> the 28 x 28 form MNIST uses. The only place that does so.
+
+MNIST's form (LeCun et al. 1998, section III): the digit's longest side is 20 pixels, grey comes from anti-aliasing,
+and the centre of mass lies in the middle of 28 x 28. Nets learn that form; what a picture brings beyond it (paper,
+light, pens, resolution, polarity) is taken away here, so that no net has to know it.
+"""
+
+import cv2
+import numpy as np
+
+SIDE = 28
+BOX = 20  # the longest side of a digit in MNIST's form
+# A picture of one digit is not looked at in more detail than this (longest side).
+WORK_SIDE_PX = 480
+# Paper and polarity are smooth: they are found on a copy of about this size (shortest side).
+PAPER_SIDE_PX = 72
+# Of MNIST's strokes 98 in 100 are this wide, in pixels of its form; pens beyond are brought back to these.
+PEN_PX = (1.45, 4.3)
+# Ink paler than this (of 255) is not told from paper at all.
+FAINTEST = 7.0
+
+
+def remove_paper(image: np.ndarray) -> np.ndarray:
+    """Return the ink of a picture alone: paper, shadows and uneven light taken away, contrast stretched.
+
+    Args:
+        image: uint8 (H, W), dark ink on light paper or light on dark; which, is found.
+
+    Returns:
+        uint8 (H, W), 0 = paper, 255 = ink. Without any ink it is 0 throughout.
+
+    Raises:
+        ValueError: another dtype or number of dimensions, or no pixels.
+    """
+    _check(image)
+    dark_ink = 255 - image if has_light_ink(image) else image
+    density = _density(dark_ink)
+    floor, full = _ink_range(density)
+    if full <= floor:
+        return np.zeros(image.shape, np.uint8)
+    return np.asarray(cv2.convertScaleAbs(np.maximum(density - floor, 0), alpha=255 / (full - floor)))
+
+
+def has_light_ink(image: np.ndarray) -> bool:
+    """Tell whether the ink is lighter than the paper: whether the rarer grey levels are the lighter ones.
+
+    Args:
+        image: uint8 (H, W).
+    """
+    small = _reduced(image, PAPER_SIDE_PX).astype(np.float32)
+    # Slow changes of light are no ink.
+    detail = small - cv2.GaussianBlur(small, (0, 0), max(2.0, min(small.shape) / 2), borderType=cv2.BORDER_REPLICATE)
+    detail -= detail.mean()
+    return bool((detail**3).mean() > 0)
+
+
+def frame_digit(image: np.ndarray) -> np.ndarray:
+    """Return a picture of one digit in MNIST's form; a picture in that form already comes back as it is.
+
+    Args:
+        image: uint8 (H, W), any polarity, size and paper.
+
+    Returns:
+        uint8 (28, 28), 0 = paper, 255 = ink. Without any ink it is 0 throughout.
+
+    Raises:
+        ValueError: another dtype or number of dimensions, or no pixels.
+    """
+    _check(image)
+    if is_framed(image[None]):
+        return image.copy()
+    longest = max(image.shape)
+    if longest > WORK_SIDE_PX:
+        image = _resized(image, WORK_SIDE_PX / longest)
+    return frame_ink(_one_digit(remove_paper(image)))
+
+
+def frame_ink(ink: np.ndarray) -> np.ndarray:
+    """Return the ink of one digit, already free of paper, in MNIST's form.
+
+    Args:
+        ink: uint8 (H, W), 0 = paper, 255 = ink.
+
+    Returns:
+        uint8 (28, 28).
+    """
+    cropped = _cropped(ink)
+    if cropped is None:
+        return np.zeros((SIDE, SIDE), np.uint8)
+    cropped = _with_usual_pen(cropped)
+    height, width = cropped.shape
+    scale = BOX / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(cropped, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    return _centred(_stretched(small))
+
+
+def is_framed(images: np.ndarray) -> bool:
+    """Tell whether images are in MNIST's form already: nine in ten of them, or the only one.
+
+    Args:
+        images: uint8 (N, H, W).
+    """
+    if images.ndim != 3 or images.shape[1:] != (SIDE, SIDE) or len(images) == 0:
+        return False
+    rows, columns = images.max(axis=2) > 0, images.max(axis=1) > 0
+    longest = np.maximum(_extent(rows), _extent(columns))
+    weights = images.astype(np.float32)
+    mass = np.maximum(weights.sum(axis=(1, 2)), 1)
+    place = np.arange(SIDE, dtype=np.float32)
+    y, x = weights.sum(axis=2) @ place / mass, weights.sum(axis=1) @ place / mass
+    off_centre = np.maximum(np.abs(y - 14), np.abs(x - 14))
+    framed = (longest >= BOX - 1) & (longest <= BOX) & (off_centre < 0.6) & (images.max(axis=(1, 2)) > 200)
+    return bool(framed.mean() >= 0.9)
+
+
+def _extent(used: np.ndarray) -> np.ndarray:
+    """Return int64 (N,), how far apart the first and the last True of bool (N, length) lie, both included."""
+    reach: np.ndarray = used.shape[1] - used.argmax(axis=1) - used[:, ::-1].argmax(axis=1)
+    return reach
+
+
+def _check(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
+        raise ValueError(f"image must be uint8 (H, W), got {image.dtype} {image.shape}")
+
+
+# Paper
+
+
+def _resized(image: np.ndarray, scale: float) -> np.ndarray:
+    height, width = image.shape
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+
+
+def _reduced(image: np.ndarray, shortest: int) -> np.ndarray:
+    scale = shortest / min(image.shape)
+    return _resized(image, scale) if scale < 1 else image
+
+
+def _density(image: np.ndarray) -> np.ndarray:
+    """Return float32 (H, W), the share of the paper's light that ink takes, 0 to about 255; below 0 is brighter paper."""
+    paper = np.maximum(_paper(image), 40.0)
+    density: np.ndarray = (paper - image) * (255.0 / paper)
+    return density.astype(np.float32)
+
+
+def _paper(image: np.ndarray) -> np.ndarray | np.float32:
+    """Return the grey level of the bare paper under dark ink: one number, or float32 (H, W) where light is uneven."""
+    small = _reduced(image, PAPER_SIDE_PX)
+    bright, brighter = np.percentile(small, (60, 97))
+    if brighter - bright < 6:
+        return np.float32(brighter)
+    # Closing with a window wider than any stroke leaves paper and its shadows (Serra 1982); strokes are told by the
+    # picture's shorter side, for a picture shows one digit or one row.
+    reach = max(5, int(min(small.shape) * 0.45)) | 1
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    closed = cv2.morphologyEx(cv2.medianBlur(small, 3) if min(small.shape) > 24 else small, cv2.MORPH_CLOSE, window)
+    smooth = cv2.GaussianBlur(closed, (0, 0), reach / 4, borderType=cv2.BORDER_REPLICATE)
+    height, width = image.shape
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)).astype(np.float32)
+
+
+def _ink_range(density: np.ndarray) -> tuple[float, float]:
+    """Return the density up to which all is paper, and the density of full ink; equal where there is no ink."""
+    step = max(1, int(np.sqrt(density.size / 40_000)))
+    values = density[::step, ::step].ravel()
+    # Ink may fill more than half of a tight crop, so the paper's grain is read off the palest quarter.
+    low, quarter = np.percentile(values, (4, 25))
+    grain = quarter - low
+    floor = quarter + 3.3 * grain
+    above = values[values > floor + 2]
+    if len(above) < 4:
+        above = density[density > floor + 2]
+    if not len(above):
+        return floor, floor
+    halfway = _otsu(above, floor)
+    full = float(np.percentile(above[above >= halfway], 75))
+    return (floor, full) if full - floor > max(FAINTEST, 2 * grain) else (floor, floor)
+
+
+def _otsu(values: np.ndarray, low: float) -> float:
+    """Return the level that splits values into two classes furthest apart (Otsu 1979)."""
+    high = float(values.max())
+    coded = ((values - low) * (255 / max(high - low, 1e-3))).astype(np.uint8)
+    level, _ = cv2.threshold(coded.reshape(1, -1), 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    return low + level * (high - low) / 255
+
+
+# What belongs to the digit
+
+
+def _one_digit(ink: np.ndarray) -> np.ndarray:
+    """Return the ink without ruled lines, specks, and what reaches in from the edges."""
+    if min(ink.shape) >= 24:
+        ink = _without_rules(_without_rules(ink).T).T
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((ink > 80).astype(np.uint8), connectivity=8)
+    if count <= 2:
+        return ink
+    stats = stats[1:]
+    keep = np.concatenate([[False], _belonging(stats, ink.shape)])
+    # Anti-aliased edges lie outside the pieces: they stay with what they surround.
+    near = cv2.dilate(keep[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(ink * near)
+
+
+def _belonging(stats: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return bool (N,), which of N connected pieces (OpenCV's statistics) are parts of the digit."""
+    x, y, width, height, area = (stats[:, i].astype(np.float64) for i in range(5))
+    at_edge = (x == 0) | (y == 0) | (x + width == shape[1]) | (y + height == shape[0])
+    main = int(np.argmax(area * np.where(at_edge, 0.3, 1.0)))
+    reach = max(width[main], height[main])
+    apart = np.maximum(
+        np.maximum(x[main] - (x + width), x - (x[main] + width[main])),
+        np.maximum(y[main] - (y + height), y - (y[main] + height[main])),
+    )
+    large = area > 0.3 * area[main]
+    speck = (area < 0.02 * area[main]) & (np.maximum(width, height) < 0.2 * reach)
+    intruder = at_edge & (area < 0.6 * area[main]) & (not at_edge[main])
+    keep: np.ndarray = ~speck & ~intruder & ((apart < 0.35 * reach) | large)
+    keep[main] = True
+    return keep
+
+
+def _without_rules(ink: np.ndarray) -> np.ndarray:
+    """Return the ink without lying lines that run from edge to edge and leave a digit that touches no edge."""
+    height, width = ink.shape
+    mask = (ink > 80).astype(np.uint8)
+    if mask.max() == 0 or (mask.sum(axis=1) > 0.5 * width).sum() == 0:
+        return ink
+    lines = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(3, width // 3)), np.uint8))
+    rows = np.flatnonzero(lines.sum(axis=1) > 0.1 * width)
+    if not len(rows) or len(rows) > 0.3 * height:
+        return ink
+    bands = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    cleared = ink.copy()
+    for band in bands:
+        top, end = max(0, int(band[0]) - 1), min(height, int(band[-1]) + 2)
+        if lines[top:end].max(axis=0).mean() > 0.9 and end - top - 2 <= max(3, 0.12 * height):
+            # Strokes that cross the line go on above and below it.
+            above = ink[max(0, top - 2) : top].max(axis=0, initial=0) > 80
+            below = ink[end : end + 2].max(axis=0, initial=0) > 80
+            cleared[top:end, ~(above & below)] = 0
+    rest = _cropped(cleared, edge=True)
+    return ink if rest is None else cleared
+
+
+def _cropped(ink: np.ndarray, edge: bool = False) -> np.ndarray | None:
+    """Return the ink's box; None where there is no ink, or where it touches an edge and must not (`edge`)."""
+    mask = ink > 64
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    if edge and (rows[0] == 0 or columns[0] == 0 or rows[-1] == ink.shape[0] - 1 or columns[-1] == ink.shape[1] - 1):
+        return None
+    return np.asarray(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
+
+# MNIST's pen, grey levels and place
+
+
+def pen_width(ink: np.ndarray) -> float:
+    """Return the mean width of the strokes in pixels: twice their area over the length of their outline.
+
+    Args:
+        ink: uint8 (H, W), 0 = paper, 255 = ink.
+    """
+    padded = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0).astype(np.float32)
+    across, down = np.diff(padded, axis=1)[:-1], np.diff(padded, axis=0)[:, :-1]
+    outline = float(cv2.magnitude(across, down).sum())
+    return 2 * float(padded.sum()) / max(outline, 1.0)
+
+
+def _with_usual_pen(ink: np.ndarray) -> np.ndarray:
+    """Return the ink with strokes far thinner or thicker than MNIST's brought near to them."""
+    longest = max(ink.shape)
+    unit = longest / BOX  # pixels here for one pixel of MNIST's form
+    pen = pen_width(ink) / unit
+    if PEN_PX[0] <= pen <= PEN_PX[1]:
+        return ink
+    if longest < 4 * BOX:
+        ink = _resized(ink, 4 * BOX / longest)
+        unit = max(ink.shape) / BOX
+    # The outline of thin strokes is blurred, and the estimate with it; aim well inside the usual range.
+    by = round(((1.9 if pen < PEN_PX[0] else 3.8) - pen) * unit)
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (abs(by) + 1, abs(by) + 1))
+    if by > 0:
+        room = by // 2 + 1
+        return np.asarray(cv2.dilate(cv2.copyMakeBorder(ink, room, room, room, room, cv2.BORDER_CONSTANT), window))
+    thinner = cv2.erode(ink, window, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    # A blot is no thick pen: where little would be left, it stays.
+    survives = float(thinner.sum()) > 0.35 * float(ink.sum())
+    box = _cropped(thinner) if survives else None
+    return ink if box is None else box
+
+
+def _stretched(small: np.ndarray) -> np.ndarray:
+    """Return the grey levels with the strokes' cores at 255, as MNIST's are."""
+    core = float(np.percentile(small[small > 48], 85)) if (small > 48).any() else 255.0
+    return np.asarray(cv2.convertScaleAbs(small, alpha=255 / max(core, 100.0)))
+
+
+def _centred(small: np.ndarray) -> np.ndarray:
+    """Return uint8 (28, 28) with the centre of mass in the middle, to a whole pixel as in MNIST."""
+    moments = cv2.moments(small)
+    mass = max(moments["m00"], 1e-6)
+    top = round(SIDE / 2 - moments["m01"] / mass)
+    left = round(SIDE / 2 - moments["m10"] / mass)
+    height, width = small.shape
+    top, left = min(max(top, 0), SIDE - height), min(max(left, 0), SIDE - width)
+    framed = np.zeros((SIDE, SIDE), np.uint8)
+    framed[top : top + height, left : left + width] = small
+    return framed
