@@ -7,6 +7,7 @@ command's words.
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -164,6 +165,8 @@ def data(
 
 def main() -> None:
     """Run the command line; errors become one line on stderr and exit code 1."""
+    # A warning is chatter: one line, without the place in our code that it came from.
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app()
     except InkdigitsError as error:
