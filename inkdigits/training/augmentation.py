@@ -16,7 +16,9 @@ GRID = (np.mgrid[0:SIDE, 0:SIDE][::-1].reshape(2, -1) - (SIDE - 1) / 2).astype(n
 Rng = np.random.Generator
 
 
-def compose(images: np.ndarray, labels: np.ndarray, n: int, seed: int, none_share: float = 0.25) -> tuple[np.ndarray, np.ndarray]:
+def compose(
+    images: np.ndarray, labels: np.ndarray, n: int, seed: int, none_share: float = 0.25
+) -> tuple[np.ndarray, np.ndarray]:
     """Return n changed pictures and their labels.
 
     Args:
@@ -48,8 +50,8 @@ def another_hand(rng: Rng, image: np.ndarray, label: int) -> np.ndarray:
     """Return the digit as another writer, pen and scanner might have given it: uint8 (28, 28), framed."""
     if rng.random() < 0.15:
         return nudge(rng, image)
-    if label == 1 and rng.random() < 0.25:
-        strokes = european_one(rng)
+    if rng.random() < HANDS_SHARE.get(label, 0.0):
+        strokes = drawn(rng, label)
     else:
         strokes = enlarge(image)
         if label == 7 and rng.random() < 0.2:
@@ -120,21 +122,72 @@ def holed(rng: Rng, strokes: np.ndarray) -> np.ndarray:
     return strokes * (grain < np.quantile(grain, rng.uniform(0.8, 0.98)))
 
 
-def european_one(rng: Rng) -> np.ndarray:
-    """Return a 1 with a long upstroke, sometimes with a foot."""
+# Forms that people outside MNIST's offices write: control points (x, y) of smooth strokes in a unit box, y downwards.
+HANDS: dict[int, tuple[tuple[tuple[tuple[float, float], ...], ...], ...]] = {
+    1: (
+        (((0.1, 0.38), (0.4, 0.2), (0.6, 0.0)), ((0.6, 0.0), (0.58, 0.5), (0.55, 1.0))),  # a long upstroke
+        (((0.2, 0.3), (0.5, 0.0)), ((0.5, 0.0), (0.5, 1.0)), ((0.15, 1.0), (0.5, 0.98), (0.85, 1.0))),  # with a foot
+        (((0.0, 0.9), (0.3, 0.6), (0.6, 0.0)), ((0.6, 0.0), (0.62, 0.6), (0.9, 1.0))),  # like a lambda
+        (((0.3, 0.12), (0.5, 0.0)), ((0.5, 0.0), (0.5, 1.0)), ((0.3, 1.0), (0.7, 1.0))),  # printed, with serifs
+    ),
+    2: ((((0.1, 0.2), (0.5, 0.0), (0.85, 0.25), (0.5, 0.65), (0.05, 0.95), (0.2, 0.75), (0.5, 0.95), (1.0, 0.9)),),),
+    4: (
+        # In one go: down, across, and back through the bar.
+        (((0.6, 0.0), (0.35, 0.35), (0.05, 0.65), (0.5, 0.62), (0.95, 0.6), (0.85, 0.45), (0.65, 0.75), (0.55, 1.0)),),
+        (((0.45, 0.0), (0.25, 0.3), (0.05, 0.62), (0.5, 0.6), (1.0, 0.58)), ((0.7, 0.35), (0.62, 0.7), (0.55, 1.0))),
+        (((0.1, 0.0), (0.05, 0.3), (0.1, 0.55), (0.5, 0.55), (0.85, 0.5)), ((0.85, 0.0), (0.8, 0.5), (0.78, 1.0))),
+    ),
+    6: ((((0.9, 0.0), (0.3, 0.05), (0.1, 0.5), (0.1, 0.95), (0.9, 0.95), (0.9, 0.5), (0.15, 0.5)),),),
+    7: (
+        (((0.0, 0.1), (0.5, 0.02), (0.95, 0.0), (0.65, 0.5), (0.4, 1.0)), ((0.2, 0.52), (0.6, 0.5), (1.0, 0.45))),
+        (((0.0, 0.25), (0.1, 0.0), (0.5, 0.08), (1.0, 0.0), (0.6, 0.5), (0.45, 1.0)), ((0.1, 0.5), (0.95, 0.5))),
+    ),
+    9: (
+        # The tail turns back to the left and, in haste, runs along the line.
+        (((0.85, 0.15), (0.4, 0.0), (0.1, 0.25), (0.45, 0.5), (0.85, 0.2), (0.85, 0.7), (0.5, 1.0), (0.05, 0.85)),),
+        (
+            (
+                (0.8, 0.1),
+                (0.3, 0.02),
+                (0.2, 0.4),
+                (0.75, 0.35),
+                (0.8, 0.1),
+                (0.75, 0.7),
+                (0.3, 1.0),
+                (0.1, 0.9),
+                (0.9, 0.95),
+            ),
+        ),
+        (((0.8, 0.1), (0.3, 0.0), (0.1, 0.3), (0.5, 0.45), (0.8, 0.1), (0.8, 0.5), (0.75, 1.0)),),
+    ),
+}
+# How often a digit of these is drawn in such a form.
+HANDS_SHARE = {1: 0.3, 2: 0.08, 4: 0.25, 6: 0.05, 7: 0.15, 9: 0.2}
+
+
+def drawn(rng: Rng, label: int) -> np.ndarray:
+    """Return a digit drawn by the pen along one of its `HANDS`: float32 (112, 112), 0 to 1."""
+    forms = HANDS[label]
+    size = np.array([rng.uniform(40, 66), rng.uniform(62, 82)])
+    corner = (SIDE - size) / 2
+    thick = int(rng.integers(6, 15))
     strokes = np.zeros((SIDE, SIDE), np.float32)
-    thick = int(rng.integers(6, 13))
-    top = np.array([rng.uniform(52, 68), rng.uniform(12, 22)])
-    foot = top + [rng.normal(-2, 5), rng.uniform(66, 82)]
-    reach = rng.uniform(12, 34)
-    hook = top + [-reach, reach * rng.uniform(0.6, 1.6)]
-    bend = (top + hook) / 2 + rng.normal(0, 3, 2)
-    draw_curve(strokes, [hook, bend, top], thick)
-    draw_curve(strokes, [top, (top + foot) / 2 + rng.normal(0, 2, 2), foot], thick)
-    if rng.random() < 0.25:
-        half = rng.uniform(10, 22)
-        draw_curve(strokes, [foot - [half, 0], foot, foot + [half, rng.normal(0, 3)]], thick)
+    for control in forms[rng.integers(0, len(forms))]:
+        points = np.array(control) + rng.normal(0, 0.035, (len(control), 2))
+        draw_smooth(strokes, corner + points * size, thick, sharp=bool(rng.random() < 0.2))
     return strokes
+
+
+def draw_smooth(canvas: np.ndarray, points: np.ndarray, thick: int, sharp: bool = False) -> None:
+    """Draw a smooth line through points (N, 2), in place (Catmull and Rom 1974); `sharp` joins them by straight lines."""
+    if not sharp and len(points) > 2:
+        padded = np.concatenate([points[:1], points, points[-1:]])
+        t = np.linspace(0, 1, 9)[:, None]
+        pieces = []
+        for a, b, c, d in zip(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], strict=True):
+            pieces.append(b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))))
+        points = np.concatenate(pieces)
+    cv2.polylines(canvas, [np.rint(points * 8).astype(np.int32)], False, 1.0, thick, cv2.LINE_AA, 3)
 
 
 def crossed(rng: Rng, strokes: np.ndarray) -> np.ndarray:
@@ -162,7 +215,7 @@ def draw_curve(canvas: np.ndarray, points: Sequence[np.ndarray], thick: int) -> 
 
 
 def frame(rng: Rng, strokes: np.ndarray, loose: float = 0.5) -> np.ndarray:
-    """Return strokes in MNIST's form: longest side 20 pixels, centre of mass in the middle; a little off, as framing is.
+    """Return strokes in MNIST's form (longest side 20 pixels, centre of mass in the middle), a little off, as framing is.
 
     Args:
         rng: what is random.
@@ -188,12 +241,14 @@ def frame(rng: Rng, strokes: np.ndarray, loose: float = 0.5) -> np.ndarray:
 
 
 def littered(rng: Rng, framed: np.ndarray) -> np.ndarray:
-    """Return the picture with what lies around a digit on paper: specks, remnants of a box or rule, a neighbour's end."""
+    """Return the picture with what lies around a digit: specks, remnants of a box or rule, a neighbour's end."""
     canvas = np.zeros((28, 28), np.float32)
     kind = rng.integers(0, 3)
     if kind == 0:
         for _ in range(rng.integers(1, 4)):
-            cv2.circle(canvas, tuple(int(v) for v in rng.integers(1, 27, 2)), int(rng.integers(0, 2)), 1.0, -1, cv2.LINE_AA)
+            cv2.circle(
+                canvas, tuple(int(v) for v in rng.integers(1, 27, 2)), int(rng.integers(0, 2)), 1.0, -1, cv2.LINE_AA
+            )
     elif kind == 1:
         place = float(rng.choice([rng.uniform(0, 3.5), rng.uniform(24, 27)]))
         start, end = np.array([place, rng.uniform(-4, 14)]), np.array([place + rng.normal(0, 1), rng.uniform(14, 32)])
@@ -264,7 +319,15 @@ def font_glyphs() -> np.ndarray:
     from PIL import Image, ImageDraw, ImageFont
 
     folder = f"{matplotlib.get_data_path()}/fonts/ttf"
-    names = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSansMono", "STIXGeneral", "STIXGeneralItalic", "cmmi10")
+    names = (
+        "DejaVuSans",
+        "DejaVuSans-Oblique",
+        "DejaVuSerif",
+        "DejaVuSansMono",
+        "STIXGeneral",
+        "STIXGeneralItalic",
+        "cmmi10",
+    )
     glyphs = []
     for name in names:
         font = ImageFont.truetype(f"{folder}/{name}.ttf", 84)
@@ -367,7 +430,9 @@ def shape(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         draw_curve(canvas, [np.array([middle[0], 14.0]), middle, np.array([middle[0], 98.0])], thick)
     elif kind == 3:
         low, high = rng.integers(10, 30, 2), rng.integers(80, 104, 2)
-        cv2.rectangle(canvas, tuple(int(v) for v in low), tuple(int(v) for v in high), 1.0, thick if rng.random() < 0.7 else -1)
+        cv2.rectangle(
+            canvas, tuple(int(v) for v in low), tuple(int(v) for v in high), 1.0, thick if rng.random() < 0.7 else -1
+        )
     elif kind == 4:
         points = rng.uniform(10, 102, (3, 2)).astype(np.int32)
         cv2.polylines(canvas, [points], bool(rng.random() < 0.5), 1.0, thick, cv2.LINE_AA)
@@ -377,7 +442,9 @@ def shape(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
             cv2.line(canvas, (12, int(y)), (100, int(y + rng.normal(0, 3))), 1.0, thick, cv2.LINE_AA)
     else:
         for _ in range(rng.integers(3, 9)):
-            cv2.circle(canvas, tuple(int(v) for v in rng.integers(12, 100, 2)), int(rng.integers(2, 14)), 1.0, -1, cv2.LINE_AA)
+            cv2.circle(
+                canvas, tuple(int(v) for v in rng.integers(12, 100, 2)), int(rng.integers(2, 14)), 1.0, -1, cv2.LINE_AA
+            )
     return canvas
 
 
@@ -398,7 +465,9 @@ def texture(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     body = np.zeros((28, 28), np.float32)
     cv2.fillPoly(body, [points], 1.0)
     for _ in range(rng.integers(0, 3)):
-        cv2.line(body, tuple(int(v) for v in rng.integers(0, 28, 2)), tuple(int(v) for v in rng.integers(0, 28, 2)), 0.4, 2)
+        cv2.line(
+            body, tuple(int(v) for v in rng.integers(0, 28, 2)), tuple(int(v) for v in rng.integers(0, 28, 2)), 0.4, 2
+        )
     return np.clip(body * weave * rng.uniform(60, 255), 0, 255).astype(np.uint8)
 
 
