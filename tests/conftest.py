@@ -1,11 +1,14 @@
 """Shared by all tests: MNIST where it can be had, and a small stand-in of the same format where it cannot."""
 
+import json
 import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from inkdigits.datasets import DIGITS, Split, idx_sha256, load_mnist, save_idx_folder
 from inkdigits.errors import DataError
@@ -37,6 +40,39 @@ def toy_folder(toy: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("toy") / "digits"
     save_idx_folder(folder, *toy)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(toy: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A linear net for `toy` as an ONNX file with a card, fitted by least squares: no Keras needed."""
+    path = tmp_path_factory.mktemp("tiny") / "model.onnx"
+    train, _ = toy
+    pixels = train.images.reshape(len(train), -1) / 255
+    kernel = np.linalg.solve(pixels.T @ pixels + 3 * np.eye(784), pixels.T @ (8 * np.eye(10)[train.labels]))
+    save_linear_onnx(path, kernel.astype(np.float32), np.zeros(10, np.float32), {"output": "logits"})
+    return path
+
+
+def save_linear_onnx(path: Path, kernel: np.ndarray, bias: np.ndarray, card: dict[str, object]) -> None:
+    """Write pixels / 255 @ kernel + bias as a model file with a card, of which `card` says what is not usual."""
+    nodes = [
+        helper.make_node("Cast", ["images"], ["floats"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Div", ["floats", "full"], ["scaled"]),
+        helper.make_node("Flatten", ["scaled"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "kernel", "bias"], ["scores"]),
+    ]
+    constants = {"full": np.float32(255), "kernel": kernel, "bias": bias}
+    graph = helper.make_graph(
+        nodes,
+        "linear",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ["n", 28, 28])],
+        [helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["n", kernel.shape[1]])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    usual = {"format": 1, "kind": "digit", "name": "tiny", "classes": list(DIGITS), "temperature": 1.0}
+    helper.set_model_props(model, {"card": json.dumps(usual | {"threshold": 0.0} | card)})
+    onnx.save(model, path)
 
 
 @pytest.fixture

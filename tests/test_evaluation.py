@@ -1,0 +1,210 @@
+"""Evaluations and comparisons: their figures against loops over the examples, their words, and no TensorFlow."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inkdigits.datasets import DIGITS, Split
+from inkdigits.errors import DataError
+from inkdigits.evaluation import Comparison, Evaluation, compare, evaluate, p_in_words, percent
+from inkdigits.reader import Classified, Reader
+
+N = 400
+
+
+def made_up(seed: int, share_right: float, n: int = N, threshold: float = 0.0, n_classes: int = 10) -> Evaluation:
+    """Return an evaluation of a model that is right about so often; labels are the same for all seeds."""
+    labels = np.random.default_rng(99).integers(0, n_classes, n)
+    rng = np.random.default_rng(seed)
+    images = np.zeros((n, 28, 28), np.uint8)
+    favoured = np.where(rng.random(n) < share_right, labels, rng.integers(0, n_classes, n))
+    logits = rng.normal(size=(n, n_classes)) + 4 * np.eye(n_classes)[favoured]
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    confidence = probabilities.max(axis=1)
+    answers = Classified(probabilities.argmax(axis=1), probabilities, confidence, confidence >= threshold)
+    names = DIGITS if n_classes == 10 else tuple(f"class {k}" for k in range(n_classes))
+    split = Split(images, labels, "test", names, "made-up digits", "0" * 64)
+    return Evaluation(f"model {seed}", {"output": "softmax", "threshold": threshold}, split, answers)
+
+
+def test_figures_are_what_a_loop_over_the_examples_counts() -> None:
+    evaluation = made_up(1, 0.8, threshold=0.6)
+    wrong = accepted = wrong_accepted = 0
+    loss = 0.0
+    for truth, p in zip(evaluation.split.labels, evaluation.answers.probabilities, strict=True):
+        answer = max(range(10), key=lambda k: p[k])
+        wrong += answer != truth
+        loss -= math.log(p[truth]) / N
+        if max(p) >= 0.6:
+            accepted += 1
+            wrong_accepted += answer != truth
+    assert 0 < wrong_accepted < wrong
+    assert 0 < accepted < N
+    assert evaluation.mistakes == wrong
+    assert evaluation.accuracy == pytest.approx(1 - wrong / N)
+    assert evaluation.loss == pytest.approx(loss)
+    assert evaluation.coverage == pytest.approx(accepted / N)
+    assert evaluation.mistakes_accepted == wrong_accepted
+    assert evaluation.error_rate_accepted == pytest.approx(wrong_accepted / accepted)
+
+
+def test_text_tells_the_figures_in_words() -> None:
+    evaluation = made_up(1, 0.8)
+    truth, answer, count = evaluation.confused[0]
+    text = str(evaluation)
+    assert f"{evaluation.mistakes} mistakes in 400" in text
+    assert f"{truth} read as {answer}: {count} times" in text
+    assert "accepted" not in text  # no threshold: nothing is refused
+
+
+def test_text_speaks_of_acceptance_where_there_is_a_threshold() -> None:
+    assert "accepted" in str(made_up(1, 0.8, threshold=0.6))
+
+
+def test_none_accepted_is_no_division_by_zero() -> None:
+    evaluation = made_up(1, 0.8, threshold=1.1)
+    assert math.isnan(evaluation.error_rate_accepted)
+    assert "of these wrong: - (0 of 0)" in str(evaluation)
+
+
+def test_json_is_strict_and_complete() -> None:
+    evaluation = made_up(1, 0.8, n=12)  # twelve examples cannot hold every class twice: some figures are missing
+    text = json.dumps(evaluation.to_dict(), allow_nan=False)
+    figures = json.loads(text)
+    assert sum(map(sum, figures["confusion_matrix"])) == figures["n"] == 12
+    assert figures["mistakes"] == sum(pair["count"] for pair in figures["confused"])
+    assert figures["classes"][3]["class"] == "3"
+    assert any(row["recall"] is None for row in figures["classes"])
+
+
+def test_worst_mistakes_are_wrong_and_in_order() -> None:
+    evaluation = made_up(1, 0.5)
+    worst = evaluation.worst_mistakes(30)
+    confidence = evaluation.answers.confidence
+    assert len(worst) == 30
+    assert not evaluation.right[worst].any()
+    assert (np.diff(confidence[worst]) <= 0).all()
+    assert confidence[worst].min() >= max(
+        confidence[i] for i in range(N) if not evaluation.right[i] and i not in set(worst.tolist())
+    )
+
+
+def test_a_perfect_model_has_no_mistakes_to_show() -> None:
+    evaluation = made_up(1, 1.0)
+    good = Evaluation(
+        "perfect", {}, evaluation.split, Classified(evaluation.split.labels, *_rest(evaluation.split.labels))
+    )
+    assert len(good.worst_mistakes(30)) == 0
+    assert "nothing was confused" in str(good)
+
+
+def _rest(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    probabilities = np.eye(10)[labels]
+    return probabilities, probabilities.max(axis=1), np.ones(len(labels), bool)
+
+
+def test_comparison_counts_as_a_loop_does() -> None:
+    a, b = made_up(1, 0.6), made_up(2, 0.8)
+    comparison = compare(a, b)
+    fixed = broken = 0
+    for right_a, right_b in zip(a.right, b.right, strict=True):
+        fixed += bool(right_b and not right_a)
+        broken += bool(right_a and not right_b)
+    assert (comparison.n_fixed, comparison.n_broken) == (fixed, broken)
+    assert comparison.difference == pytest.approx(b.accuracy - a.accuracy)
+    low, high = comparison.interval
+    assert low < comparison.difference < high
+    assert comparison.p < 0.001
+    assert sum(change.n_fixed for change in comparison.classes) == fixed
+    assert sum(change.mistakes[0] for change in comparison.classes) == a.mistakes
+    assert sum(change.mistakes[1] for change in comparison.classes) == b.mistakes
+
+
+def test_comparison_the_other_way_round_mirrors_it() -> None:
+    there, back = compare(made_up(1, 0.6), made_up(2, 0.8)), compare(made_up(2, 0.8), made_up(1, 0.6))
+    assert back.difference == pytest.approx(-there.difference)
+    assert back.p == pytest.approx(there.p)
+    opposite = {"better": "worse", "worse": "better", "alike": "alike"}
+    assert [change.verdict for change in back.classes] == [opposite[change.verdict] for change in there.classes]
+
+
+def test_a_model_against_itself_is_alike_everywhere() -> None:
+    comparison = compare(made_up(1, 0.6), made_up(1, 0.6))
+    assert comparison.difference == 0
+    assert comparison.p == 1
+    assert comparison.pairs == []
+    assert "may well be chance" in str(comparison)
+
+
+def test_comparison_in_words_and_json() -> None:
+    comparison = compare(made_up(1, 0.4), made_up(2, 0.9))
+    truth, answer, before, after = comparison.pairs[0]
+    assert f"{truth} read as {answer}: {before} -> {after} times" in str(comparison)
+    assert "that is no chance (McNemar's exact p < 0.0001)" in str(comparison)
+    figures = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
+    assert figures["fixed"] == comparison.n_fixed
+    assert figures["classes"][0]["verdict"] in ("better", "worse", "alike")
+
+
+def test_verdicts_name_the_digit_that_changed() -> None:
+    base = made_up(1, 0.95)
+    labels = base.split.labels
+    spoilt = np.where(labels == 4, 9, base.answers.labels)
+    worse = Evaluation("spoilt", {}, base.split, Classified(spoilt, *_rest(spoilt)))
+    comparison = Comparison(base, worse)
+    assert [change.name for change in comparison.classes if change.verdict == "worse"] == ["4"]
+    assert comparison.pairs[0][:2] == ("4", "9")
+
+
+def test_different_examples_are_not_compared() -> None:
+    with pytest.raises(DataError, match="same examples"):
+        compare(made_up(1, 0.5), made_up(2, 0.5, n=100))
+
+
+@pytest.mark.parametrize(("p", "words"), [(0.00001, "< 0.0001"), (0.03121, "= 0.0312"), (0.5, "= 0.50")])
+def test_p_in_words(p: float, words: str) -> None:
+    assert p_in_words(p) == words
+
+
+def test_percent() -> None:
+    assert percent(0.99314) == "99.31 %"
+    assert percent(math.nan) == "-"
+
+
+def test_evaluate_asks_the_reader(tiny_model: Path) -> None:
+    reader = Reader(tiny_model)
+    images = np.random.default_rng(0).integers(0, 256, (50, 28, 28), dtype=np.uint8)
+    answers = reader.classify(images)
+    split = Split(images, answers.labels, "test", DIGITS, "random", "0")
+    assert evaluate(reader, split).accuracy == 1
+    shifted = Split(images, (answers.labels + 1) % 10, "test", DIGITS, "random", "0")
+    assert evaluate(reader, shifted).accuracy == 0
+
+
+def test_evaluate_refuses_other_classes_and_empty_splits(tiny_model: Path) -> None:
+    reader = Reader(tiny_model)
+    images, labels = np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.int64)
+    with pytest.raises(DataError, match="3 classes"):
+        evaluate(reader, Split(images, labels, "test", ("a", "b", "c"), "three.npz", "0"))
+    with pytest.raises(DataError, match="nothing to judge"):
+        evaluate(reader, Split(images[:0], labels[:0], "test", DIGITS, "empty.npz", "0"))
+
+
+def test_evaluate_needs_no_tensorflow(tiny_model: Path) -> None:
+    code = f"""
+import sys
+import numpy as np
+from inkdigits import Reader, Split
+from inkdigits.evaluation import compare, evaluate
+split = Split(np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10, "test", tuple("0123456789"), "blank", "0")
+evaluation = evaluate(Reader({str(tiny_model)!r}), split)
+print(str(evaluation)[:1], str(compare(evaluation, evaluation))[:1], len(evaluation.to_dict()) > 5)
+print(sorted(sys.modules.keys() & {{"tensorflow", "keras", "matplotlib", "sklearn", "scipy"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
