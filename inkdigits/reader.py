@@ -2,19 +2,25 @@
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
+from inkdigits import decoding, framing, page
 from inkdigits.errors import ModelError
+from inkdigits.images import ImageSource, read_image
 
 SHIPPED = Path(__file__).parent / "models"
 # More images in one call gain nothing and only fill memory: a convolutional net's activations are ~100 times its input.
 CHUNK = 256
+LINE_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -220,17 +226,26 @@ def probabilities_of(scores: np.ndarray, output: str, temperature: float) -> np.
 class Reader:
     """Reads digits: with the nets that ship, or with a model of one's own.
 
-    Thread-safe. Opening takes some 20 ms, so keep one for many pictures.
+    Thread-safe. Opening takes some 50 ms, so keep one for many pictures. Wherever a picture is asked for, it may be
+    anything that `images.read_image` takes: a path, bytes, a PIL image or an array.
 
     Args:
-        model: a run directory, an ONNX file which inkdigits exported, or None for the shipped nets.
+        model: a run directory or an ONNX file which inkdigits exported, used in place of the shipped net of its kind;
+            None for both nets that ship.
 
     Raises:
         ModelError: the model is missing or breaks the contract (uint8 (N, 28, 28) in, scores (N, classes) out, a card).
     """
 
     def __init__(self, model: str | Path | None = None) -> None:
-        self._digit_net = Net(model_path(model))
+        own = None if model is None else Net(model_path(model))
+        if own is not None and own.card.get("kind") == "line":
+            self._own_line_net: Net | None = own
+            own = None
+        else:
+            self._own_line_net = None
+        self._digit_net = own or Net(SHIPPED / "digit.onnx")
+        self._opening = threading.Lock()
         if tuple(self._digit_net.session.get_inputs()[0].shape[1:]) != (28, 28):
             raise ModelError(f"{self._digit_net.path}: not a digit net (its input is not N x 28 x 28)")
 
@@ -238,6 +253,17 @@ class Reader:
     def card(self) -> dict[str, Any]:
         """The digit net's card: recipe, seed, data, versions, calibration, figures."""
         return self._digit_net.card
+
+    @cached_property
+    def _line_net(self) -> Net:
+        """The line net, opened when the first row is read: single digits do not need it."""
+        with self._opening:
+            return self._own_line_net or Net(SHIPPED / "line.onnx")
+
+    @property
+    def line_card(self) -> dict[str, Any]:
+        """The line net's card."""
+        return self._line_net.card
 
     @property
     def classes(self) -> Sequence[str]:
@@ -263,3 +289,157 @@ class Reader:
         confidence = probabilities.max(axis=1)
         accepted = confidence >= card.get("threshold", 0.0)
         return Classified(probabilities.argmax(axis=1).astype(np.int64), probabilities, confidence, accepted)
+
+    def frame(self, image: ImageSource) -> np.ndarray:
+        """Return what the digit net sees of a picture of one digit: uint8 (28, 28)."""
+        return framing.frame_digit(read_image(image))
+
+    def read_digit(self, image: ImageSource) -> Reading:
+        """Return the answer for a picture that shows one digit.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        return self.read_digits([image])[0]
+
+    def read_digits(self, images: Sequence[ImageSource]) -> list[Reading]:
+        """Return the answers for many pictures of one digit each, through one call of the net.
+
+        Raises:
+            ImageError: a picture cannot be read.
+        """
+        framed = np.stack([self.frame(image) for image in images]) if images else np.zeros((0, 28, 28), np.uint8)
+        found = self.classify(framed)
+        return [
+            Reading(
+                int(found.labels[i]), float(found.confidence[i]), bool(found.accepted[i]), found.probabilities[i], f
+            )
+            for i, f in enumerate(framed)
+        ]
+
+    def read_number(self, image: ImageSource) -> NumberReading:
+        """Return the answer for a picture that shows one number, such as a cell of a form.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        return self._read_rows([(read_image(image), np.eye(3))])[0]
+
+    def read_page(self, image: ImageSource) -> PageReading:
+        """Return the answer for a picture with any number of rows.
+
+        Raises:
+            ImageError: the picture cannot be read.
+        """
+        grey = read_image(image)
+        rows = page.find_rows(grey)
+        lines = self._read_rows([(row.ink, row.transform) for row in rows])
+        return PageReading(grey.shape[1], grey.shape[0], tuple(line for line in lines if line.digits))
+
+    def read(self, image: ImageSource, layout: str = "page") -> PageReading:
+        """Return the answer for a picture, in the form of a page whatever its layout.
+
+        Args:
+            image: the picture.
+            layout: "digit" (the whole picture is one digit), "number" (one number) or "page" (any number of rows).
+
+        Raises:
+            ImageError: the picture cannot be read.
+            ValueError: no such layout.
+        """
+        if layout == "page":
+            return self.read_page(image)
+        grey = read_image(image)
+        if layout == "number":
+            line = self.read_number(grey)
+        elif layout == "digit":
+            line = _as_line(self.read_digit(grey), grey)
+        else:
+            raise ValueError(f"layout must be digit, number or page, got {layout!r}")
+        return PageReading(grey.shape[1], grey.shape[0], (line,) if line.digits else ())
+
+    def _read_rows(self, crops: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[NumberReading]:
+        """Return the answers for crops uint8 (h, w) of one row each, with the transforms that take them to the picture.
+
+        Every view of every row goes through the line net in few calls, every digit through the digit net in one.
+        """
+        card = self.line_card
+        strips = [
+            [framing.frame_row_placed(crop, card["height"], **view) for view in card["views"]] for crop, _ in crops
+        ]
+        scores = self._line_scores([strip for views in strips for strip, _ in views])
+        n_views = len(card["views"])
+        found = [
+            decoding.decode(scores[i * n_views : (i + 1) * n_views], card["alphabet"], card.get("temperature", 1.0))
+            for i in range(len(crops))
+        ]
+        return [
+            self._number(row, crop, transform, views[0][1])
+            for row, (crop, transform), views in zip(found, crops, strips, strict=True)
+        ]
+
+    def _line_scores(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the line net's scores (columns, classes) of strips (height, width), in batches of like widths."""
+        stride = self.line_card["stride"]
+        scores: list[np.ndarray] = [np.zeros((0, 0), np.float32)] * len(strips)
+        order = sorted(range(len(strips)), key=lambda i: strips[i].shape[1])
+        for start in range(0, len(order), LINE_CHUNK):
+            chosen = order[start : start + LINE_CHUNK]
+            # A width of its own for each strip would make the net's answer depend on its neighbours in the batch.
+            for width, members in groupby(chosen, key=lambda i: _padded_width(strips[i].shape[1])):
+                batch = list(members)
+                stack = np.zeros((len(batch), strips[0].shape[0], width), np.uint8)
+                for place, i in enumerate(batch):
+                    stack[place, :, : strips[i].shape[1]] = strips[i]
+                for i, row in zip(batch, self._line_net.scores(stack), strict=True):
+                    scores[i] = row[: -(-strips[i].shape[1] // stride)]
+        return scores
+
+    def _number(
+        self, row: decoding.Decoded, crop: np.ndarray, transform: np.ndarray, to_crop: np.ndarray
+    ) -> NumberReading:
+        """Return a decoded row with the place of each digit in the picture, and its ink in MNIST's form."""
+        stride = self.line_card["stride"]
+        ink = framing.remove_paper(crop)
+        items = []
+        for i, digit in enumerate(row.digits):
+            box = framing.ink_box(ink, tuple(stride * edge for edge in row.spans[i]), to_crop)
+            x, y, width, height = box
+            items.append(
+                Item(
+                    int(digit),
+                    row.confidences[i],
+                    row.confidences[i] >= self.line_card.get("threshold", 0.5),
+                    _to_picture(box, transform),
+                    row.alternatives[i],
+                    framing.frame_ink(ink[y : y + height, x : x + width]),
+                )
+            )
+        accepted = bool(items) and all(item.accepted for item in items)
+        return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items))
+
+
+def _padded_width(width: int) -> int:
+    """Return the width, one of few, to which a strip is padded: the same for a strip whatever else is in the batch."""
+    return -(-width // 32) * 32 if width <= 512 else -(-width // 128) * 128
+
+
+def _to_picture(box: tuple[int, int, int, int], transform: np.ndarray) -> tuple[int, int, int, int]:
+    """Return the upright box x, y, width, height in the picture around a box in a crop."""
+    x, y, width, height = box
+    corners = np.array([[x, y, 1], [x + width, y, 1], [x, y + height, 1], [x + width, y + height, 1]]) @ transform.T
+    points = corners[:, :2] / corners[:, 2:]
+    low, high = np.floor(points.min(axis=0) + 1e-6), np.ceil(points.max(axis=0) - 1e-6)
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+
+def _as_line(reading: Reading, image: np.ndarray) -> NumberReading:
+    """Return the reading of one digit as a row of one; a picture without any ink is an empty row."""
+    ys, xs = np.nonzero(framing.remove_paper(image) > 96)
+    if not len(ys):
+        return NumberReading("", "", 0.0, False, ())
+    box = int(xs.min()), int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
+    others = [(int(d), float(reading.probabilities[d])) for d in np.argsort(-reading.probabilities)[1:4]]
+    item = Item(reading.digit, reading.confidence, reading.accepted, box, tuple(others), reading.framed)
+    text = str(reading.digit)
+    return NumberReading(text, text, reading.confidence, reading.accepted, (item,))
