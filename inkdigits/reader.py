@@ -212,15 +212,23 @@ def probabilities_of(scores: np.ndarray, output: str, temperature: float) -> np.
             implicit further class "no digit" has logit 0 and its probability is left out of the answer.
         temperature: > 0; the logarithmic scores are divided by it (Guo et al. 2017, section 4.2).
     """
-    if output in ("sigmoid", "softmax"):
-        scores = np.log(np.clip(scores, 1e-7, 1.0))
-    logits = scores.astype(np.float64) / temperature
+    logits = _logits_of(scores.astype(np.float64), output) / temperature
     if output == "logits_none":
         logits = np.concatenate([logits, np.zeros((len(logits), 1))], axis=1)
     logits -= logits.max(axis=1, keepdims=True)
     exps = np.exp(logits)
     probabilities: np.ndarray = (exps / exps.sum(axis=1, keepdims=True))[:, : scores.shape[1]].astype(np.float32)
     return probabilities
+
+
+def _logits_of(scores: np.ndarray, output: str) -> np.ndarray:
+    """Return float64 logits of which the softmax is meant."""
+    if output == "sigmoid":
+        # Keras's cross-entropies look through a sigmoid at the numbers before it and take the softmax of those: that
+        # is what such a net was trained for, and its loss is this softmax's. The float32 below 1 is 1 - 6e-8.
+        inside = np.clip(scores, 1e-7, 1 - 1e-8)
+        return np.log(inside / (1 - inside))
+    return np.log(np.clip(scores, 1e-7, 1.0)) if output == "softmax" else scores
 
 
 class Reader:
