@@ -5,6 +5,8 @@ and the centre of mass lies in the middle of 28 x 28. Nets learn that form; what
 light, pens, resolution, polarity) is taken away here, so that no net has to know it.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -312,3 +314,125 @@ def _centred(small: np.ndarray) -> np.ndarray:
     framed = np.zeros((SIDE, SIDE), np.uint8)
     framed[top : top + height, left : left + width] = small
     return framed
+
+
+# A row's strip for the line net
+
+# A row's paper is judged on a copy at most this tall; cells cut from logbooks are smaller anyway.
+ROW_WORK_PX = 48
+# Digits fill this share of the strip's height: room for commas below, and for a box that was taken too small.
+ROW_INK_SHARE = 0.7
+# Strips' widths are multiples of this: rows of one width share a batch, and no answer hangs on what else is read.
+ROW_WIDTH_STEP_PX = 16
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row as the line net sees it.
+
+    Attributes:
+        image: uint8 (height, W), 0 = paper, 255 = ink; W is a multiple of 16.
+        transform: float64 (2, 3), takes the strip's pixels (x, y, 1) to the row's.
+    """
+
+    image: np.ndarray
+    transform: np.ndarray
+
+
+def frame_row(image: np.ndarray, height: int, zoom: float = 1.0, shear: float = 0.0) -> np.ndarray:
+    """Return the line net's strip of a row of ink: paper away, digits at one height, ink light.
+
+    Args:
+        image: uint8 (H, W), dark ink on light paper or light on dark; which, is found.
+        height: of the strip in pixels, as the net's card says.
+        zoom: > 0; 1 makes digits 0.7 of the height.
+        shear: pixels to the left a pixel down: another view of a slanted hand.
+
+    Returns:
+        uint8 (height, W), W a multiple of 16.
+
+    Raises:
+        ValueError: another dtype or number of dimensions, or no pixels.
+    """
+    return place_row(image, height, zoom, shear).image
+
+
+def place_row(image: np.ndarray, height: int, zoom: float = 1.0, shear: float = 0.0) -> Strip:
+    """Return what `frame_row` does, with the way back to the row's pixels."""
+    _check(image)
+    scale = min(1.0, ROW_WORK_PX / image.shape[0])
+    work = _resized(image, scale) if scale < 1 else image
+    ink = _row_ink(work)
+    strip = _strip(ink, _row_box(ink), height, zoom, shear)
+    to_row = np.array([[image.shape[1] / work.shape[1]], [image.shape[0] / work.shape[0]]])
+    return Strip(strip.image, strip.transform * to_row)
+
+
+def _row_ink(work: np.ndarray) -> np.ndarray:
+    """Return float32 (h, w), darkness against the paper around, 1 = the row's firm ink."""
+    if _row_has_light_ink(work):
+        work = 255 - work
+    side = max(3, int(0.4 * work.shape[0])) | 1
+    closed = cv2.morphologyEx(work, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    ink = cv2.subtract(cv2.blur(closed, (side, side)), work)
+    rim = len(ink) // 6  # where table lines lie
+    counts = np.cumsum(np.bincount(ink[rim : len(ink) - rim].ravel(), minlength=256))
+    paper, firm = (int(np.searchsorted(counts, share * counts[-1])) for share in (0.5, 0.975))
+    return np.asarray(np.clip((ink.astype(np.float32) - paper) / max(firm - paper, 4), 0, 1))
+
+
+def _row_has_light_ink(work: np.ndarray) -> bool:
+    """Ink is the rarer side of the local mean: the third moment tells which."""
+    side = max(3, len(work) // 2 * 2 + 1)
+    grey = work.astype(np.float32)
+    off = grey - cv2.blur(grey, (side, side), borderType=cv2.BORDER_REFLECT_101)
+    return bool((off**3).sum() > 0)
+
+
+def _row_box(ink: np.ndarray) -> tuple[int, int, int, int]:
+    """Return x, y, width, height around what may be digits: no table lines, no neighbours' ink at the edges."""
+    rows, columns = ink.shape
+    mask = (ink > 0.45).astype(np.uint8)
+    mask[_table_lines((ink > 0.25).astype(np.uint8)) > 0] = 0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    left, top, wide, tall, area = (stats[1:, i] for i in range(5))
+    right, low = left + wide, top + tall
+    at_side = (left <= 0.15 * rows) | (right >= columns - 0.15 * rows)
+    at_edge = (top <= 1) | (low >= rows - 1) | (left <= 1) | (right >= columns - 1)
+    line = at_side & (tall > 0.8 * rows) & (wide < 0.14 * rows)
+    line |= at_edge & (area < 0.15 * wide * tall) & ((tall > 0.6 * rows) | (wide > rows))
+    tallest = int(tall[~line].max(initial=0))
+    neighbour = ((top <= 1) | (low >= rows - 1)) & (tall < 0.4 * tallest)
+    keep = ~line & ~neighbour & (tall >= 0.35 * tallest) & (area >= 6)
+    if not keep.any():
+        return 0, 0, columns, rows
+    x, y = int(left[keep].min()), int(top[keep].min())
+    return x, y, int(right[keep].max()) - x, int(low[keep].max()) - y
+
+
+def _table_lines(mask: np.ndarray) -> np.ndarray:
+    """Return uint8 (h, w), 1 on straight lines across, and on upright ones near the row's ends."""
+    rows = len(mask)
+    across = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(9, int(0.8 * rows))), np.uint8))
+    upright = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((max(9, int(0.6 * rows)), 1), np.uint8))
+    zone = max(2, int(0.16 * rows))
+    upright[:, zone:-zone] = 0
+    grown = cv2.dilate(across, np.ones((3, 1), np.uint8)), cv2.dilate(upright, np.ones((1, 3), np.uint8))
+    return np.asarray(cv2.max(*grown))
+
+
+def _strip(ink: np.ndarray, box: tuple[int, int, int, int], height: int, zoom: float, shear: float) -> Strip:
+    """Return the strip of `ink` in which the box takes its share of the height; its way back is to the ink's pixels."""
+    x, y, width, tall = box
+    middle = y + tall / 2
+    tall = max(tall, len(ink) // 4, 1)
+    scale = zoom * ROW_INK_SHARE * height / tall
+    first, last = max(0.0, x - 0.5 * tall), min(float(ink.shape[1]), x + width + 0.5 * tall)
+    used = max(8, round((last - first) * scale))
+    forth = np.array(
+        [[scale, -shear * scale, scale * (shear * middle - first)], [0, scale, height / 2 - scale * middle]]
+    )
+    image = np.zeros((height, -(-used // ROW_WIDTH_STEP_PX) * ROW_WIDTH_STEP_PX), np.uint8)
+    warped = cv2.warpAffine(ink, forth, (used, height), flags=cv2.INTER_LINEAR)
+    image[:, :used] = warped * 255 + 0.5
+    return Strip(image, np.asarray(cv2.invertAffineTransform(forth)))

@@ -1,0 +1,203 @@
+"""The line net's columns -> text, how sure it is, and each digit's place.
+
+Connectionist temporal classification (Graves et al. 2006): a column says a character or "blank"; a text's probability
+is the sum over all its alignments. `beam_search` keeps the likeliest prefixes (their section 3.2; Hannun et al. 2014),
+`align` finds the best single alignment of a text, and `decode` joins the two over one or several views of a row.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+# Characters less likely than this in a column open no new prefix there.
+FLOOR = 1e-3
+BEAM = 10
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a row says.
+
+    Attributes:
+        text: digits with the separators and the sign between them, such as "-12.5".
+        digits: the digits of `text` alone.
+        probability: calibrated, 0 to 1, that all the digits are right.
+        confidences: one a digit, 0 to 1: that this digit is right.
+        alternatives: one a digit: other digits it may be, with their probabilities, the likeliest first.
+        spans: one a digit: first and last edge of its columns, in columns of the first view (fractions allowed).
+    """
+
+    text: str
+    digits: str
+    probability: float
+    confidences: tuple[float, ...]
+    alternatives: tuple[tuple[tuple[int, float], ...], ...]
+    spans: tuple[tuple[float, float], ...]
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Return probabilities float64 (..., classes) of float scores (..., classes)."""
+    exps = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
+    probabilities: np.ndarray = exps / exps.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def digits_of(text: str) -> str:
+    """Return the digits of a text: "-12.5" -> "125"."""
+    return "".join(char for char in text if char.isdigit())
+
+
+def beam_search(probabilities: np.ndarray, alphabet: str, beam: int = BEAM) -> dict[str, float]:
+    """Return the likeliest texts and their probabilities, at most `beam` of them.
+
+    Args:
+        probabilities: float (columns, classes), each row sums to 1; the last class is the blank.
+        alphabet: the characters of the other classes, in order.
+        beam: how many prefixes go on from column to column.
+    """
+    blank = len(alphabet)
+    # prefix -> (probability of its alignments that end in a blank, and of those that end in its last character)
+    prefixes: dict[str, tuple[float, float]] = {"": (1.0, 0.0)}
+    for row in probabilities.tolist():
+        heard = [(alphabet[i], p) for i, p in enumerate(row[:blank]) if p > FLOOR]
+        prefixes = _advance(prefixes, heard, row[blank])
+        if len(prefixes) > beam:
+            best = sorted(prefixes.items(), key=_mass, reverse=True)[:beam]
+            prefixes = dict(best)
+    texts = {text: ended + open_ for text, (ended, open_) in prefixes.items()}
+    return dict(sorted(texts.items(), key=lambda item: -item[1]))
+
+
+def _mass(item: tuple[str, tuple[float, float]]) -> float:
+    return item[1][0] + item[1][1]
+
+
+def _advance(
+    prefixes: dict[str, tuple[float, float]], heard: list[tuple[str, float]], silence: float
+) -> dict[str, tuple[float, float]]:
+    """One column further: `heard` are its likely characters, `silence` is its blank's probability."""
+    after: dict[str, list[float]] = {}
+    for prefix, (ended, open_) in prefixes.items():
+        total, last = ended + open_, prefix[-1:]
+        after.setdefault(prefix, [0.0, 0.0])[0] += total * silence
+        for char, p in heard:
+            if char == last:  # the same stroke goes on; a second one needs a blank between
+                after[prefix][1] += open_ * p
+                after.setdefault(prefix + char, [0.0, 0.0])[1] += ended * p
+            else:
+                after.setdefault(prefix + char, [0.0, 0.0])[1] += total * p
+    return {prefix: (pair[0], pair[1]) for prefix, pair in after.items()}
+
+
+def align(probabilities: np.ndarray, text: str, alphabet: str) -> list[tuple[int, int]]:
+    """Return each character's columns (first, last + 1) in the likeliest alignment of `text`.
+
+    Args:
+        probabilities: float (columns, classes) as in `beam_search`.
+        text: characters of `alphabet`; its alignment must fit into the columns.
+        alphabet: the characters of the classes but the last, which is the blank.
+
+    Raises:
+        ValueError: the text is too long for the columns.
+    """
+    columns, blank = len(probabilities), len(alphabet)
+    states = [blank] + [s for char in text for s in (alphabet.index(char), blank)]
+    needed = len(text) + sum(a == b for a, b in itertools.pairwise(text))
+    if needed > columns:
+        raise ValueError(f"{text!r} needs {needed} columns, there are {columns}")
+    costs = np.log(np.maximum(probabilities[:, states], 1e-30))  # (columns, states)
+    may_skip = np.array([i > 1 and states[i] != blank and states[i] != states[i - 2] for i in range(len(states))])
+    best = np.full(len(states), -np.inf)
+    best[:2] = costs[0, :2]
+    steps = np.zeros((columns, len(states)), np.int64)
+    for t in range(1, columns):
+        one = np.concatenate([[-np.inf], best[:-1]])
+        two = np.where(may_skip, np.concatenate([[-np.inf, -np.inf], best[:-2]])[: len(states)], -np.inf)
+        moves = np.stack([best, one, two])
+        steps[t] = moves.argmax(axis=0)
+        best = moves.max(axis=0) + costs[t]
+    return _trace(steps, len(states) - 1 if best[-1] >= best[-2:][0] else len(states) - 2, len(text))
+
+
+def _trace(steps: np.ndarray, state: int, length: int) -> list[tuple[int, int]]:
+    spans = [(0, 0)] * length
+    for t in range(len(steps) - 1, -1, -1):
+        if state % 2:
+            i = state // 2
+            spans[i] = (t, spans[i][1] or t + 1)
+        state -= int(steps[t, state])
+    return spans
+
+
+def decode(
+    views: Sequence[np.ndarray], alphabet: str, temperature: float = 1.0, beam: int = BEAM, alternatives: int = 3
+) -> Decoded:
+    """Return what a row says, from the net's scores for one or several views of it.
+
+    Args:
+        views: float (columns, classes) each, the net's scores (logits or their logarithmic softmax); the last class is
+            the blank. Texts' probabilities are averaged over the views; places are told in the first.
+        alphabet: the characters of the classes but the last.
+        temperature: > 0; logarithmic probabilities of whole texts are divided by it.
+        beam: how many prefixes the search keeps.
+        alternatives: how many other answers to tell for a digit.
+
+    Raises:
+        ValueError: there is no view.
+    """
+    if not views:
+        raise ValueError("no view to decode")
+    columns = [softmax(view) for view in views]
+    texts: dict[str, float] = {}
+    for view in columns:
+        for text, p in beam_search(view, alphabet, beam).items():
+            texts[text] = texts.get(text, 0.0) + p / len(columns)
+    texts = _cooled(texts, temperature)
+    strings: dict[str, float] = {}
+    for text, p in texts.items():
+        strings[digits_of(text)] = strings.get(digits_of(text), 0.0) + p
+    digits = max(strings, key=lambda string: strings[string])
+    text = max((t for t in texts if digits_of(t) == digits), key=lambda t: texts[t])
+    chances = [_chances(strings, i, len(digits)) for i in range(len(digits))]
+    others = (
+        tuple((d, c[d]) for d in sorted(c, key=lambda d: -c[d]) if d != int(own))[:alternatives]
+        for own, c in zip(digits, chances, strict=True)
+    )
+    return Decoded(
+        text=text,
+        digits=digits,
+        probability=min(1.0, strings[digits]),
+        confidences=tuple(min(1.0, c[int(own)]) for own, c in zip(digits, chances, strict=True)),
+        alternatives=tuple(others),
+        spans=_digit_spans(columns[0], text, alphabet),
+    )
+
+
+def _cooled(texts: dict[str, float], temperature: float) -> dict[str, float]:
+    """Return the texts' probabilities after dividing their logarithms by `temperature`, what is left over included."""
+    rest = max(1.0 - sum(texts.values()), 1e-9)
+    powers = {text: p ** (1.0 / temperature) for text, p in texts.items()}
+    total = sum(powers.values()) + rest ** (1.0 / temperature)
+    return {text: power / total for text, power in powers.items()}
+
+
+def _chances(strings: dict[str, float], place: int, length: int) -> dict[int, float]:
+    """Return the probability of each digit at a place, from the texts that have as many digits."""
+    chances: dict[int, float] = {}
+    for string, p in strings.items():
+        if len(string) == length:
+            chances[int(string[place])] = chances.get(int(string[place]), 0.0) + p
+    return chances
+
+
+def _digit_spans(probabilities: np.ndarray, text: str, alphabet: str) -> tuple[tuple[float, float], ...]:
+    """Return each digit's columns, grown to the middle between it and the characters beside it."""
+    try:
+        spans = align(probabilities, text, alphabet)
+    except ValueError:  # another view was wider and read more than this one has columns for: spread evenly
+        step = len(probabilities) / len(text)
+        spans = [(int(i * step), int(i * step) + 1) for i in range(len(text))]
+    edges = [0.0] + [(a[1] + b[0]) / 2 for a, b in itertools.pairwise(spans)] + [float(len(probabilities))]
+    return tuple((edges[i], edges[i + 1]) for i, char in enumerate(text) if char.isdigit())
