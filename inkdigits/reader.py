@@ -227,8 +227,10 @@ def _logits_of(scores: np.ndarray, output: str) -> np.ndarray:
         # Keras's cross-entropies look through a sigmoid at the numbers before it and take the softmax of those: that
         # is what such a net was trained for, and its loss is this softmax's. The float32 below 1 is 1 - 6e-8.
         inside = np.clip(scores, 1e-7, 1 - 1e-8)
-        return np.log(inside / (1 - inside))
-    return np.log(np.clip(scores, 1e-7, 1.0)) if output == "softmax" else scores
+        scores = np.log(inside / (1 - inside))
+    elif output == "softmax":
+        scores = np.log(np.clip(scores, 1e-7, 1.0))
+    return scores
 
 
 class Reader:
