@@ -11,7 +11,7 @@ import numpy as np
 from inkdigits import metrics
 from inkdigits.datasets import Split
 from inkdigits.errors import DataError
-from inkdigits.reader import Classified, Reader
+from inkdigits.reader import Classified, Net, Reader, logits_of
 
 
 def percent(share: float, places: int = 2) -> str:
@@ -394,3 +394,43 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
             "only judgements on the same examples can be compared"
         )
     return Comparison(first, second)
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """What a net says before calibration.
+
+    Attributes:
+        output: what its scores are, as the card says: "sigmoid", "softmax", "logits" or "logits_none".
+        scores: float32 (N, classes), raw, of the images that were shown.
+        weights: float64 (28, 28, classes), what each pixel adds for each class, if the net is linear; else None.
+    """
+
+    output: str
+    scores: np.ndarray
+    weights: np.ndarray | None
+
+
+def look_inside(net: Net, images: np.ndarray) -> Inside:
+    """Return a net's raw scores for some images and, if it is linear, its weights as the pixels feel them.
+
+    Args:
+        net: a digit net.
+        images: uint8 (N, 28, 28).
+    """
+    return Inside(net.card["output"], net.scores(images), _pixel_weights(net))
+
+
+def _pixel_weights(net: Net) -> np.ndarray | None:
+    """Measure weights with one image for each pixel; a net that does not add them up for an image is not linear."""
+    single = np.zeros((786, 784), np.uint8)
+    np.fill_diagonal(single, 255)
+    single[784, ::7] = 255  # an image of 112 pixels; the last image stays blank
+    logits = logits_of(net.scores(single.reshape(-1, 28, 28)).astype(np.float64), net.card["output"])
+    if net.card["output"] != "sigmoid":
+        logits -= logits.mean(axis=1, keepdims=True)  # a softmax does not feel what all classes have in common
+    blank = logits[785]
+    weights = logits[:784] - blank
+    if np.abs(weights[::7].sum(axis=0) - (logits[784] - blank)).max() > 0.02:
+        return None
+    return weights.reshape(28, 28, -1)

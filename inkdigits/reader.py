@@ -212,7 +212,7 @@ def probabilities_of(scores: np.ndarray, output: str, temperature: float) -> np.
             implicit further class "no digit" has logit 0 and its probability is left out of the answer.
         temperature: > 0; the logarithmic scores are divided by it (Guo et al. 2017, section 4.2).
     """
-    logits = _logits_of(scores.astype(np.float64), output) / temperature
+    logits = logits_of(scores.astype(np.float64), output) / temperature
     if output == "logits_none":
         logits = np.concatenate([logits, np.zeros((len(logits), 1))], axis=1)
     logits -= logits.max(axis=1, keepdims=True)
@@ -221,8 +221,8 @@ def probabilities_of(scores: np.ndarray, output: str, temperature: float) -> np.
     return probabilities
 
 
-def _logits_of(scores: np.ndarray, output: str) -> np.ndarray:
-    """Return float64 logits of which the softmax is meant."""
+def logits_of(scores: np.ndarray, output: str) -> np.ndarray:
+    """Return scores float64 (N, classes) as logits, of which the softmax is meant; `output` is the card's word."""
     if output == "sigmoid":
         # Keras's cross-entropies look through a sigmoid at the numbers before it and take the softmax of those: that
         # is what such a net was trained for, and its loss is this softmax's. The float32 below 1 is 1 - 6e-8.
