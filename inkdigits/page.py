@@ -19,6 +19,8 @@ MAX_PIECES = 4000
 MAX_ROWS = 400
 MAX_RULES = 200
 MAX_CROP_WIDTH_PX = 6000
+# All crops of a picture together hold about this many pixels at most; beyond, they are made coarser.
+MAX_CROPS_PX = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ def find_rows(image: np.ndarray, quarter_turns: int = 0) -> list[Row]:
     taken = [number for unit in units for number in unit.members]
     small = np.setdiff1d(small, taken)
     rows = [_with_small(row, pieces.boxes, small, slope, height) for row in _chains(units, slope)]
-    return [_cut(image, work, pieces, row, height) for row in rows]
+    coarser = _coarser(work, rows)
+    return [_cut(image, work, pieces, row, coarser) for row in rows]
 
 
 # --- the working copy ------------------------------------------------------------------------------------------------
@@ -485,15 +488,14 @@ def _sorted_by_size(pieces: _Pieces, height: float, shape: tuple[int, ...]) -> t
 
 def _is_blob(pieces: _Pieces, main: np.ndarray) -> np.ndarray:
     """Say which pieces are stains: filled all through, or many times thicker than the pen."""
-    w, h = pieces.boxes[:, 2], pieces.boxes[:, 3]
-    slim = np.minimum(w, h)
-    filled: np.ndarray = (pieces.area > 0.73 * w * h) & (slim > 0.6 * np.maximum(w, h))
     if not main.any():
-        return filled
+        return main
     depth = cv2.distanceTransform((pieces.labels > 0).astype(np.uint8), cv2.DIST_L2, 3)
     deepest = _largest(depth, pieces.labels, len(pieces.boxes) + 1)[1:]
-    pen = float(np.median(deepest[main]))
-    thick = (deepest > 2.4 * pen + 1) & (deepest > 0.3 * slim)
+    w, h = pieces.boxes[:, 2], pieces.boxes[:, 3]
+    slim = np.minimum(w, h)
+    filled = (pieces.area > 0.73 * w * h) & (slim > 0.6 * np.maximum(w, h)) & (deepest > 0.38 * slim)
+    thick = (deepest > 2.4 * float(np.median(deepest[main])) + 1) & (deepest > 0.3 * slim)
     blobs: np.ndarray = filled | thick
     return blobs
 
@@ -593,16 +595,28 @@ def _row_slope(centres: np.ndarray, slope: float, height: float) -> float:
 # --- crops -----------------------------------------------------------------------------------------------------------
 
 
-def _cut(image: np.ndarray, work: _Work, pieces: _Pieces, row: _Line, height: float) -> Row:
+def _step(work: _Work, row: _Line) -> float:
+    """Return how many of the working copy's pixels one pixel of the row's crop is wide."""
+    usual = float(np.median([unit.box[3] for unit in row.units]))
+    finest = 1 / float(np.sqrt(abs(np.linalg.det(work.to_picture[:2, :2]))))
+    return max(finest, usual / DIGIT_HEIGHT_PX, _hull([unit.box for unit in row.units])[2] / MAX_CROP_WIDTH_PX)
+
+
+def _coarser(work: _Work, rows: list[_Line]) -> float:
+    """Return by how much crops have to be coarser than they might, so that all of them stay within bounds."""
+    hulls = [_hull([unit.box for unit in row.units]) for row in rows]
+    areas = [w * h / _step(work, row) ** 2 for (_, _, w, h), row in zip(hulls, rows, strict=True)]
+    return max(1.0, float(np.sqrt(sum(areas) / MAX_CROPS_PX)))
+
+
+def _cut(image: np.ndarray, work: _Work, pieces: _Pieces, row: _Line, coarser: float) -> Row:
     """Return the row's crop, upright and level, with its ink and the way back to the picture."""
     members = [number for unit in row.units for number in unit.members] + list(row.marks)
     turn = _rotation(float(np.arctan(row.slope)))
     level = np.linalg.inv(turn)
     x, y, w, h = _hull([_mapped_box(level, pieces.boxes[number]) for number in members])
-    usual = float(np.median([unit.box[3] for unit in row.units]))
-    margin = 0.15 * usual + 2
-    resolution = float(np.sqrt(abs(np.linalg.det(work.to_picture[:2, :2]))))
-    step = max(1 / resolution, usual / DIGIT_HEIGHT_PX, (w + 2 * margin) / MAX_CROP_WIDTH_PX)
+    margin = 0.15 * float(np.median([unit.box[3] for unit in row.units])) + 2
+    step = coarser * _step(work, row)
     size = int(np.ceil((w + 2 * margin) / step)), int(np.ceil((h + 2 * margin) / step))
     to_work = turn @ np.array([[step, 0, x - margin], [0, step, y - margin], [0, 0, 1]])
     to_picture = work.to_picture @ to_work
