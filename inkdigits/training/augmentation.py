@@ -10,6 +10,8 @@ from functools import cache
 import cv2
 import numpy as np
 
+from inkdigits.framing import frame_ink
+
 NONE = 10  # the label of "no digit"
 SIDE = 112  # four times 28: strokes are some ten pixels wide, so pens can be changed smoothly
 GRID = (np.mgrid[0:SIDE, 0:SIDE][::-1].reshape(2, -1) - (SIDE - 1) / 2).astype(np.float32)
@@ -48,9 +50,11 @@ def compose(
 
 def another_hand(rng: Rng, image: np.ndarray, label: int) -> np.ndarray:
     """Return the digit as another writer, pen and scanner might have given it: uint8 (28, 28), framed."""
-    if rng.random() < 0.15:
+    if rng.random() < 0.2:
         return nudge(rng, image)
-    if rng.random() < HANDS_SHARE.get(label, 0.0):
+    if rng.random() < 0.012:
+        strokes = segments(rng, label)
+    elif rng.random() < HANDS_SHARE.get(label, 0.0):
         strokes = drawn(rng, label)
     else:
         strokes = enlarge(image)
@@ -58,8 +62,10 @@ def another_hand(rng: Rng, image: np.ndarray, label: int) -> np.ndarray:
             strokes = crossed(rng, strokes)
     strokes = warp(rng, strokes)
     strokes = repen(rng, strokes)
-    if rng.random() < 0.12:
+    if rng.random() < 0.08:
         strokes = holed(rng, strokes)
+    if rng.random() < 0.22:
+        return gridded(rng, strokes)
     framed = frame(rng, strokes)
     if rng.random() < 0.12:
         framed = littered(rng, framed)
@@ -67,7 +73,7 @@ def another_hand(rng: Rng, image: np.ndarray, label: int) -> np.ndarray:
 
 
 def nudge(rng: Rng, image: np.ndarray) -> np.ndarray:
-    """Return MNIST's picture nearly as it is: shifted, turned and scaled a little, so that the net stays good at home."""
+    """Return MNIST's picture nearly as it is: moved, turned and scaled a little, to stay good at home."""
     angle, zoom = rng.normal(0, 5), np.exp(rng.normal(0, 0.05))
     matrix = cv2.getRotationMatrix2D((13.5, 13.5), angle, zoom)
     matrix[:, 2] += rng.normal(0, 0.7, 2)
@@ -106,7 +112,7 @@ def repen(rng: Rng, strokes: np.ndarray) -> np.ndarray:
     """Return the strokes drawn with a thinner or thicker pen."""
     if rng.random() < 0.3:
         return strokes
-    by = int(round(rng.normal(0, 4.0)))
+    by = round(rng.normal(0, 4.0))
     if by == 0:
         return strokes
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (abs(by) + 1, abs(by) + 1))
@@ -162,11 +168,13 @@ HANDS: dict[int, tuple[tuple[tuple[tuple[float, float], ...], ...], ...]] = {
     ),
 }
 # How often a digit of these is drawn in such a form.
-HANDS_SHARE = {1: 0.3, 2: 0.08, 4: 0.25, 6: 0.05, 7: 0.15, 9: 0.2}
+HANDS_SHARE = {0: 0.03, 1: 0.3, 2: 0.08, 4: 0.25, 6: 0.05, 7: 0.18, 9: 0.22}
 
 
 def drawn(rng: Rng, label: int) -> np.ndarray:
-    """Return a digit drawn by the pen along one of its `HANDS`: float32 (112, 112), 0 to 1."""
+    """Return a digit drawn in one of its `STYLES` or along one of its `HANDS`: float32 (112, 112), 0 to 1."""
+    if label in STYLES and (label not in HANDS or rng.random() < 0.6):
+        return STYLES[label](rng)
     forms = HANDS[label]
     size = np.array([rng.uniform(40, 66), rng.uniform(62, 82)])
     corner = (SIDE - size) / 2
@@ -179,7 +187,7 @@ def drawn(rng: Rng, label: int) -> np.ndarray:
 
 
 def draw_smooth(canvas: np.ndarray, points: np.ndarray, thick: int, sharp: bool = False) -> None:
-    """Draw a smooth line through points (N, 2), in place (Catmull and Rom 1974); `sharp` joins them by straight lines."""
+    """Draw a smooth line through points (N, 2), in place (Catmull and Rom 1974); `sharp`: straight ones."""
     if not sharp and len(points) > 2:
         padded = np.concatenate([points[:1], points, points[-1:]])
         t = np.linspace(0, 1, 9)[:, None]
@@ -188,6 +196,134 @@ def draw_smooth(canvas: np.ndarray, points: np.ndarray, thick: int, sharp: bool 
             pieces.append(b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))))
         points = np.concatenate(pieces)
     cv2.polylines(canvas, [np.rint(points * 8).astype(np.int32)], False, 1.0, thick, cv2.LINE_AA, 3)
+
+
+def tall_one(rng: Rng) -> np.ndarray:
+    """Return a 1 with a long upstroke, up to the whole height, sometimes with a foot."""
+    strokes = np.zeros((SIDE, SIDE), np.float32)
+    thick = int(rng.integers(5, 13))
+    top = np.array([rng.uniform(52, 72), rng.uniform(12, 22)])
+    foot = top + np.array([rng.normal(0, 7), rng.uniform(66, 82)])
+    reach = rng.uniform(10, 48)
+    hook = top + [-reach, min(reach * rng.uniform(0.7, 2.0), foot[1] - top[1])]
+    draw_curve(strokes, [hook, (top + hook) / 2 + rng.normal(0, 4, 2), top], thick)
+    draw_curve(strokes, [top, (top + foot) / 2 + rng.normal(0, 3, 2), foot], thick)
+    if rng.random() < 0.25:
+        half = rng.uniform(10, 24)
+        draw_curve(strokes, [foot - [half, 0], foot, foot + np.array([half, rng.normal(0, 3)])], thick)
+    return strokes
+
+
+def open_four(rng: Rng) -> np.ndarray:
+    """Return a 4 whose stem starts at its bar or little above it, like a stroke of lightning."""
+    strokes = np.zeros((SIDE, SIDE), np.float32)
+    thick = int(rng.integers(5, 13))
+    bar = rng.uniform(50, 76)
+    top = np.array([rng.uniform(34, 66), rng.uniform(10, 20)])
+    corner = np.array([rng.uniform(16, 34), bar + rng.normal(0, 3)])
+    end = np.array([rng.uniform(68, 98), bar + rng.normal(-2, 4)])
+    if rng.random() < 0.5:  # a round corner
+        turn = corner + np.array([rng.uniform(2, 10), -rng.uniform(8, 20)])
+        middle = corner + np.array([rng.uniform(14, 24), rng.uniform(-2, 3)])
+        draw_curve(strokes, [top, (top + turn) / 2 + rng.normal(0, 3, 2), turn], thick)
+        draw_curve(strokes, [turn, corner, middle], thick)
+        draw_curve(strokes, [middle, (middle + end) / 2 + rng.normal(0, 2, 2), end], thick)
+    else:
+        draw_curve(strokes, [top, (top + corner) / 2 + rng.normal(0, 4, 2), corner], thick)
+        draw_curve(strokes, [corner, (corner + end) / 2 + rng.normal(0, 3, 2), end], thick)
+    above = max(0.0, rng.uniform(-8, 34))
+    start = np.array([end[0] - rng.uniform(0, 22) + above * 0.15, bar - above])
+    foot = np.array([start[0] - rng.uniform(-2, 24), rng.uniform(90, 104)])
+    draw_curve(strokes, [start, (start + foot) / 2 + rng.normal(0, 3, 2), foot], thick)
+    return strokes
+
+
+def crossed_seven(rng: Rng) -> np.ndarray:
+    """Return a 7 with a serif at its left, often with a bar through its stem."""
+    strokes = np.zeros((SIDE, SIDE), np.float32)
+    thick = int(rng.integers(5, 13))
+    left = np.array([rng.uniform(18, 40), rng.uniform(14, 28)])
+    right = np.array([rng.uniform(72, 96), rng.uniform(10, 24)])
+    foot = np.array([rng.uniform(24, 66), rng.uniform(92, 104)])
+    if rng.random() < 0.6:
+        draw_curve(strokes, [left + np.array([rng.normal(0, 3), rng.uniform(6, 26)]), left, left], thick)
+    draw_curve(strokes, [left, (left + right) / 2 + rng.normal(0, 5, 2), right], thick)
+    bend = (right + foot) / 2 + rng.normal(0, 6, 2)
+    draw_curve(strokes, [right, bend, foot], thick)
+    if rng.random() < 0.75:
+        middle, half = (right + 2 * bend + foot) / 4 + np.array([0, rng.normal(0, 5)]), rng.uniform(10, 36)
+        ends = (
+            middle + np.array([-half, rng.normal(2, 4)]),
+            middle + np.array([half * rng.uniform(0.5, 1), rng.normal(-2, 4)]),
+        )
+        draw_curve(strokes, [ends[0], middle, ends[1]], thick)
+    return strokes
+
+
+def curled_nine(rng: Rng) -> np.ndarray:
+    """Return a 9 whose tail curls back to the left below a small loop, as in a handwritten g."""
+    strokes = np.zeros((SIDE, SIDE), np.float32)
+    thick = int(rng.integers(5, 12))
+    across, down = rng.uniform(14, 30), rng.uniform(13, 24)
+    x, y = rng.uniform(48, 62), 14 + down
+    gap = rng.uniform(0, 70) if rng.random() < 0.4 else 0.0
+    axes = (int(across), int(down))
+    cv2.ellipse(strokes, (int(x), int(y)), axes, rng.normal(0, 12), gap - 40, 320, 1.0, thick, cv2.LINE_AA)
+    start = np.array([x + across * rng.uniform(0.6, 1.0), y + rng.uniform(-10, 8)])
+    turn = np.array([start[0] + rng.uniform(-4, 14), rng.uniform(70, 88)])
+    base = np.array([rng.uniform(40, 66), rng.uniform(94, 104)])
+    end = np.array([rng.uniform(14, 44), base[1] - rng.uniform(-2, 22)])
+    draw_curve(strokes, [start, start + np.array([rng.uniform(0, 8), 20]), turn], thick)
+    draw_curve(strokes, [turn, np.array([turn[0], base[1]]), base], thick)
+    draw_curve(strokes, [base, np.array([(base[0] + end[0]) / 2, base[1] + rng.uniform(0, 4)]), end], thick)
+    return strokes
+
+
+def slashed_zero(rng: Rng) -> np.ndarray:
+    """Return a 0 with a stroke through it from lower left to upper right."""
+    strokes = np.zeros((SIDE, SIDE), np.float32)
+    thick = int(rng.integers(5, 11))
+    across, down = rng.uniform(22, 36), rng.uniform(34, 44)
+    cv2.ellipse(strokes, (56, 56), (int(across), int(down)), 0, 0, 360, 1.0, thick, cv2.LINE_AA)
+    end = np.array([across, -down]) * rng.uniform(0.6, 1.15, 2)
+    draw_curve(strokes, [56 - end, 56 + rng.normal(0, 3, 2), 56 + end], thick)
+    return strokes
+
+
+# The styles that need more freedom than points which tremble.
+STYLES: dict[int, Callable[[Rng], np.ndarray]] = {
+    0: slashed_zero,
+    1: tall_one,
+    4: open_four,
+    7: crossed_seven,
+    9: curled_nine,
+}
+# Corners of a calculator's digit: 0 1 above, 2 3 in the middle, 4 5 below.
+SEGMENTS = {
+    0: ((0, 1), (1, 5), (5, 4), (4, 0)),
+    1: ((1, 5),),
+    2: ((0, 1), (1, 3), (3, 2), (2, 4), (4, 5)),
+    3: ((0, 1), (1, 5), (3, 2), (4, 5)),
+    4: ((0, 2), (2, 3), (1, 5)),
+    5: ((1, 0), (0, 2), (2, 3), (3, 5), (5, 4)),
+    6: ((1, 0), (0, 4), (4, 5), (5, 3), (3, 2)),
+    7: ((0, 1), (1, 5)),
+    8: ((0, 1), (1, 5), (5, 4), (4, 0), (2, 3)),
+    9: ((3, 2), (2, 0), (0, 1), (1, 5), (5, 4)),
+}
+
+
+def segments(rng: Rng, label: int) -> np.ndarray:
+    """Return a digit of straight strokes at right angles, as on a calculator."""
+    strokes = np.zeros((SIDE, SIDE), np.float32)
+    left, right = rng.uniform(22, 38), rng.uniform(74, 92)
+    places = [[x, y] for y in (14, rng.uniform(48, 62), 98) for x in (left, right)]
+    corners = np.array(places) + rng.normal(0, 2.5, (6, 2))
+    thick = int(rng.integers(5, 13))
+    for first, last in SEGMENTS[label]:
+        middle = (corners[first] + corners[last]) / 2 + rng.normal(0, 2, 2)
+        draw_curve(strokes, [corners[first], middle, corners[last]], thick)
+    return strokes
 
 
 def crossed(rng: Rng, strokes: np.ndarray) -> np.ndarray:
@@ -206,16 +342,16 @@ def crossed(rng: Rng, strokes: np.ndarray) -> np.ndarray:
     return bar
 
 
-def draw_curve(canvas: np.ndarray, points: Sequence[np.ndarray], thick: int) -> None:
+def draw_curve(canvas: np.ndarray, points: Sequence[np.ndarray], thick: int, level: float = 1.0) -> None:
     """Draw a quadratic Bezier curve through a canvas, in place."""
     t = np.linspace(0, 1, 20)[:, None]
     first, second, third = (np.asarray(p, float) for p in points)
     curve = (1 - t) ** 2 * first + 2 * t * (1 - t) * second + t**2 * third
-    cv2.polylines(canvas, [np.rint(curve * 8).astype(np.int32)], False, 1.0, thick, cv2.LINE_AA, 3)
+    cv2.polylines(canvas, [np.rint(curve * 8).astype(np.int32)], False, level, thick, cv2.LINE_AA, 3)
 
 
 def frame(rng: Rng, strokes: np.ndarray, loose: float = 0.5) -> np.ndarray:
-    """Return strokes in MNIST's form (longest side 20 pixels, centre of mass in the middle), a little off, as framing is.
+    """Return strokes in MNIST's form (longest side 20 pixels, centre of mass in the middle), as framing does.
 
     Args:
         rng: what is random.
@@ -238,6 +374,23 @@ def frame(rng: Rng, strokes: np.ndarray, loose: float = 0.5) -> np.ndarray:
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     framed = cv2.warpAffine(soft, matrix, (28, 28), flags=cv2.INTER_LINEAR)
     return (255 * np.clip(framed * (1.15 / max(framed.max(), 0.2)), 0, 1)).astype(np.uint8)
+
+
+def gridded(rng: Rng, strokes: np.ndarray) -> np.ndarray:
+    """Return strokes as a coarse scan gives them, often stretched to the whole of its box, brought back by framing."""
+    ys, xs = np.flatnonzero(strokes.max(axis=1) > 0.3), np.flatnonzero(strokes.max(axis=0) > 0.3)
+    if len(ys) < 4 or len(xs) < 4:
+        return frame(rng, strokes)
+    ink = strokes[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1]
+    side = int(rng.integers(13, 33))
+    scale = side / max(ink.shape)
+    height, width = (max(2, round(extent * scale)) for extent in ink.shape)
+    if rng.random() < 0.6:  # a plain 1 would become a block
+        height, width = min(side, 3 * height), min(side, 3 * width)
+    coarse = cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.8:
+        coarse = (coarse > rng.uniform(0.2, 0.48) * coarse.max()).astype(np.float32)
+    return frame_ink((coarse * 255).astype(np.uint8))
 
 
 def littered(rng: Rng, framed: np.ndarray) -> np.ndarray:
@@ -305,7 +458,7 @@ def letter(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 # Letters and signs that somebody might also have meant as a digit are no examples of "no digit".
-LETTERS = "ABCDEFGHJKLMNPQRTUVWXYacdefhjkmnprtuvwxyαβγδεζηθκλμξπρστφχψωΓΔΘΛΞΠΣΦΨΩбвгджийклмнпртфхцчшщыэюя"
+LETTERS = "ABCDEFGHJKLMNPQRTUVWXYacdefhjkmnprtuvwxyαβγδεζηθκλμξπρστφχψωΓΔΛΞΠΣΦΨΩвгджийклмнпртфхцшщыэюя"
 SIGNS = "+-=*#%&@?!<>~^$£€§¶×÷≠≤≥√∫∑∞()[]{}"
 
 
@@ -471,6 +624,28 @@ def texture(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.clip(body * weave * rng.uniform(60, 255), 0, 255).astype(np.uint8)
 
 
+def body(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return a shaded body with an outline like clothes, shoes, bags or leaves, framed as if it were a digit."""
+    height, width = int(rng.integers(40, 100)), int(rng.integers(44, 100))
+    knots = rng.uniform(0.25, 1.0, int(rng.integers(2, 6))) * width / 2
+    outline = np.interp(np.linspace(0, len(knots) - 1, height), np.arange(len(knots)), knots)
+    lean = rng.normal(0, 12) * np.linspace(-1, 1, height) ** int(rng.integers(1, 3))
+    across = np.arange(SIDE)[None, :] - SIDE / 2 - lean[:, None] * (rng.random() < 0.4)
+    canvas = np.zeros((SIDE, SIDE), np.float32)
+    top = (SIDE - height) // 2
+    canvas[top : top + height] = np.abs(across) < outline[:, None]
+    wave = GRID[0] * rng.uniform(0, 0.5) + GRID[1] * rng.uniform(0, 0.5) + rng.uniform(0, 6)
+    canvas *= (0.75 + rng.uniform(0, 0.3) * np.sin(wave)).astype(np.float32).reshape(SIDE, SIDE)
+    for _ in range(rng.integers(0, 4)):  # slits, straps and gaps
+        points = [rng.uniform(20, 92, 2) for _ in range(3)]
+        if rng.random() < 0.4:
+            points = [np.array([56.0, rng.uniform(20, 60)]), np.array([56.0, 70.0]), np.array([56.0, 110.0])]
+        draw_curve(canvas, points, int(rng.integers(2, 16)), rng.uniform(0, 0.5))
+    if rng.random() < 0.3:
+        canvas = canvas.T
+    return frame_ink((np.clip(canvas * rng.uniform(0.6, 1), 0, 1) * 255).astype(np.uint8))
+
+
 Maker = Callable[[Rng, np.ndarray, np.ndarray], np.ndarray]
-MAKERS: tuple[Maker, ...] = (letter, character, scribble, pair, fragment, mirrored, shape, texture)
-WEIGHTS = (0.3, 0.22, 0.08, 0.12, 0.06, 0.05, 0.09, 0.08)
+MAKERS: tuple[Maker, ...] = (letter, character, scribble, pair, fragment, mirrored, shape, texture, body)
+WEIGHTS = (0.28, 0.2, 0.08, 0.11, 0.05, 0.04, 0.08, 0.07, 0.09)
