@@ -341,10 +341,7 @@ class Reader:
         Raises:
             ImageError: the picture cannot be read.
         """
-        grey = read_image(image)
-        rows = page.find_rows(grey)
-        lines = self._read_rows([(row.ink, row.transform) for row in rows])
-        return PageReading(grey.shape[1], grey.shape[0], tuple(line for line in lines if line.digits))
+        return self.read(image, "page")
 
     def read(self, image: ImageSource, layout: str = "page") -> PageReading:
         """Return the answer for a picture, in the form of a page whatever its layout.
@@ -357,16 +354,33 @@ class Reader:
             ImageError: the picture cannot be read.
             ValueError: no such layout.
         """
-        if layout == "page":
-            return self.read_page(image)
-        grey = read_image(image)
-        if layout == "number":
-            line = self.read_number(grey)
-        elif layout == "digit":
-            line = _as_line(self.read_digit(grey), grey)
+        return self.read_many([image], layout)[0]
+
+    def read_many(self, images: Sequence[ImageSource], layout: str = "page") -> list[PageReading]:
+        """Return for each picture what `read` answers, through as few calls of the nets as there can be.
+
+        Raises:
+            ImageError: a picture cannot be read.
+            ValueError: no such layout.
+        """
+        greys = [read_image(image) for image in images]
+        if layout == "digit":
+            lines = [[_as_line(*pair)] for pair in zip(self.read_digits(greys), greys, strict=True)]
+        elif layout == "number":
+            lines = self._read_pictures([[(grey, np.eye(3))] for grey in greys])
+        elif layout == "page":
+            lines = self._read_pictures([[(row.ink, row.transform) for row in page.find_rows(grey)] for grey in greys])
         else:
             raise ValueError(f"layout must be digit, number or page, got {layout!r}")
-        return PageReading(grey.shape[1], grey.shape[0], (line,) if line.digits else ())
+        return [
+            PageReading(grey.shape[1], grey.shape[0], tuple(line for line in found if line.digits))
+            for grey, found in zip(greys, lines, strict=True)
+        ]
+
+    def _read_pictures(self, crops: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]) -> list[list[NumberReading]]:
+        """Return for each picture's crops their answers, all read at once."""
+        answers = iter(self._read_rows([crop for rows in crops for crop in rows]))
+        return [[next(answers) for _ in rows] for rows in crops]
 
     def _read_rows(self, crops: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[NumberReading]:
         """Return the answers for crops uint8 (h, w) of one row each, with the transforms that take them to the picture.

@@ -1,0 +1,217 @@
+"""The API's endpoints: parse, ask the engine, answer JSON."""
+
+import asyncio
+import base64
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+
+from inkdigits.errors import ImageError
+from inkdigits.reader import Item, PageReading, Reader
+from inkdigits.web.bodies import Bodies, Upload
+from inkdigits.web.corrections import Corrections
+from inkdigits.web.engine import Engine
+from inkdigits.web.pictures import as_png
+from inkdigits.web.queries import box_of, digit_of, flag_of, layout_of, parameters_of
+from inkdigits.web.refusals import Refusal
+from inkdigits.web.saliency import draw_map, occlusion_map
+from inkdigits.web.settings import Settings
+from inkdigits.web.telemetry import Telemetry
+
+MAX_NAME = 255
+EXPLANATIONS_AT_ONCE = 1
+MAX_WAITING_EXPLANATIONS = 16
+
+Box = tuple[int, int, int, int]
+
+
+class Api:
+    """The endpoints and what they share.
+
+    Args:
+        reader: answers.
+        settings: the limits.
+        telemetry: is told of each answer.
+        corrections: keeps what people correct.
+    """
+
+    def __init__(self, reader: Reader, settings: Settings, telemetry: Telemetry, corrections: Corrections) -> None:
+        self._reader = reader
+        self._telemetry = telemetry
+        self._bodies = Bodies(settings)
+        self._corrections = corrections
+        self._explaining = asyncio.Semaphore(EXPLANATIONS_AT_ONCE)
+        self._n_explaining = 0
+        self.engine = Engine(reader, settings, telemetry.count_batch)
+        self.model = _fingerprint(reader.card)
+        self.is_closing = False
+
+    async def read(self, request: Request) -> Response:
+        """`POST /v1/read`: one picture in, its reading out."""
+        parameters = parameters_of(request.scope["query_string"])
+        async with self._bodies.held(request) as body:
+            upload = await self._bodies.upload(request, body)
+            parameters |= upload.fields
+            layout, framed = layout_of(parameters), flag_of(parameters, "framed")
+            name, data = _only_picture(upload)
+            page = await self.engine.read(data, layout)
+        self._telemetry.count_answer(page)
+        return _json(_as_dict(name, page, framed))
+
+    async def read_many(self, request: Request) -> Response:
+        """`POST /v1/read-many`: a form of pictures in, their readings in the same order out."""
+        parameters = parameters_of(request.scope["query_string"])
+        async with self._bodies.held(request) as body:
+            upload = await self._bodies.upload(request, body)
+            parameters |= upload.fields
+            layout, framed = layout_of(parameters), flag_of(parameters, "framed")
+            if not upload.pictures or not body:
+                raise Refusal(400, "empty", "the form holds no picture")
+            # One after the other in threes: a single client shall not fill the queues.
+            turns = asyncio.Semaphore(3)
+            answers = await asyncio.gather(
+                *(self._read_one_of_many(name, data, layout, framed, turns) for name, data in upload.pictures)
+            )
+        return _json({"pictures": answers})
+
+    async def _read_one_of_many(
+        self, name: str, data: bytes, layout: str, framed: bool, turns: asyncio.Semaphore
+    ) -> dict[str, Any]:
+        async with turns:
+            try:
+                page = await self.engine.read(data, layout)
+            except (ImageError, Refusal) as error:
+                if isinstance(error, Refusal) and error.status == 503:
+                    raise
+                return {"image": name[:MAX_NAME], "error": str(error)}
+        self._telemetry.count_answer(page)
+        return _as_dict(name, page, framed)
+
+    async def explain(self, request: Request) -> Response:
+        """`POST /v1/explain`: a framed digit in, its ten bars and the map of the ink that mattered out."""
+        parameters = parameters_of(request.scope["query_string"])
+        async with self._bodies.held(request) as body:
+            upload = await self._bodies.upload(request, body)
+            digit = digit_of(parameters | upload.fields, "digit")
+            framed = await self.engine.decode(_only_picture(upload)[1])
+        if framed.shape != (28, 28):
+            raise Refusal(422, "not_framed", "send the 28 x 28 picture which /v1/read?framed=true answered")
+        if self._n_explaining >= MAX_WAITING_EXPLANATIONS:
+            raise Refusal(503, "busy", "too many explanations at the moment", {"Retry-After": "1"})
+        self._n_explaining += 1
+        try:
+            async with self._explaining:
+                return _json(await asyncio.to_thread(_explain, self._reader, framed, digit))
+        finally:
+            self._n_explaining -= 1
+
+    async def correct(self, request: Request) -> Response:
+        """`POST /v1/corrections`: a picture, the box of a digit in it and the truth in; kept when answered."""
+        parameters = parameters_of(request.scope["query_string"])
+        async with self._bodies.held(request) as body:
+            upload = await self._bodies.upload(request, body)
+            parameters |= upload.fields
+            truth, answer = digit_of(parameters, "truth"), digit_of(parameters, "answer")
+            if truth is None:
+                raise Refusal(422, "no_truth", "say which digit it is: truth=0 to 9")
+            _, data = _only_picture(upload)
+            page = await self.engine.read(data, layout_of(parameters))
+            asked = box_of(parameters)
+            item = _item_at(page, asked)
+            box = item.box if item else asked or (0, 0, page.width, page.height)
+            framed = item.framed if item else await self._framed_crop(data, box)
+            if item and answer is None:
+                answer = item.digit
+            confidence = item.confidence if item and item.digit == answer else None
+            number = await asyncio.to_thread(
+                self._corrections.add, data, box, answer, confidence, truth, self.model, framed
+            )
+        self._telemetry.count_correction()
+        return _json({"id": number, "truth": truth, "answer": answer, "box": list(box)})
+
+    async def _framed_crop(self, data: bytes, box: Box) -> np.ndarray:
+        """Frame a place in which nothing was read."""
+        image = await self.engine.decode(data)
+        x, y, width, height = box
+        crop = image[y : y + height, x : x + width]
+        if crop.size == 0:
+            raise Refusal(422, "bad_box", "box lies outside the picture")
+        return await asyncio.to_thread(self._reader.frame, crop)
+
+    async def card(self, request: Request) -> Response:
+        """`GET /v1/model`: the net's card."""
+        return _json(self._reader.card | {"fingerprint": self.model})
+
+    async def health(self, request: Request) -> Response:
+        """`GET /health`: the process answers."""
+        return _json({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """`GET /ready`: the next picture would be read."""
+        if self.is_closing or self.engine.is_full:
+            status = "stopping" if self.is_closing else "busy"
+            raise Refusal(503, status, f"the server is {status}", {"Retry-After": "1"})
+        return _json({"status": "ready"})
+
+    async def metrics(self, request: Request) -> Response:
+        """`GET /metrics`: Prometheus's text."""
+        return Response(self._telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    def close(self) -> None:
+        """Finish what is in flight and let go of threads, processes and the file."""
+        self.engine.close()
+        self._corrections.close()
+
+
+def _only_picture(upload: Upload) -> tuple[str, bytes]:
+    if len(upload.pictures) != 1:
+        raise Refusal(400, "not_one_picture", f"send one picture, not {len(upload.pictures)}; see /v1/read-many")
+    return upload.pictures[0]
+
+
+def _as_dict(name: str, page: PageReading, framed: bool) -> dict[str, Any]:
+    answer = {"image": name[:MAX_NAME]} | page.to_dict()
+    if framed:
+        for line, row in zip(page.lines, answer["lines"], strict=True):
+            for item, fields in zip(line.items, row["items"], strict=True):
+                fields["framed"] = _base64(as_png(item.framed))
+    return answer
+
+
+def _item_at(page: PageReading, box: Box | None) -> Item | None:
+    """Return the digit that was read at a box, or the only one there is."""
+    items = [item for line in page.lines for item in line.items]
+    if box is None:
+        return items[0] if len(items) == 1 else None
+    return next((item for item in items if item.box == box), None)
+
+
+def _explain(reader: Reader, framed: np.ndarray, digit: int | None) -> dict[str, Any]:
+    answer = reader.classify(framed[None])
+    explained = int(answer.labels[0]) if digit is None else digit
+    importance = occlusion_map(reader, framed, explained)
+    return {
+        "digit": explained,
+        "confidence": float(answer.probabilities[0, explained]),
+        "accepted": bool(answer.accepted[0]),
+        "probabilities": answer.probabilities[0].tolist(),
+        "importance": importance.round(4).tolist(),
+        "map": _base64(as_png(draw_map(importance, framed))),
+    }
+
+
+def _fingerprint(card: dict[str, Any]) -> str:
+    text = json.dumps(card, sort_keys=True, default=str)
+    return f"{card.get('name', 'model')}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _json(answer: dict[str, Any]) -> Response:
+    return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")

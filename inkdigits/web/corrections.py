@@ -1,0 +1,244 @@
+"""What people corrected: pictures, answers and truths in one SQLite file, given out as a data set in MNIST's format."""
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from inkdigits.datasets import Split, inkdigits_home, save_idx_folder
+from inkdigits.errors import DataError
+
+FORMAT = 1
+PAGE_BYTES = 4096
+# One correction in five is for judging, the others for training: by its number, so that no later export moves it.
+TEST_EVERY = 5
+SCHEMA = f"""
+CREATE TABLE pictures (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE corrections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    picture TEXT NOT NULL REFERENCES pictures (sha256),
+    x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    answer INTEGER, confidence REAL,
+    truth INTEGER NOT NULL CHECK (truth BETWEEN 0 AND 9),
+    time TEXT NOT NULL,
+    model TEXT NOT NULL,
+    framed BLOB NOT NULL CHECK (length(framed) = 784)
+);
+PRAGMA user_version = {FORMAT};
+"""
+COLUMNS = "id, picture, x, y, width, height, answer, confidence, truth, time, model, framed"
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One digit that a person corrected.
+
+    Attributes:
+        id: its number, in the order of arrival.
+        picture_sha256: of the picture's bytes.
+        box: x, y, width, height in the picture's pixels.
+        answer: what was read there, None where nothing was.
+        confidence: of that answer.
+        truth: what the person says, 0 to 9.
+        time: when, ISO 8601 in UTC.
+        model: name and fingerprint of the net that answered.
+        framed: uint8 (28, 28), the digit in MNIST's form.
+    """
+
+    id: int
+    picture_sha256: str
+    box: tuple[int, int, int, int]
+    answer: int | None
+    confidence: float | None
+    truth: int
+    time: str
+    model: str
+    framed: np.ndarray
+
+    def to_dict(self) -> dict[str, object]:
+        """Return what `inkdigits corrections list --json` prints."""
+        return {
+            "id": self.id,
+            "time": self.time,
+            "answer": self.answer,
+            "confidence": self.confidence,
+            "truth": self.truth,
+            "box": list(self.box),
+            "picture_sha256": self.picture_sha256,
+            "model": self.model,
+        }
+
+
+def default_path() -> Path:
+    """Return where corrections lie unless told otherwise: in INKDIGITS_HOME."""
+    return inkdigits_home() / "corrections.sqlite3"
+
+
+class Corrections:
+    """The file of corrections; made when the first is added.
+
+    One that `add` returned for is on the disk: the log is flushed with every commit, so neither a killed server nor
+    a power cut takes it back. Thread-safe.
+
+    Args:
+        path: the SQLite file.
+        max_bytes: of the file; past it nothing more is taken.
+    """
+
+    def __init__(self, path: Path, max_bytes: int = 2_000_000_000) -> None:
+        self.path = path
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def add(
+        self,
+        picture: bytes,
+        box: tuple[int, int, int, int],
+        answer: int | None,
+        confidence: float | None,
+        truth: int,
+        model: str,
+        framed: np.ndarray,
+    ) -> int:
+        """Keep one correction and return its number.
+
+        Args:
+            picture: the bytes of the whole picture, kept once however many of its digits are corrected.
+            box: x, y, width, height of the digit in it.
+            answer: what was read, 0 to 9, None where nothing was.
+            confidence: of the answer.
+            truth: 0 to 9.
+            model: name and fingerprint of the net.
+            framed: uint8 (28, 28).
+
+        Raises:
+            DataError: the file cannot be written, or is full.
+        """
+        sha256 = hashlib.sha256(picture).hexdigest()
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with self._lock, self._session(make=True) as connection, connection:
+            connection.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?)", (sha256, picture))
+            cursor = connection.execute(
+                f"INSERT INTO corrections ({COLUMNS}) VALUES (NULL{', ?' * 11})",
+                (sha256, *box, answer, confidence, truth, moment, model, framed.tobytes()),
+            )
+            assert cursor.lastrowid is not None
+            return cursor.lastrowid
+
+    def all(self) -> list[Correction]:
+        """Return every correction, the oldest first.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        if not self.path.exists():
+            return []
+        with self._lock, self._session() as connection:
+            rows = connection.execute(f"SELECT {COLUMNS} FROM corrections ORDER BY id").fetchall()
+        return [_of_row(row) for row in rows]
+
+    def clear(self) -> int:
+        """Forget every correction and its picture; return how many there were.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        if not self.path.exists():
+            return 0
+        with self._lock, self._session() as connection:
+            with connection:
+                n = connection.execute("DELETE FROM corrections").rowcount
+                connection.execute("DELETE FROM pictures")
+            # Deleted rows would stay in the file, readable, until overwritten.
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return n
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _session(self, make: bool = False) -> Iterator[sqlite3.Connection]:
+        try:
+            if self._connection is None:
+                self._connection = self._open(make)
+            yield self._connection
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(f"{self.path}: corrections cannot be kept or read ({error})") from None
+
+    def _open(self, make: bool) -> sqlite3.Connection:
+        if make:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=10, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute(f"PRAGMA max_page_count = {max(16, self._max_bytes // PAGE_BYTES)}")
+            self._check_format(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_format(self, connection: sqlite3.Connection) -> None:
+        """Make the tables in a new file. Two programs may do so at once: the second waits and then finds them."""
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in filter(str.strip, SCHEMA.split(";")):
+                    connection.execute(statement)
+            connection.commit()
+        elif version != FORMAT:
+            raise DataError(f"{self.path}: written by another version of inkdigits (format {version}, not {FORMAT})")
+
+
+def _of_row(row: tuple[int, str, int, int, int, int, int | None, float | None, int, str, str, bytes]) -> Correction:
+    number, sha256, x, y, width, height, answer, confidence, truth, moment, model, framed = row
+    image = np.frombuffer(framed, np.uint8).reshape(28, 28)
+    return Correction(number, sha256, (x, y, width, height), answer, confidence, truth, moment, model, image)
+
+
+def latest(corrections: list[Correction]) -> list[Correction]:
+    """Return the corrections that stand: of several for one box of one picture, the last."""
+    standing = {(correction.picture_sha256, correction.box): correction for correction in corrections}
+    return sorted(standing.values(), key=lambda correction: correction.id)
+
+
+def export_corrections(corrections: list[Correction], folder: Path) -> tuple[int, int]:
+    """Write corrections as a data set in MNIST's own format; return how many are for training and for testing.
+
+    Every fifth, beginning with the first, is for testing. A single correction stands in both parts, since neither may
+    be empty.
+
+    Raises:
+        DataError: there are none, or the folder cannot be written.
+    """
+    standing = latest(corrections)
+    if not standing:
+        raise DataError("there are no corrections to export; `inkdigits serve` collects them")
+    test = [c for i, c in enumerate(standing) if i % TEST_EVERY == 0]
+    train = [c for i, c in enumerate(standing) if i % TEST_EVERY] or test
+    save_idx_folder(folder, _split(train, "train"), _split(test, "test"))
+    return len(train), len(test)
+
+
+def _split(corrections: list[Correction], name: str) -> Split:
+    images = np.stack([correction.framed for correction in corrections])
+    labels = np.array([correction.truth for correction in corrections], np.int64)
+    sha256 = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    return Split(images, labels, name, tuple("0123456789"), "corrections", sha256)

@@ -1,0 +1,110 @@
+"""From a picture's bytes to its reading: decoding, queues and lanes around one `Reader`.
+
+Three lanes, each with a bounded queue and a thread of its own, so that a slow picture holds up only its like:
+small pictures of one digit, small pictures of rows (a drawing, a cell), and large pictures.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
+
+import numpy as np
+
+from inkdigits.errors import ImageError
+from inkdigits.images import read_image
+from inkdigits.reader import PageReading, Reader
+from inkdigits.web.batching import Batcher
+from inkdigits.web.decoder import Decoder
+from inkdigits.web.pictures import SMALL_PIXELS, check_format, png_size
+from inkdigits.web.settings import Settings
+
+DIGIT_PIXELS = 65_536  # 256 x 256; larger pictures of one digit cost as much as a row
+DECODERS = 2
+
+Lane: TypeAlias = Batcher[bytes | np.ndarray, PageReading]
+
+
+class Engine:
+    """Reads pictures for many who ask at the same time.
+
+    Args:
+        reader: answers all of them.
+        settings: the limits.
+        observe: told each lane's name and the size of each of its batches.
+    """
+
+    def __init__(self, reader: Reader, settings: Settings, observe: Callable[[str, int], None]) -> None:
+        self.reader = reader
+        self._max_pixels = settings.max_pixels
+        self._decoder = Decoder(DECODERS, settings.large_queue, settings.decode_limit_s)
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        sizes = {"digit": (settings.digit_queue, settings.max_batch), "rows": (settings.rows_queue, 16)}
+        for layout in ("digit", "number", "page"):
+            name = "digit" if layout == "digit" else "rows"
+            for lane, (capacity, max_batch) in {name: sizes[name], "large": (settings.large_queue, 1)}.items():
+                patience_ms = settings.patience_ms if lane != "large" else 0.0
+                self._lanes[lane, layout] = Batcher(
+                    f"{lane} pictures",
+                    partial(self._read_batch, layout),
+                    capacity,
+                    max_batch,
+                    patience_ms,
+                    partial(observe, lane),
+                )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether some lane would refuse the next picture."""
+        return any(lane.is_full for lane in self._lanes.values())
+
+    async def read(self, data: bytes, layout: str) -> PageReading:
+        """Return the reading of a picture.
+
+        Args:
+            data: the bytes of a PNG, JPEG, WebP, BMP, GIF or TIFF file.
+            layout: "digit", "number" or "page".
+
+        Raises:
+            ImageError: the picture cannot be read.
+            Refusal: it is empty, of another format, took too long, or too many wait.
+        """
+        size = png_size(data)
+        if size is not None:
+            return await self._lane(layout, size[0] * size[1]).ask(data)
+        image = await self.decode(data)
+        return await self._lane(layout, image.size).ask(image)
+
+    async def decode(self, data: bytes) -> np.ndarray:
+        """Return a picture as `images.read_image` does, whatever it is made of.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            Refusal: it is empty, of another format, took too long, or too many wait.
+        """
+        check_format(data)
+        return await self._decoder.decode(data, self._max_pixels)
+
+    def close(self) -> None:
+        """End all threads and processes, once they have finished."""
+        for lane in self._lanes.values():
+            lane.close()
+        self._decoder.close()
+
+    def _lane(self, layout: str, n_pixels: int) -> Lane:
+        if n_pixels > SMALL_PIXELS:
+            return self._lanes["large", layout]
+        return self._lanes["digit" if layout == "digit" else "rows", layout]
+
+    def _read_batch(self, layout: str, jobs: Sequence[bytes | np.ndarray]) -> list[PageReading | Exception]:
+        images = [self._decoded(job) for job in jobs]
+        fine = [image for image in images if isinstance(image, np.ndarray)]
+        pages = iter(self.reader.read_many(fine, layout))
+        return [next(pages) if isinstance(image, np.ndarray) else image for image in images]
+
+    def _decoded(self, job: bytes | np.ndarray) -> np.ndarray | ImageError:
+        if isinstance(job, np.ndarray):
+            return job
+        try:
+            return read_image(job, max_pixels=SMALL_PIXELS, name="the picture")
+        except ImageError as error:
+            return error

@@ -1,0 +1,50 @@
+"""What a request's bytes are, told from the bytes alone."""
+
+import struct
+
+import cv2
+import numpy as np
+
+from inkdigits.web.refusals import Refusal
+
+SMALL_PIXELS = 1_000_000
+SMALL_BYTES = 64_000
+PNG = b"\x89PNG\r\n\x1a\n"
+# Chunks whose contents are packed a second time: a small file may hide much work in them.
+PACKED_CHUNKS = (b"iCCP", b"zTXt", b"iTXt")
+NAMES = "PNG, JPEG, WebP, BMP, GIF and TIFF"
+
+
+def check_format(data: bytes) -> None:
+    """Pass a picture of a format that is allowed, judged by its first bytes, never by its name or type.
+
+    Raises:
+        Refusal: 400, nothing was sent; 415, it is something else.
+    """
+    if not data:
+        raise Refusal(400, "empty", "the request holds no picture; send its bytes as the body")
+    if data.startswith((PNG, b"\xff\xd8\xff", b"BM", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")):
+        return
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return
+    raise Refusal(415, "unknown_format", f"not a picture of a kind that is read: {NAMES} are")
+
+
+def png_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height of a small, plain PNG, and None for anything else.
+
+    Such a picture is decoded in place: what it costs is bounded by its size. All others go to the decoder process.
+    """
+    if len(data) > SMALL_BYTES or len(data) < 24 or not data.startswith(PNG) or data[12:16] != b"IHDR":
+        return None
+    if any(chunk in data for chunk in PACKED_CHUNKS):
+        return None
+    width, height = struct.unpack_from(">II", data, 16)
+    return (width, height) if width * height <= SMALL_PIXELS else None
+
+
+def as_png(image: np.ndarray) -> bytes:
+    """Return uint8 (H, W) or (H, W, 4) BGRA as a PNG file."""
+    done, data = cv2.imencode(".png", image)
+    assert done
+    return data.tobytes()

@@ -1,0 +1,38 @@
+"""How a request is refused: one exception, one JSON shape `{"error": {"code", "message"}}`."""
+
+import json
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+
+class Refusal(Exception):
+    """A request that is answered with an error.
+
+    Args:
+        status: the HTTP status, 4xx or 503.
+        code: a word for programs, which never changes.
+        message: a line for people: what was wrong and what to do.
+        headers: further headers of the answer.
+    """
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = dict(headers or {})
+
+    def response(self) -> Response:
+        """Return the answer."""
+        return Response(error_json(self.code, self.message), self.status, self.headers, "application/json")
+
+
+def busy(what: str) -> Refusal:
+    """Return the refusal of a server that has enough to do."""
+    return Refusal(503, "busy", f"too many {what} at the moment; try again in a second", {"Retry-After": "1"})
+
+
+def error_json(code: str, message: str) -> bytes:
+    """Return the one shape of every error."""
+    return json.dumps({"error": {"code": code, "message": message}}).encode()
