@@ -368,6 +368,30 @@ def place_row(image: np.ndarray, height: int, zoom: float = 1.0, shear: float = 
     return Strip(strip.image, strip.transform * to_row)
 
 
+def ink_box(ink: np.ndarray, strip: Strip, first: float, last: float) -> tuple[int, int, int, int]:
+    """Return the box x, y, width, height, in a row's pixels, of the ink between two columns of its strip.
+
+    Args:
+        ink: uint8 (H, W), the row's ink without its paper.
+        strip: the row's strip.
+        first: left column in the strip's pixels.
+        last: right column, > first.
+
+    Returns:
+        The box around the ink there; around the columns themselves where there is none.
+    """
+    height, width = strip.image.shape[0], ink.shape[1]
+    corners = np.array([[first, 0, 1], [last, 0, 1], [first, height, 1], [last, height, 1]]) @ strip.transform.T
+    left, right = (int(np.clip(round(x), 0, width)) for x in (corners[[0, 2], 0].mean(), corners[[1, 3], 0].mean()))
+    top, end = (int(np.clip(round(y), 0, len(ink))) for y in (corners[:, 1].min(), corners[:, 1].max()))
+    right, end = max(right, left + 1), max(end, top + 1)
+    rows, columns = np.nonzero(ink[top:end, left:right] > 96)
+    if not len(rows):
+        return min(left, width - 1), min(top, len(ink) - 1), right - left, end - top
+    x, y = left + int(columns.min()), top + int(rows.min())
+    return x, y, int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+
+
 def _row_ink(work: np.ndarray) -> np.ndarray:
     """Return float32 (h, w), darkness against the paper around, 1 = the row's firm ink."""
     if _row_has_light_ink(work):

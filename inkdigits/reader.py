@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -385,67 +384,56 @@ class Reader:
     def _read_rows(self, crops: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[NumberReading]:
         """Return the answers for crops uint8 (h, w) of one row each, with the transforms that take them to the picture.
 
-        Every view of every row goes through the line net in few calls, every digit through the digit net in one.
+        Every view of every row goes through the line net in few calls.
         """
         card = self.line_card
-        strips = [
-            [framing.frame_row_placed(crop, card["height"], **view) for view in card["views"]] for crop, _ in crops
-        ]
-        scores = self._line_scores([strip for views in strips for strip, _ in views])
-        n_views = len(card["views"])
-        found = [
-            decoding.decode(scores[i * n_views : (i + 1) * n_views], card["alphabet"], card.get("temperature", 1.0))
-            for i in range(len(crops))
-        ]
-        return [
-            self._number(row, crop, transform, views[0][1])
-            for row, (crop, transform), views in zip(found, crops, strips, strict=True)
-        ]
+        height, views = card["height"], card.get("views", [{}])
+        strips = [[framing.place_row(crop, height, **view) for view in views] for crop, _ in crops]
+        scores = self._line_scores([strip.image for row in strips for strip in row])
+        alphabet, temperature = "".join(card["classes"]), card["temperature"]
+        answers = []
+        for i, (crop, to_picture) in enumerate(crops):
+            found = decoding.decode(scores[i * len(views) : (i + 1) * len(views)], alphabet, temperature)
+            answers.append(self._number(found, crop, strips[i][0], to_picture))
+        return answers
 
     def _line_scores(self, strips: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the line net's scores (columns, classes) of strips (height, width), in batches of like widths."""
-        stride = self.line_card["stride"]
+        """Return the line net's scores (columns, classes) of strips (height, width), strips of one width in one batch.
+
+        No strip is padded to another's width, so its scores do not depend on what else is read.
+        """
         scores: list[np.ndarray] = [np.zeros((0, 0), np.float32)] * len(strips)
-        order = sorted(range(len(strips)), key=lambda i: strips[i].shape[1])
-        for start in range(0, len(order), LINE_CHUNK):
-            chosen = order[start : start + LINE_CHUNK]
-            # A width of its own for each strip would make the net's answer depend on its neighbours in the batch.
-            for width, members in groupby(chosen, key=lambda i: _padded_width(strips[i].shape[1])):
-                batch = list(members)
-                stack = np.zeros((len(batch), strips[0].shape[0], width), np.uint8)
-                for place, i in enumerate(batch):
-                    stack[place, :, : strips[i].shape[1]] = strips[i]
-                for i, row in zip(batch, self._line_net.scores(stack), strict=True):
-                    scores[i] = row[: -(-strips[i].shape[1] // stride)]
+        widths: dict[int, list[int]] = {}
+        for i, strip in enumerate(strips):
+            widths.setdefault(strip.shape[1], []).append(i)
+        for members in widths.values():
+            for start in range(0, len(members), LINE_CHUNK):
+                batch = members[start : start + LINE_CHUNK]
+                for i, row in zip(batch, self._line_net.scores(np.stack([strips[i] for i in batch])), strict=True):
+                    scores[i] = row
         return scores
 
     def _number(
-        self, row: decoding.Decoded, crop: np.ndarray, transform: np.ndarray, to_crop: np.ndarray
+        self, row: decoding.Decoded, crop: np.ndarray, strip: framing.Strip, to_picture: np.ndarray
     ) -> NumberReading:
         """Return a decoded row with the place of each digit in the picture, and its ink in MNIST's form."""
-        stride = self.line_card["stride"]
+        stride, threshold = self.line_card["stride"], self.line_card["threshold"]
         ink = framing.remove_paper(crop)
         items = []
         for i, digit in enumerate(row.digits):
-            box = framing.ink_box(ink, tuple(stride * edge for edge in row.spans[i]), to_crop)
-            x, y, width, height = box
+            x, y, width, height = framing.ink_box(ink, strip, stride * row.spans[i][0], stride * row.spans[i][1])
             items.append(
                 Item(
                     int(digit),
                     row.confidences[i],
-                    row.confidences[i] >= self.line_card.get("threshold", 0.5),
-                    _to_picture(box, transform),
+                    row.confidences[i] >= threshold,
+                    _to_picture((x, y, width, height), to_picture),
                     row.alternatives[i],
                     framing.frame_ink(ink[y : y + height, x : x + width]),
                 )
             )
         accepted = bool(items) and all(item.accepted for item in items)
         return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items))
-
-
-def _padded_width(width: int) -> int:
-    """Return the width, one of few, to which a strip is padded: the same for a strip whatever else is in the batch."""
-    return -(-width // 32) * 32 if width <= 512 else -(-width // 128) * 128
 
 
 def _to_picture(box: tuple[int, int, int, int], transform: np.ndarray) -> tuple[int, int, int, int]:
