@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,6 +73,11 @@ class Correction:
             "picture_sha256": self.picture_sha256,
             "model": self.model,
         }
+
+    def __str__(self) -> str:
+        answer = "-" if self.answer is None else self.answer
+        box = ",".join(map(str, self.box))
+        return f"{self.id:>6}  {self.time}  {answer} -> {self.truth}  box {box}  {self.model}"
 
 
 def default_path() -> Path:
@@ -211,6 +216,26 @@ def _of_row(row: tuple[int, str, int, int, int, int, int | None, float | None, i
     number, sha256, x, y, width, height, answer, confidence, truth, moment, model, framed = row
     image = np.frombuffer(framed, np.uint8).reshape(28, 28)
     return Correction(number, sha256, (x, y, width, height), answer, confidence, truth, moment, model, image)
+
+
+def load_corrections() -> list[Correction]:
+    """Return the corrections in INKDIGITS_HOME, the oldest first; none where there is no file.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with closing(Corrections(default_path())) as store:
+        return store.all()
+
+
+def clear_corrections() -> int:
+    """Forget the corrections in INKDIGITS_HOME and their pictures; return how many there were.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    with closing(Corrections(default_path())) as store:
+        return store.clear()
 
 
 def latest(corrections: list[Correction]) -> list[Correction]:

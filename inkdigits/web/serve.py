@@ -3,12 +3,15 @@
 import asyncio
 import errno
 import ipaddress
+import re
 import socket
 import sys
 import webbrowser
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import uvicorn
 
 from inkdigits.errors import InkdigitsError
@@ -22,21 +25,34 @@ KEEP_ALIVE_S = 30
 SWITCH_S = 0.0005
 
 
-def serve(reader: Reader, host: str, port: int, settings: Settings, open_page: bool = False) -> None:
+def serve(
+    model: str | Path | None,
+    host: str,
+    port: int,
+    token: str | None = None,
+    allow_origins: tuple[str, ...] = (),
+    open_page: bool = False,
+) -> None:
     """Serve the page and the API until Ctrl-C or SIGTERM; requests in flight are finished first.
 
     Args:
-        reader: answers every request.
+        model: a run or an ONNX file; the shipped nets where None.
         host: the address to bind to.
         port: 0 for any that is free.
-        settings: limits and doors.
+        token: the bearer token asked for, None for none.
+        allow_origins: origins of web pages that may ask too, such as "https://example.org".
         open_page: whether to open the page in the browser.
 
     Raises:
-        InkdigitsError: the address cannot be had.
+        ModelError: the model cannot be used.
+        InkdigitsError: the address cannot be had, or the token or an origin makes no sense.
     """
+    _check(token, allow_origins)
+    settings = Settings(token=token, allow_origins=allow_origins)
+    reader = Reader(model)
     local = is_loopback(host)
     sock = _bind(host, port)
+    _warm(reader)
     name = f"[{host}]" if ":" in host else host
     if local:
         settings = replace(settings, hosts=tuple(dict.fromkeys((*LOOPBACK_NAMES, name))))
@@ -59,6 +75,22 @@ def serve(reader: Reader, host: str, port: int, settings: Settings, open_page: b
     server = _Server(config, address, page if open_page else None)
     with sock:
         server.run(sockets=[sock])
+
+
+def _check(token: str | None, allow_origins: tuple[str, ...]) -> None:
+    if token is not None and not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
+        raise InkdigitsError("a token is made of letters, digits and . _ ~ + / = - alone")
+    for origin in allow_origins:
+        if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?", origin):
+            raise InkdigitsError(f"{origin}: no origin; say it as https://example.org, without a path")
+
+
+def _warm(reader: Reader) -> None:
+    """Open both nets now: the first request shall not wait for them, and a broken model ends the start."""
+    image = np.full((40, 40), 255, np.uint8)
+    image[8:32, 18:22] = 0
+    reader.read(image, "digit")
+    reader.read(image, "page")
 
 
 def is_loopback(host: str) -> bool:
