@@ -53,7 +53,15 @@ def has_light_ink(image: np.ndarray) -> bool:
     # Slow changes of light are no ink.
     detail = small - cv2.GaussianBlur(small, (0, 0), max(2.0, min(small.shape) / 2), borderType=cv2.BORDER_REPLICATE)
     detail -= detail.mean()
-    return bool((detail**3).mean() > 0)
+    spread = float(np.sqrt((detail * detail).mean()))
+    if spread < 1e-3:
+        return False
+    detail /= spread
+    # In a tight crop of bold strokes ink is not rarer than paper; but corners are paper rather than ink.
+    side = max(1, round(min(small.shape) / 8))
+    ends = (slice(None, side), slice(-side, None))
+    corners = np.mean([np.clip(detail[rows, columns].mean(), -1, 1) for rows in ends for columns in ends])
+    return bool((detail * detail * detail).mean() > 0.6 * corners)
 
 
 def frame_digit(image: np.ndarray) -> np.ndarray:
@@ -142,7 +150,7 @@ def _reduced(image: np.ndarray, shortest: int) -> np.ndarray:
 
 
 def _density(image: np.ndarray) -> np.ndarray:
-    """Return float32 (H, W), the share of the paper's light that ink takes, 0 to about 255; below 0 is brighter paper."""
+    """Return float32 (H, W), how much of the paper's light ink takes, 0 to 255; below 0 is brighter paper."""
     paper = np.maximum(_paper(image), 40.0)
     density: np.ndarray = (paper - image) * (255.0 / paper)
     return density.astype(np.float32)

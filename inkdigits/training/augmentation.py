@@ -19,7 +19,7 @@ Rng = np.random.Generator
 
 
 def compose(
-    images: np.ndarray, labels: np.ndarray, n: int, seed: int, none_share: float = 0.25
+    images: np.ndarray, labels: np.ndarray, n: int, seed: int | Sequence[int], none_share: float = 0.25
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return n changed pictures and their labels.
 
@@ -34,6 +34,8 @@ def compose(
         uint8 (n, 28, 28) and int64 (n,), where 10 means "no digit".
     """
     rng = np.random.default_rng(seed)
+    # OpenCV's threads cost more than they bring on pictures of this size.
+    cv2.setNumThreads(1)
     made = np.zeros((n, 28, 28), np.uint8)
     truth = np.zeros(n, np.int64)
     chosen = rng.integers(0, len(images), n)
@@ -205,7 +207,7 @@ def tall_one(rng: Rng) -> np.ndarray:
     top = np.array([rng.uniform(52, 72), rng.uniform(12, 22)])
     foot = top + np.array([rng.normal(0, 7), rng.uniform(66, 82)])
     reach = rng.uniform(10, 48)
-    hook = top + [-reach, min(reach * rng.uniform(0.7, 2.0), foot[1] - top[1])]
+    hook = top + np.array([-reach, min(reach * rng.uniform(0.7, 2.0), foot[1] - top[1])])
     draw_curve(strokes, [hook, (top + hook) / 2 + rng.normal(0, 4, 2), top], thick)
     draw_curve(strokes, [top, (top + foot) / 2 + rng.normal(0, 3, 2), foot], thick)
     if rng.random() < 0.25:

@@ -64,11 +64,16 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
     if recipe.blocks:
         layers += [keras.layers.Reshape((28, 28, 1), **with_policy)]
         layers += [layer for channels in recipe.blocks for layer in _block(channels, recipe)]
+    if recipe.convolutions:
+        layers += [keras.layers.Reshape((28, 28, 1), **with_policy)]
+        layers += [layer for name in recipe.convolutions for layer in _convolution(name, recipe)]
     layers += [keras.layers.Flatten(**with_policy)]
     layers += [keras.layers.Dense(units, activation=recipe.activation, **with_policy) for units in recipe.hidden]
+    layers += [keras.layers.Dropout(recipe.dropout, seed=seed, **with_policy)] if recipe.dropout else []
     # The last layer stays float32: bfloat16's 8 bits are too few for a loss.
-    activation = "linear" if recipe.output == "logits" else recipe.output
-    layers += [keras.layers.Dense(n_classes, activation=activation, dtype="float32", name="scores")]
+    activation = "linear" if recipe.output.startswith("logits") else recipe.output
+    units = n_classes + 1 if recipe.output == "logits_none" else n_classes
+    layers += [keras.layers.Dense(units, activation=activation, dtype="float32", name="scores")]
     return keras.Sequential(layers, name=recipe.name)
 
 
@@ -80,6 +85,18 @@ def _block(channels: int, recipe: Recipe) -> Iterator[keras.layers.Layer]:
         yield keras.layers.BatchNormalization(momentum=0.9, dtype=recipe.precision)
         yield keras.layers.Activation(recipe.activation, dtype=recipe.precision)
     yield keras.layers.MaxPooling2D(2, dtype=recipe.precision)
+
+
+def _convolution(name: str, recipe: Recipe) -> Iterator[keras.layers.Layer]:
+    """Yield the layers that a word of `recipe.convolutions` means."""
+    if name == "pool":
+        yield keras.layers.MaxPooling2D(2, dtype=recipe.precision)
+        return
+    size, channels = name.rstrip("s").split("x")
+    padding = "same" if name.endswith("s") else "valid"
+    yield keras.layers.Conv2D(int(channels), int(size), padding=padding, use_bias=False, dtype=recipe.precision)
+    yield keras.layers.BatchNormalization(momentum=0.98, dtype=recipe.precision)
+    yield keras.layers.Activation(recipe.activation, dtype=recipe.precision)
 
 
 def compile_for(model: keras.Model, recipe: Recipe, n_steps: int) -> None:

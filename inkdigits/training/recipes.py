@@ -2,13 +2,14 @@
 
 import dataclasses
 import difflib
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from inkdigits.errors import RecipeError
 
 # What the last layer's numbers are: the model card hands these words on to the Reader.
-OUTPUTS = ("sigmoid", "softmax", "logits")
+OUTPUTS = ("sigmoid", "softmax", "logits", "logits_none")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -21,6 +22,9 @@ class Recipe:
         name: the recipe's name.
         hidden: units of each dense hidden layer, from the pixels on.
         blocks: channels of each convolutional block (3 x 3 twice, then a 2 x 2 maximum); none: no convolutions.
+        convolutions: in place of `blocks`, layer by layer: "5x32" is a 5 x 5 convolution of 32 channels that keeps to
+            the inside, "3x32s" a 3 x 3 one of the same size out as in, "pool" a 2 x 2 maximum.
+        dropout: in [0, 1), the share of units left out before the last layer while training.
         activation: of hidden layers and convolutions; any name Keras knows.
         optimizer: any name Keras knows.
         learning_rate: > 0; the peak of the schedule. None: Keras's own default for the optimizer.
@@ -28,7 +32,9 @@ class Recipe:
         loss: any name Keras knows; those that want one-hot labels get them.
         label_smoothing: in [0, 1); for (sparse) categorical cross-entropy.
         ema: in [0, 1), momentum of the weights' moving average, which are the weights kept; 0: no average.
-        output: "sigmoid" as in the tutorial (ten numbers that do not sum to 1), "softmax", or "logits".
+        output: "sigmoid" as in the tutorial (ten numbers that do not sum to 1), "softmax", "logits", or
+            "logits_none": logits relative to those of a further class, "no digit".
+        composed: >= 0, how many pictures `augmentation` composes for each epoch; 0: the images as they are.
         epochs: >= 1.
         batch_size: >= 1.
         validation: >= 0, images held out from the training set and judged after each epoch.
@@ -38,6 +44,8 @@ class Recipe:
     name: str
     hidden: tuple[int, ...] = ()
     blocks: tuple[int, ...] = ()
+    convolutions: tuple[str, ...] = ()
+    dropout: float = 0.0
     activation: str = "relu"
     optimizer: str = "adam"
     learning_rate: float | None = None
@@ -46,6 +54,7 @@ class Recipe:
     label_smoothing: float = 0.0
     ema: float = 0.0
     output: str = "softmax"
+    composed: int = 0
     epochs: int = 5
     batch_size: int = 32
     validation: int = 0
@@ -65,6 +74,23 @@ RECIPES: dict[str, Recipe] = {
             learning_rate=4e-3,
             schedule="cosine",
             batch_size=128,
+            precision="mixed_bfloat16",
+        ),
+        # The digit net that ships.
+        Recipe(
+            "reader",
+            convolutions=("5x32", "pool", "3x48", "3x64", "pool", "3x96s", "3x128"),
+            dropout=0.3,
+            optimizer="adamw",
+            learning_rate=3e-3,
+            schedule="cosine",
+            label_smoothing=0.02,
+            ema=0.998,
+            output="logits_none",
+            composed=24576,
+            epochs=110,
+            batch_size=256,
+            validation=5000,
             precision="mixed_bfloat16",
         ),
     )
@@ -95,6 +121,8 @@ def change(recipe: Recipe, **changes: Any) -> Recipe:
     for field in ("hidden", "blocks"):
         if field in changes:
             changes[field] = _sizes(field, changes[field])
+    if "convolutions" in changes:
+        changes["convolutions"] = _convolutions(changes["convolutions"])
     changed = dataclasses.replace(recipe, **changes)
     _check_ranges(changed)
     return changed
@@ -116,16 +144,29 @@ def _sizes(field: str, value: Any) -> tuple[int, ...]:
     return sizes
 
 
+def _convolutions(value: Any) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else tuple(value)
+    for name in names:
+        if not re.fullmatch(r"pool|[1-9]x[1-9]\d{0,3}s?", str(name)):
+            raise RecipeError(f"a convolution is written like 5x32, 3x32s or pool, got {name!r}")
+    return names
+
+
 def _check_ranges(recipe: Recipe) -> None:
     for field, choices in (("output", OUTPUTS), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
         value = getattr(recipe, field)
         if value not in choices:
             raise RecipeError(f"no {field} {value!r}; {nearest(value, list(choices))}")
-    for field, least, most in (("epochs", 1, 100_000), ("batch_size", 1, 100_000), ("validation", 0, 1_000_000)):
+    for field, least, most in (
+        ("epochs", 1, 100_000),
+        ("batch_size", 1, 100_000),
+        ("validation", 0, 1_000_000),
+        ("composed", 0, 10_000_000),
+    ):
         value = getattr(recipe, field)
         if not isinstance(value, int) or not least <= value <= most:
             raise RecipeError(f"{field} must be a whole number from {least} to {most}, got {value!r}")
-    for field in ("label_smoothing", "ema"):
+    for field in ("label_smoothing", "ema", "dropout"):
         if not 0 <= getattr(recipe, field) < 1:
             raise RecipeError(f"{field} must be at least 0 and under 1, got {getattr(recipe, field)!r}")
     if recipe.learning_rate is not None and not 0 < recipe.learning_rate < 1e6:

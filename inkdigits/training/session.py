@@ -12,7 +12,7 @@ import keras
 
 from inkdigits.datasets import Split, hold_out, load_data
 from inkdigits.errors import RunError
-from inkdigits.training import export, loop, models, recipes, runs
+from inkdigits.training import digits, export, loop, models, recipes, runs
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 
@@ -105,27 +105,41 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     part, validation = (train_split, None)
     if recipe.validation:
         part, validation = hold_out(train_split, recipe.validation, run.seed)
-    history = loop.fit(
-        model,
-        recipe,
-        part,
-        validation,
-        seed=run.seed,
-        checkpoint=run.checkpoint,
-        on_epoch=run.save_history,
-        progress=progress,
-    )
+    history = _fit(run, model, part, validation, progress)
     trained = models.in_float32(model)
     if not trained.compiled:
         models.compile_for(trained, recipe, 1)
     figures = judge(trained, test)
     run.save_history(history)
-    export.export(trained, run.path / "model.onnx", card_of(run, trained, figures, train_split))
+    card = card_of(run, trained, figures, train_split)
+    if recipe.output == "logits_none":
+        trained = digits.relative(trained)
+        card |= digits.calibrate(trained, validation, run.seed) if validation else {}
+    export.export(trained, run.path / "model.onnx", card)
     export.agree(trained, run.path / "model.onnx", test.images)
     trained.save(run.path / "model.keras")
     (run.path / "initial.keras").unlink()
     seconds = run.info.get("seconds", 0.0) + time.perf_counter() - start
     return run.save_info(figures=figures, finished=_now(), seconds=round(seconds, 3)).finish()
+
+
+def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, progress: bool) -> loop.History:
+    recipe = run.recipe
+    composed = digits.Composed(part, recipe.composed, run.seed) if recipe.composed else None
+    try:
+        return loop.fit(
+            model,
+            recipe,
+            composed or part,
+            validation,
+            seed=run.seed,
+            checkpoint=run.checkpoint,
+            on_epoch=run.save_history,
+            progress=progress,
+        )
+    finally:
+        if composed:
+            composed.close()
 
 
 def judge(model: keras.Model, test: Split) -> dict[str, float]:
@@ -147,7 +161,7 @@ def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split
         "format": 1,
         "kind": "digit",
         "name": run.name,
-        "output": models.output_of(model),
+        "output": run.recipe.output if run.recipe.output == "logits_none" else models.output_of(model),
         "classes": list(train_split.class_names),
         "recipe": run.info["recipe"],
         "seed": run.seed,

@@ -1,0 +1,105 @@
+"""What the digit net that ships has beyond a recipe: composed data, an eleventh class "no digit", calibration.
+
+Data: `Composed` makes new pictures for each epoch in a process of its own while the net learns from those before.
+Class: the net is trained on eleven scores; `relative` turns it into one of ten, each relative to "no digit".
+Calibration: `calibrate` finds the temperature and the threshold which the card holds.
+"""
+
+import multiprocessing
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import replace
+
+import keras
+import numpy as np
+
+from inkdigits.datasets import Split
+from inkdigits.training import augmentation
+
+# An epoch's pictures stay for so many epochs: making one costs as much as learning from it several times.
+USES = 3
+# The threshold accepts so many of MNIST's own digits.
+ACCEPTED_SHARE = 0.99
+WINDOW: dict[str, np.ndarray] = {}  # what a composing process works on
+
+
+def _remember(images: np.ndarray, labels: np.ndarray) -> None:
+    WINDOW["images"], WINDOW["labels"] = images, labels
+
+
+def _compose(n: int, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    return augmentation.compose(WINDOW["images"], WINDOW["labels"], n, seed)
+
+
+class Composed:
+    """Pictures composed anew each epoch: call it with the epoch (1, 2, ...) to get its split.
+
+    An epoch shows the pictures of the last `USES` batches of fresh ones; the first epochs fill up from batches
+    numbered 0 and below. What an epoch shows depends on `seed` and its number alone, so that a resumed training
+    sees the same.
+
+    Args:
+        split: the digits to compose from.
+        n: pictures an epoch shows; one in `USES` of them is new.
+        seed: >= 0.
+    """
+
+    def __init__(self, split: Split, n: int, seed: int) -> None:
+        self._split, self._n_fresh, self._seed = split, n // USES, seed
+        self._parts: dict[int, Future[tuple[np.ndarray, np.ndarray]]] = {}
+        self._pool = ProcessPoolExecutor(
+            1,
+            # A process forked beside TensorFlow's threads may hang.
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_remember,
+            initargs=(np.asarray(split.images), np.asarray(split.labels)),
+        )
+
+    def __call__(self, epoch: int) -> Split:
+        """Return the split of an epoch; the next epoch's new pictures are begun meanwhile."""
+        wanted = range(epoch - USES + 1, epoch + 1)
+        for number in [*wanted, epoch + 1]:
+            if number not in self._parts:
+                self._parts[number] = self._pool.submit(_compose, self._n_fresh, (self._seed, number + USES))
+        parts = [self._parts[number].result() for number in wanted]
+        self._parts = {number: part for number, part in self._parts.items() if number > wanted[0]}
+        images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return replace(self._split, images=images, labels=labels)
+
+    def close(self) -> None:
+        """End the composing process."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def relative(model: keras.Model) -> keras.Model:
+    """Return a model of the ten scores relative to the eleventh, "no digit", whose score then is 0."""
+    scores = model.outputs[0]
+    return keras.Model(model.inputs, scores[:, :-1] - scores[:, -1:], name=model.name)
+
+
+def calibrate(model: keras.Model, validation: Split, seed: int) -> dict[str, float]:
+    """Return the temperature and the threshold which the card of a digit net holds.
+
+    The temperature makes the held-out digits likeliest (Guo et al. 2017, section 4.2), half of them as MNIST has them
+    and half composed like pictures of other hands; the threshold accepts 99 % of those of MNIST.
+
+    Args:
+        model: gives ten scores relative to "no digit".
+        validation: digits the net has not learned from.
+        seed: of the composed ones.
+    """
+    composed, truth = augmentation.compose(validation.images, validation.labels, len(validation), (seed, 0), 0.0)
+    images = np.concatenate([validation.images, composed])
+    labels = np.concatenate([validation.labels, truth])
+    scores = model.predict(images, batch_size=1000, verbose=0).astype(np.float64)
+    logits = np.concatenate([scores, np.zeros((len(scores), 1))], axis=1)
+    candidates = np.exp(np.linspace(np.log(0.25), np.log(4), 200))
+    losses = [-_log_softmax(logits / temperature)[np.arange(len(labels)), labels].mean() for temperature in candidates]
+    temperature = float(candidates[int(np.argmin(losses))])
+    confidence = np.exp(_log_softmax(logits[: len(validation)] / temperature))[:, :-1].max(axis=1)
+    return {"temperature": temperature, "threshold": float(np.quantile(confidence, 1 - ACCEPTED_SHARE))}
+
+
+def _log_softmax(logits: np.ndarray) -> np.ndarray:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
