@@ -78,7 +78,7 @@ def nudge(rng: Rng, image: np.ndarray) -> np.ndarray:
     """Return MNIST's picture nearly as it is: moved, turned and scaled a little, to stay good at home."""
     angle, zoom = rng.normal(0, 5), np.exp(rng.normal(0, 0.05))
     matrix = cv2.getRotationMatrix2D((13.5, 13.5), angle, zoom)
-    matrix[:, 2] += rng.normal(0, 0.7, 2)
+    matrix[:, 2] = matrix[:, 2] + rng.normal(0, 0.7, 2)
     matrix[0, 1] += rng.normal(0, 0.06)
     return np.asarray(cv2.warpAffine(image, matrix, (28, 28), flags=cv2.INTER_LINEAR))
 
@@ -126,8 +126,8 @@ def repen(rng: Rng, strokes: np.ndarray) -> np.ndarray:
 def holed(rng: Rng, strokes: np.ndarray) -> np.ndarray:
     """Return the strokes with gaps, as a dry pen or a hard threshold leaves them."""
     grain = rng.normal(0, 1, (28, 28)).astype(np.float32)
-    grain = cv2.resize(cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.6, 1.6)), (SIDE, SIDE))
-    return strokes * (grain < np.quantile(grain, rng.uniform(0.8, 0.98)))
+    rough = cv2.resize(cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.6, 1.6)), (SIDE, SIDE))
+    return strokes * (rough < np.quantile(rough, rng.uniform(0.8, 0.98)))
 
 
 # Forms that people outside MNIST's offices write: control points (x, y) of smooth strokes in a unit box, y downwards.
@@ -375,7 +375,7 @@ def frame(rng: Rng, strokes: np.ndarray, loose: float = 0.5) -> np.ndarray:
     shift = 13.5 - scale * centre + rng.normal(0, loose, 2)
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
     framed = cv2.warpAffine(soft, matrix, (28, 28), flags=cv2.INTER_LINEAR)
-    return (255 * np.clip(framed * (1.15 / max(framed.max(), 0.2)), 0, 1)).astype(np.uint8)
+    return np.asarray(255 * np.clip(framed * (1.15 / max(framed.max(), 0.2)), 0, 1)).astype(np.uint8)
 
 
 def gridded(rng: Rng, strokes: np.ndarray) -> np.ndarray:
@@ -415,12 +415,12 @@ def littered(rng: Rng, framed: np.ndarray) -> np.ndarray:
         points = [np.array([side + rng.normal(0, 2), rng.uniform(4, 24)]) for _ in range(3)]
         draw_curve(canvas, points, int(rng.integers(1, 3)))
     strength = rng.uniform(60, 255)
-    return np.maximum(framed, (canvas * strength).astype(np.uint8))
+    return np.asarray(np.maximum(framed, (canvas * strength).astype(np.uint8)))
 
 
 def scanned(rng: Rng, framed: np.ndarray) -> np.ndarray:
     """Return the picture as a coarse, faint, blurred, hard-thresholded or noisy scan gives it."""
-    picture = framed.astype(np.float32)
+    picture: np.ndarray = framed.astype(np.float32)
     if rng.random() < 0.3:
         side = int(rng.integers(12, 24))
         picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
@@ -623,7 +623,7 @@ def texture(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         cv2.line(
             body, tuple(int(v) for v in rng.integers(0, 28, 2)), tuple(int(v) for v in rng.integers(0, 28, 2)), 0.4, 2
         )
-    return np.clip(body * weave * rng.uniform(60, 255), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(body * weave * rng.uniform(60, 255), 0, 255)).astype(np.uint8)
 
 
 def body(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
