@@ -45,7 +45,7 @@ def compose_sheet(
     wear = np.clip(0.95 + 2 * _cloud(rng, ink.shape, 8), 0.75, 1)
     sheet = _paper(rng, ink.shape) * (1 - 0.22 * rules) * (1 - 0.78 * ink * wear)
     picture = cv2.GaussianBlur(_on_a_table(rng, sheet), (0, 0), 0.8)
-    return np.clip(picture + rng.normal(0, 2.2, picture.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture + rng.normal(0, 2.2, picture.shape), 0, 255).astype(np.uint8))
 
 
 def _write(rng: Rng, ink: np.ndarray, split: Split, line: str, top: float, pitch: float) -> None:
