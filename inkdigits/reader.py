@@ -20,6 +20,14 @@ SHIPPED = Path(__file__).parent / "models"
 # More images in one call gain nothing and only fill memory: a convolutional net's activations are ~100 times its input.
 CHUNK = 256
 LINE_CHUNK = 64
+# On a page, a piece of ink less likely than this to be a digit is left out: a letter, an operator, a speck.
+LEAST_DIGIT = 0.1
+# A piece of ink less likely than this to be one digit may be several linked ones; of so many the line net is asked.
+SURELY_ONE = 0.8
+MOST_LINKED = 256
+# A page's way up is told from so many pieces of its ink, and it is turned where so much (in nats) speaks for it.
+TURN_SAMPLE = 48
+TURN_EVIDENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -366,9 +374,9 @@ class Reader:
         if layout == "digit":
             lines = [[_as_line(*pair)] for pair in zip(self.read_digits(greys), greys, strict=True)]
         elif layout == "number":
-            lines = self._read_pictures([[(grey, np.eye(3))] for grey in greys])
+            lines = [[line] for line in self._read_rows([(grey, np.eye(3)) for grey in greys])]
         elif layout == "page":
-            lines = self._read_pictures([[(row.ink, row.transform) for row in page.find_rows(grey)] for grey in greys])
+            lines = self._read_pages(greys)
         else:
             raise ValueError(f"layout must be digit, number or page, got {layout!r}")
         return [
@@ -376,10 +384,53 @@ class Reader:
             for grey, found in zip(greys, lines, strict=True)
         ]
 
-    def _read_pictures(self, crops: Sequence[Sequence[tuple[np.ndarray, np.ndarray]]]) -> list[list[NumberReading]]:
-        """Return for each picture's crops their answers, all read at once."""
-        answers = iter(self._read_rows([crop for rows in crops for crop in rows]))
-        return [[next(answers) for _ in rows] for rows in crops]
+    def _read_pages(self, greys: Sequence[np.ndarray]) -> list[list[NumberReading]]:
+        """Return each picture's rows: pieces of ink that are one digit by the digit net, linked digits by the line net.
+
+        On the shared photographs the digit net alone reads more than the line net, which takes operators for digits.
+        """
+        sheets = [self._upright_rows(grey) for grey in greys]
+        rows = [row for sheet, _ in sheets for row in sheet]
+        framed = np.concatenate([images for _, images in sheets] or [_framed([])])
+        found = self.classify(framed)
+        linked = self._linked(rows, found)
+        starts = np.cumsum([0] + [len(row.boxes) for row in rows])
+        lines = iter([_page_line(r, n, found, framed, linked) for r, n in zip(rows, starts[:-1].tolist(), strict=True)])
+        return [[next(lines) for _ in sheet] for sheet, _ in sheets]
+
+    def _upright_rows(self, grey: np.ndarray) -> tuple[list[page.Row], np.ndarray]:
+        """Return a picture's rows, the sheet turned upright if need be, and all their pieces uint8 (N, 28, 28)."""
+        rows = page.find_rows(grey)
+        framed = _framed(rows)
+        turns = self._quarter_turns(framed)
+        if turns:
+            rows = page.find_rows(grey, turns)
+            framed = _framed(rows)
+        return rows, framed
+
+    def _quarter_turns(self, framed: np.ndarray) -> int:
+        """Return how often a page must be turned counter-clockwise for its ink to look like digits."""
+        some = framed[:: -(-len(framed) // TURN_SAMPLE) or 1]
+        sure = [self.classify(some).confidence]
+        if not len(some) or sure[0].mean() > 0.95:
+            return 0
+        sure += [self.classify(np.ascontiguousarray(np.rot90(some, turns, (1, 2)))).confidence for turns in (1, 2, 3)]
+        evidence = np.log(np.maximum(sure, 0.05)).sum(axis=1)
+        best = int(evidence.argmax())
+        return best if evidence[best] > evidence[0] + TURN_EVIDENCE else 0
+
+    def _linked(self, rows: Sequence[page.Row], found: Classified) -> dict[int, NumberReading]:
+        """Return the pieces (their places in `found`) that the line net takes for several digits, as it reads them."""
+        digitness = found.probabilities.sum(axis=1)
+        pieces = [(row, index) for row in rows for index in range(len(row.boxes))]
+        wide = np.array([row.boxes[index, 2] >= 0.65 * row.boxes[index, 3] for row, index in pieces], bool)
+        doubtful = np.flatnonzero((digitness < SURELY_ONE) & wide)[:MOST_LINKED].tolist()
+        readings = self._read_rows([_linked_crop(*pieces[number]) for number in doubtful]) if doubtful else []
+        return {
+            number: reading
+            for number, reading in zip(doubtful, readings, strict=True)
+            if len(reading.digits) > 1 and reading.confidence > max(0.5, digitness[number])
+        }
 
     def _read_rows(self, crops: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[NumberReading]:
         """Return the answers for crops uint8 (h, w) of one row each, with the transforms that take them to the picture.
@@ -434,6 +485,57 @@ class Reader:
             )
         accepted = bool(items) and all(item.accepted for item in items)
         return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items))
+
+
+def _framed(rows: Sequence[page.Row]) -> np.ndarray:
+    """Return uint8 (N, 28, 28), the rows' pieces of ink in MNIST's form."""
+    framed = [framing.frame_ink(row.piece(index)) for row in rows for index in range(len(row.boxes))]
+    return np.array(framed, np.uint8).reshape(-1, framing.SIDE, framing.SIDE)
+
+
+def _linked_crop(row: page.Row, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a piece of ink with room around it, and the transform that takes that crop to the picture."""
+    x, y, _, height = row.boxes[index].tolist()
+    room = height // 2 + 2
+    shift = np.array([[1, 0, x - room], [0, 1, y - room], [0, 0, 1.0]])
+    return np.pad(row.piece(index), room), row.transform @ shift
+
+
+def _page_line(
+    row: page.Row, start: int, found: Classified, framed: np.ndarray, linked: dict[int, NumberReading]
+) -> NumberReading:
+    """Return a row of a page from its pieces' answers, which begin at `start`; what is no digit is left out.
+
+    Where something is left out, and where the gap is wide, a space stands in the text: another number begins.
+    """
+    gaps = row.boxes[1:, 0] - row.boxes[:-1, 0] - row.boxes[:-1, 2]
+    wide = max(1.2 * float(np.median(row.boxes[:, 3])), 3 * float(np.median(gaps)) if len(gaps) else 0.0)
+    text, apart = "", False
+    items: list[Item] = []
+    for index, box in enumerate(row.boxes.tolist()):
+        number = start + index
+        apart |= index > 0 and bool(gaps[index - 1] > wide)
+        if number in linked:
+            new = linked[number].items
+        elif found.probabilities[number].sum() >= LEAST_DIGIT:
+            new = (_item(found, number, row.to_picture(box), framed[number]),)
+        else:
+            apart = True
+            continue
+        text += " " * (apart and bool(items)) + "".join(str(item.digit) for item in new)
+        items += new
+        apart = False
+    confidence = float(np.prod([item.confidence for item in items])) if items else 0.0
+    accepted = bool(items) and all(item.accepted for item in items)
+    return NumberReading(text, text.replace(" ", ""), confidence, accepted, tuple(items))
+
+
+def _item(found: Classified, number: int, box: tuple[int, int, int, int], framed: np.ndarray) -> Item:
+    """Return the answer for a framed piece of ink as a digit of a row."""
+    probabilities = found.probabilities[number]
+    others = tuple((int(digit), float(probabilities[digit])) for digit in np.argsort(-probabilities)[1:4])
+    label, confidence = int(found.labels[number]), float(found.confidence[number])
+    return Item(label, confidence, bool(found.accepted[number]), box, others, framed)
 
 
 def _to_picture(box: tuple[int, int, int, int], transform: np.ndarray) -> tuple[int, int, int, int]:
