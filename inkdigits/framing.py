@@ -208,18 +208,25 @@ def _one_digit(ink: np.ndarray) -> np.ndarray:
     count, labels, stats, _ = cv2.connectedComponentsWithStats((ink > 80).astype(np.uint8), connectivity=8)
     if count <= 2:
         return ink
-    stats = stats[1:]
-    keep = np.concatenate([[False], _belonging(stats, ink.shape)])
+    keep = np.concatenate([[False], _belonging(stats[1:], _inner_area(labels, count)[1:], ink.shape)])
     # Anti-aliased edges lie outside the pieces: they stay with what they surround.
     near = cv2.dilate(keep[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
     return np.asarray(ink * near)
 
 
-def _belonging(stats: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _inner_area(labels: np.ndarray, count: int) -> np.ndarray:
+    """Return int64 (count,), how many of each piece's pixels lie off the picture's margin, an eighth wide."""
+    height, width = labels.shape
+    margin = max(1, min(height, width) // 8)
+    inner = labels[margin : height - margin, margin : width - margin]
+    return np.bincount(inner.ravel(), minlength=count)
+
+
+def _belonging(stats: np.ndarray, inner_area: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return bool (N,), which of N connected pieces (OpenCV's statistics) are parts of the digit."""
     x, y, width, height, area = (stats[:, i].astype(np.float64) for i in range(5))
     at_edge = (x == 0) | (y == 0) | (x + width == shape[1]) | (y + height == shape[0])
-    main = int(np.argmax(area * np.where(at_edge, 0.3, 1.0)))
+    main = int(np.argmax((inner_area + 0.1 * area) * np.where(at_edge, 0.3, 1.0)))
     reach = max(width[main], height[main])
     apart = np.maximum(
         np.maximum(x[main] - (x + width), x - (x[main] + width[main])),
@@ -227,7 +234,9 @@ def _belonging(stats: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     )
     large = area > 0.3 * area[main]
     speck = (area < 0.02 * area[main]) & (np.maximum(width, height) < 0.2 * reach)
-    intruder = at_edge & (area < 0.6 * area[main]) & (not at_edge[main])
+    # Where the digit keeps off the edges, what touches them or lies along them is a table's line or a neighbour.
+    marginal = inner_area < 0.3 * area
+    intruder = ((at_edge & (area < 0.6 * area[main])) | marginal) & (not at_edge[main]) & (not marginal[main])
     keep: np.ndarray = ~speck & ~intruder & ((apart < 0.35 * reach) | large)
     keep[main] = True
     return keep

@@ -127,7 +127,7 @@ def holed(rng: Rng, strokes: np.ndarray) -> np.ndarray:
     """Return the strokes with gaps, as a dry pen or a hard threshold leaves them."""
     grain = rng.normal(0, 1, (28, 28)).astype(np.float32)
     rough = cv2.resize(cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.6, 1.6)), (SIDE, SIDE))
-    return strokes * (rough < np.quantile(rough, rng.uniform(0.8, 0.98)))
+    return np.asarray(strokes * (rough < np.quantile(rough, rng.uniform(0.8, 0.98))))
 
 
 # Forms that people outside MNIST's offices write: control points (x, y) of smooth strokes in a unit box, y downwards.
@@ -438,7 +438,7 @@ def scanned(rng: Rng, framed: np.ndarray) -> np.ndarray:
         picture = picture * rng.uniform(0.5, 1.0)
     if rng.random() < 0.15:
         picture = picture + rng.normal(0, rng.uniform(3, 20), (28, 28)) * (picture > 8)
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 255).astype(np.uint8))
 
 
 # What is no digit
