@@ -425,12 +425,12 @@ def _pixel_weights(net: Net) -> np.ndarray | None:
     """Measure weights with one image for each pixel; a net that does not add them up for an image is not linear."""
     single = np.zeros((786, 784), np.uint8)
     np.fill_diagonal(single, 255)
-    single[784, ::7] = 255  # an image of 112 pixels; the last image stays blank
+    single[784, ::7] = 128  # an image of 112 grey pixels; the last image stays blank
     logits = logits_of(net.scores(single.reshape(-1, 28, 28)).astype(np.float64), net.card["output"])
     if net.card["output"] != "sigmoid":
         logits -= logits.mean(axis=1, keepdims=True)  # a softmax does not feel what all classes have in common
     blank = logits[785]
-    weights = logits[:784] - blank
-    if np.abs(weights[::7].sum(axis=0) - (logits[784] - blank)).max() > 0.02:
+    weights: np.ndarray = logits[:784] - blank
+    if np.abs(weights[::7].sum(axis=0) * 128 / 255 - (logits[784] - blank)).max() > 0.02:
         return None
     return weights.reshape(28, 28, -1)

@@ -53,15 +53,18 @@ def tiny_model(toy: Splits, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def save_linear_onnx(path: Path, kernel: np.ndarray, bias: np.ndarray, card: dict[str, object]) -> None:
-    """Write pixels / 255 @ kernel + bias as a model file with a card, of which `card` says what is not usual."""
+def save_linear_onnx(
+    path: Path, kernel: np.ndarray, bias: np.ndarray, card: dict[str, object], squared: bool = False
+) -> None:
+    """Write pixels / 255 (or their squares) @ kernel + bias as a model; `card` says what is not usual about it."""
     nodes = [
         helper.make_node("Cast", ["images"], ["floats"], to=onnx.TensorProto.FLOAT),
         helper.make_node("Div", ["floats", "full"], ["scaled"]),
-        helper.make_node("Flatten", ["scaled"], ["flat"]),
+        helper.make_node("Pow", ["scaled", "power"], ["powered"]),
+        helper.make_node("Flatten", ["powered"], ["flat"]),
         helper.make_node("Gemm", ["flat", "kernel", "bias"], ["scores"]),
     ]
-    constants = {"full": np.float32(255), "kernel": kernel, "bias": bias}
+    constants = {"full": np.float32(255), "power": np.float32(2 if squared else 1), "kernel": kernel, "bias": bias}
     graph = helper.make_graph(
         nodes,
         "linear",

@@ -1,0 +1,184 @@
+"""Evaluations and histories -> Matplotlib figures. A display holds numbers and draws them.
+
+Matplotlib and seaborn are imported when the first figure is drawn; no window and no global state is touched.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from inkdigits import metrics
+from inkdigits.evaluation import Comparison, Evaluation, Inside, percent
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+N_WORST = 30
+N_SAMPLES = 10
+# More classes than this and the numbers in the cells of a matrix run into each other.
+MOST_ANNOTATED = 20
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """Return an empty figure, width x height inches, that no window and no global state knows of."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def draw_history(history: Sequence[Mapping[str, float]]) -> "Figure":
+    """Draw loss and accuracy over the epochs.
+
+    Args:
+        history: one row an epoch, >= 1, with "epoch", "loss", "accuracy" and at will "val_loss", "val_accuracy".
+    """
+    figure = _figure(10, 4)
+    epochs = [row["epoch"] for row in history]
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for key, label, style in ((name, "while training", "o-"), (f"val_{name}", "validation", "s--")):
+            if key in history[0]:
+                axes.plot(epochs, [row[key] for row in history], style, label=label, markersize=4)
+        axes.set(title=name, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+    return figure
+
+
+def draw_confusion(evaluation: Evaluation) -> "Figure":
+    """Draw the confusion matrix as the tutorial does: a seaborn heatmap, 10 x 7 inches, counts, Predicted, Truth."""
+    figure = _figure(10, 7)
+    _heatmap(evaluation, figure.subplots())
+    return figure
+
+
+def draw_confusions(comparison: Comparison) -> "Figure":
+    """Draw both matrices side by side, on one scale of colours."""
+    figure = _figure(15, 6)
+    top = int(max(comparison.first.confusion.max(), comparison.second.confusion.max()))
+    for axes, evaluation in zip(figure.subplots(1, 2), (comparison.first, comparison.second), strict=True):
+        _heatmap(evaluation, axes, top)
+        axes.set_title(f"{evaluation.model}: {evaluation.mistakes:,} mistakes in {len(evaluation):,}")
+    return figure
+
+
+def _heatmap(evaluation: Evaluation, axes: "Axes", top: int | None = None) -> None:
+    import seaborn
+
+    names = list(evaluation.class_names)
+    annotated = len(names) <= MOST_ANNOTATED
+    seaborn.heatmap(
+        evaluation.confusion, annot=annotated, fmt="d", xticklabels=names, yticklabels=names, vmin=0, vmax=top, ax=axes
+    )
+    axes.set(xlabel="Predicted", ylabel="Truth")
+
+
+def draw_mistakes(evaluation: Evaluation) -> "Figure":
+    """Draw the wrong answers that the model was surest of, with truth, answer and confidence."""
+    worst = evaluation.worst_mistakes(N_WORST)
+    figure = _figure(10, 1.5 * max(1, -(-len(worst) // 6)) + 0.2)
+    for axes, i in zip(_cells(figure, len(worst), 6), worst, strict=False):
+        axes.imshow(255 - evaluation.split.images[i], cmap="gray", vmin=0, vmax=255)
+        truth, answer = names_of(evaluation, i)
+        axes.set_title(f"{truth}, read as {answer} ({percent(evaluation.answers.confidence[i], 0)})", fontsize=8)
+    return figure
+
+
+def draw_samples(evaluation: Evaluation) -> "Figure":
+    """Draw the first images with the bars of their probabilities; the truth's bar is dark."""
+    n = min(N_SAMPLES, len(evaluation))
+    figure = _figure(10, 1.6 * n / 2)
+    names = list(evaluation.class_names)
+    for i, (image, bars) in enumerate(figure.subplots(-(-n // 2), 4, squeeze=False).reshape(-1, 2)):
+        if i >= n:
+            image.axis("off")
+            bars.axis("off")
+            continue
+        image.imshow(255 - evaluation.split.images[i], cmap="gray", vmin=0, vmax=255)
+        image.axis("off")
+        colours = ["#1d4ed8" if k == evaluation.split.labels[i] else "#a3a3a3" for k in range(len(names))]
+        bars.bar(range(len(names)), evaluation.answers.probabilities[i], color=colours)
+        bars.set(ylim=(0, 1), yticks=(0, 1))
+        if len(names) <= MOST_ANNOTATED:
+            bars.set_xticks(range(len(names)), [name[:4] for name in names], fontsize=7)
+        bars.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_weights(weights: np.ndarray, class_names: Sequence[str]) -> "Figure":
+    """Draw the weight image of each class of a linear net.
+
+    Args:
+        weights: float (28, 28, classes).
+        class_names: what each class is called.
+    """
+    figure = _figure(10, 2.25 * -(-len(class_names) // 5))
+    # Border pixels are blank in all of MNIST and keep the weights they were born with; extremes must not pale the rest.
+    reach = float(np.quantile(np.abs(weights), 0.995)) or 1.0
+    for k, axes in enumerate(_cells(figure, len(class_names), 5)):
+        drawn = axes.imshow(weights[:, :, k], cmap="RdBu_r", vmin=-reach, vmax=reach)
+        axes.set_title(class_names[k], fontsize=10)
+    figure.colorbar(drawn, ax=figure.axes, shrink=0.7, label="ink here speaks against - for the class")
+    return figure
+
+
+def draw_reliability(evaluation: Evaluation) -> "Figure":
+    """Draw how often answers of each confidence are right, and how many there are."""
+    counts, mean, share = metrics.reliability(evaluation.answers.confidence, evaluation.right).T
+    seen = counts > 0
+    figure = _figure(6, 6)
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    above.plot([0, 1], [0, 1], "--", color="#a3a3a3", label="as it should be")
+    pairs = zip(counts[seen], share[seen], strict=True)
+    bounds = np.array([metrics.wilson_interval(round(s * n), int(n)) for n, s in pairs])
+    errors = np.abs(bounds.T - share[seen])
+    above.errorbar(
+        mean[seen], share[seen], errors, fmt="o-", color="#1d4ed8", capsize=3, label="seen, with 95 % interval"
+    )
+    above.set(ylabel="share right", xlim=(0, 1.01), ylim=(0, 1.01))
+    above.legend(frameon=False)
+    below.bar((np.arange(len(counts)) + 0.5) / len(counts), counts, 0.9 / len(counts), color="#a3a3a3")
+    below.set(xlabel="confidence", ylabel="answers", yscale="log")
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _cells(figure: "Figure", n: int, n_columns: int) -> "list[Axes]":
+    """Return n square cells without axes."""
+    grid = figure.subplots(max(1, -(-n // n_columns)), n_columns, squeeze=False).ravel()
+    for axes in grid:
+        axes.axis("off")
+    return list(grid[:n])
+
+
+def names_of(evaluation: Evaluation, i: int) -> tuple[str, str]:
+    """Return the names of the truth and of the answer of one image."""
+    names = evaluation.class_names
+    return names[evaluation.split.labels[i]], names[evaluation.answers.labels[i]]
+
+
+def png_of(figure: "Figure") -> bytes:
+    """Return a figure as a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def figures_of(
+    evaluation: Evaluation, history: Sequence[Mapping[str, float]] = (), inside: Inside | None = None
+) -> dict[str, bytes]:
+    """Return every figure of a run as PNG files: name -> bytes."""
+    drawn = {"history": draw_history(history)} if history else {}
+    drawn |= {"confusion": draw_confusion(evaluation), "mistakes": draw_mistakes(evaluation)}
+    drawn |= {"samples": draw_samples(evaluation), "reliability": draw_reliability(evaluation)}
+    if inside is not None and inside.weights is not None:
+        drawn["weights"] = draw_weights(inside.weights, evaluation.class_names)
+    return {name: png_of(figure) for name, figure in drawn.items()}
