@@ -89,7 +89,12 @@ def read(
 def train(
     recipe: Annotated[str | None, typer.Argument(help="linear, hidden (the default) or cnn.")] = None,
     hidden: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; once for each layer.")] = None,
-    activation: Annotated[str | None, typer.Option(help="Of hidden layers; any name Keras knows.")] = None,
+    convolutions: Annotated[
+        list[str] | None, typer.Option(help="A layer before the hidden ones, as 5x32, 3x64s or pool; once for each.")
+    ] = None,
+    batch_norm: Annotated[bool | None, typer.Option(help="Normalise the convolutions' outputs.")] = None,
+    dropout: Annotated[float | None, typer.Option(help="0 to 1, share left out before the last layer.")] = None,
+    activation: Annotated[str | None, typer.Option(help="Of all but the last layer; any name Keras knows.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: Keras's for the optimizer.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant or cosine.")] = None,
@@ -97,6 +102,7 @@ def train(
     label_smoothing: Annotated[float | None, typer.Option(help="0 to 1, for cross-entropies.")] = None,
     ema: Annotated[float | None, typer.Option(help="0 to 1, momentum of the weights' moving average.")] = None,
     output: Annotated[str | None, typer.Option(help="sigmoid (the tutorial's) or softmax.")] = None,
+    composed: Annotated[int | None, typer.Option(help="Pictures composed anew for each epoch; 0: as they are.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     validation: Annotated[int | None, typer.Option(help="Training images to hold out and judge each epoch.")] = None,

@@ -61,9 +61,6 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
     layers = [keras.Input((28, 28), dtype="uint8", name="images")]
     with_policy = {"dtype": recipe.precision}
     layers += [keras.layers.Rescaling(1 / 255, **with_policy)]
-    if recipe.blocks:
-        layers += [keras.layers.Reshape((28, 28, 1), **with_policy)]
-        layers += [layer for channels in recipe.blocks for layer in _block(channels, recipe)]
     if recipe.convolutions:
         layers += [keras.layers.Reshape((28, 28, 1), **with_policy)]
         layers += [layer for name in recipe.convolutions for layer in _convolution(name, recipe)]
@@ -77,16 +74,6 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
     return keras.Sequential(layers, name=recipe.name)
 
 
-def _block(channels: int, recipe: Recipe) -> Iterator[keras.layers.Layer]:
-    """Yield the layers of: 3 x 3 convolution, batch normalisation, activation, twice; then a 2 x 2 maximum."""
-    for _ in range(2):
-        yield keras.layers.Conv2D(channels, 3, padding="same", use_bias=False, dtype=recipe.precision)
-        # Five epochs are some 2,000 steps: Keras's momentum of 0.99 would still remember the first of them.
-        yield keras.layers.BatchNormalization(momentum=0.9, dtype=recipe.precision)
-        yield keras.layers.Activation(recipe.activation, dtype=recipe.precision)
-    yield keras.layers.MaxPooling2D(2, dtype=recipe.precision)
-
-
 def _convolution(name: str, recipe: Recipe) -> Iterator[keras.layers.Layer]:
     """Yield the layers that a word of `recipe.convolutions` means."""
     if name == "pool":
@@ -94,7 +81,11 @@ def _convolution(name: str, recipe: Recipe) -> Iterator[keras.layers.Layer]:
         return
     size, channels = name.rstrip("s").split("x")
     padding = "same" if name.endswith("s") else "valid"
-    yield keras.layers.Conv2D(int(channels), int(size), padding=padding, use_bias=False, dtype=recipe.precision)
+    settings = {"padding": padding, "dtype": recipe.precision}
+    if not recipe.batch_norm:
+        yield keras.layers.Conv2D(int(channels), int(size), activation=recipe.activation, **settings)
+        return
+    yield keras.layers.Conv2D(int(channels), int(size), use_bias=False, **settings)
     yield keras.layers.BatchNormalization(momentum=0.98, dtype=recipe.precision)
     yield keras.layers.Activation(recipe.activation, dtype=recipe.precision)
 

@@ -12,6 +12,7 @@ own name by one rename when everything in it is written: a run is complete or ab
 """
 
 import csv
+import dataclasses
 import io
 import json
 import os
@@ -76,8 +77,11 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """Every hyperparameter."""
+        known = {field.name for field in dataclasses.fields(Recipe)}
         fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in self.info["recipe"].items()
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in self.info["recipe"].items()
+            if name in known  # a setting of another version of inkdigits is no reason not to list its runs
         }
         return Recipe(**fields)
 
@@ -117,6 +121,10 @@ class Run:
         writer.writeheader()
         writer.writerows(history)
         write_beside(self.path / "history.csv", table.getvalue().encode())
+
+    def discard(self) -> None:
+        """Remove the directory of a run in progress from which nothing can come."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def finish(self) -> "Run":
         """Drop the checkpoint and give the directory its own name.
@@ -188,7 +196,7 @@ def summary(run: Run) -> str:
         state = f"{figures['test_accuracy']:.2%} of {figures['n_test']:,}  loss {figures['test_loss']:.4f}"
     else:
         state = f"unfinished: {len(run.history)} of {recipe.epochs} epochs"
-    layers = "-".join(map(str, recipe.blocks + recipe.hidden)) or "-"
+    layers = " ".join(map(str, recipe.convolutions + recipe.hidden)) or "-"
     settings = f"{layers} {recipe.activation} {recipe.optimizer} {recipe.learning_rate:g} {recipe.output}"
     return f"{run.name:<32}  {state:<32}  {recipe.epochs} x {recipe.batch_size}  seed {run.seed}  {settings}"
 

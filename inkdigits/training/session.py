@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+import sys
 import time
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,7 @@ from typing import Any
 import keras
 
 from inkdigits.datasets import Split, hold_out, load_data
-from inkdigits.errors import RunError
+from inkdigits.errors import RecipeError, RunError, TrainingError
 from inkdigits.training import digits, export, loop, models, recipes, runs
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
@@ -49,7 +50,7 @@ def train(
         # Refused before a checkpoint is read: other settings would not end where the run was going.
         run = _resumable(resume, Path(runs_dir), recipe, seed, changes)
         train_split, test = _load(data if data is not None else run.info["data"]["path"])
-        if run.info["data"]["sha256"] != train_split.sha256:
+        if (run.info["data"]["sha256"], run.info["data"]["n"]) != (train_split.sha256, len(train_split)):
             raise RunError(f"{run.name}: was trained on other data; give the same --data to resume it")
         model = keras.models.load_model(run.path / "initial.keras")
     else:
@@ -61,7 +62,15 @@ def train(
         path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
         run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path))
         model.save(run.path / "initial.keras")
-    return _go(run, model, train_split, test, progress)
+    try:
+        return _go(run, model, train_split, test, progress)
+    except (TrainingError, RecipeError):
+        run.discard()
+        raise
+    except KeyboardInterrupt:
+        if progress:
+            print(f"stopped; go on with `inkdigits train --resume {run.path}`", file=sys.stderr)
+        raise
 
 
 def _model_and_recipe(
