@@ -38,7 +38,9 @@ def imports_of(path: Path) -> tuple[set[str], set[str]]:
 
     def walk(node: ast.AST, found: set[str]) -> None:
         found.update(names_of(node))
-        deeper = inside if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else found
+        # What is imported for the type checker alone is no more loaded with the module than what a function imports.
+        for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        deeper = inside if for_types or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else found
         for child in ast.iter_child_nodes(node):
             walk(child, deeper)
 

@@ -129,7 +129,16 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     trained.save(run.path / "model.keras")
     (run.path / "initial.keras").unlink()
     seconds = run.info.get("seconds", 0.0) + time.perf_counter() - start
-    return run.save_info(figures=figures, finished=_now(), seconds=round(seconds, 3)).finish()
+    run = run.save_info(figures=figures, finished=_now(), seconds=round(seconds, 3))
+    _report(run, test, history)
+    return run.finish()
+
+
+def _report(run: Run, test: Split, history: loop.History) -> None:
+    """Judge the exported model by the path that users take, and write report.html and the figures."""
+    evaluation = evaluate(Reader(run.path), test)
+    inside = look_inside(Net(run.path / "model.onnx"), test.images[:1])
+    save_run_report(run.path, evaluation, history, run.info, inside)
 
 
 def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, progress: bool) -> loop.History:
