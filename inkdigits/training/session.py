@@ -13,6 +13,9 @@ import keras
 
 from inkdigits.datasets import Split, hold_out, load_data
 from inkdigits.errors import RecipeError, RunError, TrainingError
+from inkdigits.evaluation import evaluate, look_inside
+from inkdigits.reader import Net, Reader
+from inkdigits.report import save_run_report
 from inkdigits.training import digits, export, loop, models, recipes, runs
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
