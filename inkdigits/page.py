@@ -51,10 +51,13 @@ class Row:
     def to_picture(self, box: Sequence[float]) -> tuple[int, int, int, int]:
         """Return the box in the picture, x, y, width, height, around the ink in a box of the crop."""
         x, y, width, height = (round(value) for value in box)
-        ys, xs = np.nonzero(self.ink[max(0, y) : y + height, max(0, x) : x + width] > 96)
-        if len(xs):
-            points = np.concatenate([np.stack([xs + i, ys + j], axis=1) for i in (0, 1) for j in (0, 1)])
-            points += (max(0, x), max(0, y))
+        left, top = max(0, x), max(0, y)
+        ink = self.ink[top : y + height, left : x + width] > 96
+        rows = np.flatnonzero(ink.any(axis=1))
+        if len(rows):
+            first, last = ink.argmax(axis=1)[rows] + left, x + width - ink[:, ::-1].argmax(axis=1)[rows]
+            outline = [(first, rows + top), (first, rows + top + 1), (last, rows + top), (last, rows + top + 1)]
+            points = np.concatenate([np.stack(side, axis=1) for side in outline])
         else:
             points = np.array([[x, y], [x + width, y], [x, y + height], [x + width, y + height]])
         mapped = np.c_[points, np.ones(len(points))] @ self.transform.T
