@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from inkdigits.errors import InkdigitsError
+from inkdigits.errors import InkdigitsError, RecipeError, RunError
 
 app = typer.Typer(
     name="inkdigits",
@@ -87,7 +87,7 @@ def read(
 
 @app.command()
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="linear, hidden (the default) or cnn.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="linear, hidden (the default), cnn, reader or line.")] = None,
     hidden: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; once for each layer.")] = None,
     convolutions: Annotated[
         list[str] | None, typer.Option(help="A layer before the hidden ones, as 5x32, 3x64s or pool; once for each.")
@@ -118,6 +118,9 @@ def train(
         for name, value in locals().items()
         if value is not None and name not in ("recipe", "seed", "resume", "data", "runs")
     }
+    if recipe == "line":
+        train_line(runs, data, seed, resume, settings)
+        return
     with quiet_stderr():
         from inkdigits.training.session import train
 
@@ -128,6 +131,21 @@ def train(
         f"mistakes in {figures['n_test']:,})"
     )
     print(run.path)
+
+
+def train_line(
+    runs: Path, data: Path | None, seed: int | None, resume: str | None, settings: Mapping[str, object]
+) -> None:
+    """Train the line net: rows composed of MNIST's digits, CTC; its ONNX file's path goes to stdout."""
+    if settings:
+        raise RecipeError(f"the line net's settings are fixed; leave out {', '.join(settings)}")
+    with quiet_stderr():
+        from inkdigits.training import line
+        from inkdigits.training.runs import make_root
+
+    make_root(runs)
+    line.train_line(runs / "line.onnx", data=data, seed=seed or 0, resume=resume is not None)
+    print(runs / "line.onnx")
 
 
 @app.command()
@@ -143,6 +161,83 @@ def runs(
         say(f"no runs in {runs}; `inkdigits train` makes one")
     for run in found:
         print(json.dumps({"path": str(run.path), "finished": run.finished, **run.info}) if json_ else summary(run))
+
+
+class Framed(StrEnum):
+    """Are the pictures in MNIST's form?"""
+
+    yes = "yes"
+    no = "no"
+    auto = "auto"
+
+
+@app.command()
+def evaluate(
+    run: Annotated[str | None, typer.Argument(help="A run's name or path, or an ONNX file.")] = None,
+    model: Annotated[str | None, typer.Option(help="The same; `reader`, the default: the nets that ship.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="MNIST's format, or a .npz of x (N, H, W) and y. Default: the run's, or MNIST."),
+    ] = None,
+    framed: Annotated[Framed, typer.Option(help="Are the pictures in MNIST's form, or to be framed?")] = Framed.auto,
+    outliers: Annotated[Path | None, typer.Option(help="A .npz with pictures x that are no digits.")] = None,
+    cells: Annotated[Path | None, typer.Option(help="Folder of pictures of one number each, and truth.json.")] = None,
+    report: Annotated[Path | None, typer.Option(help="HTML file for the report on single digits.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
+    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+) -> None:
+    """Judge a model: accuracy with its interval, loss, each class, the confusion matrix, calibration, refusal."""
+    from inkdigits.evaluation import judge
+    from inkdigits.reader import Reader
+
+    if run is not None and model is not None:
+        raise typer.BadParameter("give RUN or --model, not both")
+    path, own_data = model_and_data(run or model or "reader", runs)
+    judgement = judge(Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells)
+    if report is not None and judgement.digits is not None:
+        from inkdigits.report import evaluation_html, save
+
+        say(f"report: {save(report, evaluation_html(judgement.digits).encode())}")
+    print(json.dumps(judgement.to_dict(), allow_nan=False) if json_ else judgement)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A run's name or path, an ONNX file, or `reader`.")],
+    second: Annotated[str, typer.Argument(help="The same, to be held against the first.")],
+    data: Annotated[
+        Path | None, typer.Option(help="As for `evaluate`. Default: the data of the first, or MNIST.")
+    ] = None,
+    framed: Annotated[Framed, typer.Option(help="Are the pictures in MNIST's form, or to be framed?")] = Framed.auto,
+    report: Annotated[Path | None, typer.Option(help="HTML file for the comparison, both matrices in it.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
+    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+) -> None:
+    """Hold two models against each other on the same test images: how far apart, by chance or not, in which digits."""
+    from inkdigits.evaluation import compare, evaluate, load_test
+    from inkdigits.reader import Reader
+
+    (path, own_data), (other, _) = (model_and_data(name, runs) for name in (first, second))
+    reader = Reader(path)
+    split = load_test(data or own_data, reader, framed.value)
+    comparison = compare(evaluate(reader, split), evaluate(Reader(other), split))
+    if report is not None:
+        from inkdigits.report import comparison_html, save
+
+        say(f"report: {save(report, comparison_html(comparison).encode())}")
+    print(json.dumps(comparison.to_dict(), allow_nan=False) if json_ else comparison)
+
+
+def model_and_data(name: str, runs: Path) -> tuple[Path | None, str | None]:
+    """Return what a Reader opens for a run's name, an ONNX file or "reader", and the path of the run's own data."""
+    if name == "reader" or name.endswith(".onnx"):
+        return (None if name == "reader" else Path(name)), None
+    from inkdigits.training.runs import read
+
+    run = read(name, runs)
+    if not run.finished:
+        raise RunError(f"{run.name}: is not finished; `inkdigits train --resume {run.name}` goes on with it")
+    return run.path, run.info.get("data", {}).get("path")
 
 
 @app.command()

@@ -1,17 +1,25 @@
 """A reader and a split -> `Evaluation`; two evaluations -> `Comparison`. ONNX Runtime only."""
 
+import json
 import math
+import re
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from inkdigits import metrics
-from inkdigits.datasets import Split
+from inkdigits.datasets import Split, idx_sha256, load_arrays, load_data
 from inkdigits.errors import DataError
-from inkdigits.reader import Classified, Net, Reader, logits_of
+from inkdigits.framing import is_framed
+from inkdigits.reader import Classified, Net, PageReading, Reader, logits_of
+
+# Cells read in one call: enough to fill batches, few enough to keep memory flat.
+CELLS_AT_ONCE = 128
 
 
 def percent(share: float, places: int = 2) -> str:
@@ -434,3 +442,265 @@ def _pixel_weights(net: Net) -> np.ndarray | None:
     if np.abs(weights[::7].sum(axis=0) * 128 / 255 - (logits[784] - blank)).max() > 0.02:
         return None
     return weights.reshape(28, 28, -1)
+
+
+# ------------------------------------------------------------------------------------ pictures from people's own files
+
+
+def load_test(data: str | Path | None, reader: Reader, framed: str = "auto") -> Split:
+    """Return what to judge a reader on: the test part of a data set, or a file of pictures.
+
+    Args:
+        data: None for MNIST, anything in MNIST's format, or a .npz with `x` uint8 (N, H, W), light ink on dark, and
+            `y` (N,).
+        reader: frames pictures, and knows what the classes of a .npz file are called.
+        framed: "yes": the pictures are in MNIST's form; "no": frame each; "auto": frame them unless they are.
+
+    Raises:
+        DataError: the data cannot be had, carry no labels, or are not framed although said to be.
+    """
+    if data is None or not _is_single_set(Path(data)):
+        split = load_data(data)[1]
+        images, labels, names, source = split.images, split.labels, split.class_names, split.source
+    else:
+        images, of_file = load_arrays(data)
+        if of_file is None:
+            raise DataError(f"{data}: has no array y: without the truth there is nothing to judge by")
+        labels, names, source = of_file, tuple(reader.classes), str(data)
+        if labels.max() >= len(names):
+            raise DataError(f"{data}: y holds {labels.max()}, but the model knows the classes 0 to {len(names) - 1}")
+    return Split(_framed(images, reader, framed, source), labels, "test", names, source, idx_sha256(images))
+
+
+def _is_single_set(path: Path) -> bool:
+    return path.suffix == ".npz" and zipfile.is_zipfile(path) and "x.npy" in zipfile.ZipFile(path).namelist()
+
+
+def _framed(images: np.ndarray, reader: Reader, framed: str, source: str) -> np.ndarray:
+    if framed == "yes" and images.shape[1:] != (28, 28):
+        raise DataError(f"{source}: pictures of {images.shape[1]} x {images.shape[2]} are not framed; try --framed no")
+    # Framed pictures come out of `frame` as they are; asking the whole set first saves asking each.
+    if framed == "yes" or (framed == "auto" and is_framed(images)):
+        return images
+    return np.stack([reader.frame(image) for image in images])
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """How well confidence tells digits from things that are no digits.
+
+    Attributes:
+        source: where the others come from.
+        n: how many there are.
+        auroc: chance that a digit gets more confidence than one of them.
+        fpr_at_95: share of them let in by the threshold that lets 95 % of the digits in.
+        accepted: share of them that the reader accepts.
+    """
+
+    source: str
+    n: int
+    auroc: float
+    fpr_at_95: float
+    accepted: float
+
+    def __str__(self) -> str:
+        return (
+            f"against {self.n:,} of {self.source}\nAUROC              {percent(self.auroc)}\n"
+            f"FPR at 95 %        {percent(self.fpr_at_95)}\nof these accepted  {percent(self.accepted)}"
+        )
+
+
+def evaluate_outliers(reader: Reader, path: str | Path, inside: np.ndarray, framed: str = "auto") -> Outliers:
+    """Return how well the reader refuses what is no digit.
+
+    Args:
+        reader: the same as for `inside`.
+        path: a .npz with `x` uint8 (N, H, W), light on dark.
+        inside: float (M,), its confidence on digits.
+        framed: as for `load_test`.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    images, _ = load_arrays(path)
+    answers = reader.classify(_framed(images, reader, framed, str(path)))
+    outside = answers.confidence
+    accepted = float(answers.accepted.mean())
+    auroc, fpr = metrics.auroc(inside, outside), metrics.fpr_at_tpr(inside, outside)
+    return Outliers(str(path), len(images), auroc, fpr, accepted)
+
+
+@dataclass(frozen=True, eq=False)
+class CellsEvaluation:
+    """What a reader answered for pictures of one whole number each.
+
+    Attributes:
+        source: the folder.
+        files: names of the pictures.
+        truths: what stands in each.
+        texts: what was read.
+        confidence: float64 (N,), the probability that all digits are right.
+        accepted: bool (N,).
+    """
+
+    source: str
+    files: tuple[str, ...]
+    truths: tuple[str, ...]
+    texts: tuple[str, ...]
+    confidence: np.ndarray
+    accepted: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.truths)
+
+    @cached_property
+    def string_right(self) -> np.ndarray:
+        """Bool (N,): is the whole string right, comma and dot alike?"""
+        return np.array([_string(a) == _string(b) for a, b in zip(self.truths, self.texts, strict=True)])
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Bool (N,): are the digits right, all else dropped?"""
+        return np.array([_digits(a) == _digits(b) for a, b in zip(self.truths, self.texts, strict=True)])
+
+    @cached_property
+    def edits(self) -> int:
+        """Digits to insert, delete or replace, over all cells."""
+        pairs = zip(self.truths, self.texts, strict=True)
+        return sum(metrics.edit_distance(_digits(truth), _digits(text)) for truth, text in pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every figure as JSON holds it; what could not be measured is None."""
+        n, accepted = len(self), int(self.accepted.sum())
+        return {
+            "data": self.source,
+            "n": n,
+            "string_exact": float(self.string_right.mean()),
+            "digits_exact": float(self.right.mean()),
+            "digits_exact_interval": list(metrics.wilson_interval(int(self.right.sum()), n)),
+            "edit_distance": self.edits,
+            "n_digits": sum(len(_digits(truth)) for truth in self.truths),
+            "coverage": accepted / n,
+            "accuracy_accepted": float(self.right[self.accepted].mean()) if accepted else None,
+            "accuracy_surest_half": metrics.accuracy_of_surest(self.right, self.confidence, 0.5),
+            "calibration_error": metrics.calibration_error(self.confidence, self.right),
+        }
+
+    def __str__(self) -> str:
+        figures = self.to_dict()
+        low, high = figures["digits_exact_interval"]
+        among = figures["accuracy_accepted"]
+        return "\n".join(
+            [
+                f"{len(self):,} cells of {self.source}",
+                f"digits exact       {percent(figures['digits_exact'])} (95 % interval {low * 100:.2f} to "
+                f"{percent(high)}), {len(self) - int(self.right.sum()):,} wrong",
+                f"string exact       {percent(figures['string_exact'])}",
+                f"edit distance      {self.edits:,} in {figures['n_digits']:,} digits "
+                f"({percent(self.edits / max(1, figures['n_digits']))})",
+                f"accepted           {percent(figures['coverage'])}; of these right: "
+                f"{percent(math.nan if among is None else among)}",
+                f"surest half        {percent(figures['accuracy_surest_half'])} right",
+                f"calibration error  {percent(figures['calibration_error'])}",
+            ]
+        )
+
+
+def _string(text: str) -> str:
+    return text.replace(",", ".").replace(" ", "")
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"[^0-9]", "", text)
+
+
+def evaluate_cells(reader: Reader, folder: str | Path) -> CellsEvaluation:
+    """Return the judgement of a reader on pictures of one number each.
+
+    Args:
+        reader: with a line net.
+        folder: holds the pictures and truth.json: file name -> what stands there, such as "10,200".
+
+    Raises:
+        DataError: truth.json is missing, damaged or empty.
+        ImageError: a picture cannot be read.
+    """
+    folder = Path(folder)
+    truth = _load_truth(folder / "truth.json")
+    files = tuple(truth)
+    readings: list[PageReading] = []
+    for start in range(0, len(files), CELLS_AT_ONCE):
+        paths = [folder / name for name in files[start : start + CELLS_AT_ONCE]]
+        readings += reader.read_many(paths, "number")
+    lines = [reading.lines[0] if reading.lines else None for reading in readings]
+    return CellsEvaluation(
+        str(folder),
+        files,
+        tuple(truth.values()),
+        tuple(line.text if line else "" for line in lines),
+        np.array([line.confidence if line else 0.0 for line in lines]),
+        np.array([line.accepted if line else False for line in lines]),
+    )
+
+
+def _load_truth(path: Path) -> dict[str, str]:
+    try:
+        truth = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); it tells what stands in each picture") from None
+    except ValueError as error:
+        raise DataError(f"{path}: is no JSON ({error})") from None
+    if not isinstance(truth, dict) or not truth or not all(isinstance(value, str) for value in truth.values()):
+        raise DataError(f'{path}: must be one object, file name -> string, such as {{"a.jpg": "10,200"}}')
+    return truth
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that `inkdigits evaluate` was asked for; None for what it was not.
+
+    Attributes:
+        digits: single digits.
+        outliers: things that are no digits.
+        cells: whole numbers.
+    """
+
+    digits: Evaluation | None = None
+    outliers: Outliers | None = None
+    cells: CellsEvaluation | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the digits' figures with "outliers" and "cells" beside them, where there are any."""
+        figures = self.digits.to_dict() if self.digits else {}
+        figures |= {"outliers": dict(vars(self.outliers))} if self.outliers else {}
+        return figures | ({"cells": self.cells.to_dict()} if self.cells else {})
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(part) for part in (self.digits, self.outliers, self.cells) if part is not None)
+
+
+def judge(
+    reader: Reader,
+    data: str | Path | None = None,
+    framed: str = "auto",
+    outliers: str | Path | None = None,
+    cells: str | Path | None = None,
+) -> Judgement:
+    """Return the judgement of a reader on whatever is given; on MNIST's test set where no cells and no data are.
+
+    Args:
+        reader: the reader.
+        data: as for `load_test`.
+        framed: as for `load_test`.
+        outliers: a .npz with pictures that are no digits.
+        cells: a folder of pictures of one number each, with truth.json.
+
+    Raises:
+        DataError: something cannot be read.
+    """
+    digits = found = None
+    if data is not None or outliers is not None or cells is None:
+        digits = evaluate(reader, load_test(data, reader, framed))
+    if outliers is not None and digits is not None:
+        found = evaluate_outliers(reader, outliers, digits.answers.confidence, framed)
+    return Judgement(digits, found, evaluate_cells(reader, cells) if cells is not None else None)

@@ -383,6 +383,11 @@ def run_html(
     return document(evaluation.model, lead, sections, headline_tiles(evaluation))
 
 
+def evaluation_html(evaluation: Evaluation) -> str:
+    """Return the report on a model of which no more is known than its card and its answers."""
+    return run_html(evaluation, figures_of(evaluation))
+
+
 def comparison_sections(comparison: Comparison, matrices: bytes) -> list[Section]:
     """Return what a report says about two models; `matrices` is `draw_confusions` as PNG."""
     rows = [

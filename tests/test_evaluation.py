@@ -5,14 +5,28 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
-from inkdigits.datasets import DIGITS, Split
-from inkdigits.errors import DataError
-from inkdigits.evaluation import Comparison, Evaluation, compare, evaluate, p_in_words, percent
-from inkdigits.reader import Classified, Reader
+from inkdigits.cli import app
+from inkdigits.datasets import DIGITS, Split, idx_sha256
+from inkdigits.errors import DataError, RunError
+from inkdigits.evaluation import (
+    Comparison,
+    Evaluation,
+    compare,
+    evaluate,
+    evaluate_cells,
+    evaluate_outliers,
+    load_test,
+    p_in_words,
+    percent,
+)
+from inkdigits.reader import Classified, NumberReading, PageReading, Reader
 
 N = 400
 
@@ -208,3 +222,133 @@ print(sorted(sys.modules.keys() & {{"tensorflow", "keras", "matplotlib", "sklear
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def save_pictures(path: Path, split: Split, larger: int = 1) -> Path:
+    """Save a split as a .npz of x and y, each pixel `larger` times as large."""
+    np.savez(path, x=split.images.repeat(larger, 1).repeat(larger, 2), y=split.labels)
+    return path
+
+
+def test_pictures_are_framed_unless_they_are(tiny_model: Path, toy: tuple[Split, Split], tmp_path: Path) -> None:
+    reader = Reader(tiny_model)
+    large = save_pictures(tmp_path / "large.npz", toy[1], larger=3)
+    split = load_test(large, reader)
+    assert split.images.shape == (200, 28, 28)
+    assert split.sha256 == idx_sha256(np.load(large)["x"])  # of the file, however it is framed
+    np.testing.assert_array_equal(split.images[5], reader.frame(toy[1].images[5].repeat(3, 0).repeat(3, 1)))
+    framed = save_pictures(tmp_path / "framed.npz", split)
+    for how in ("auto", "yes", "no"):
+        np.testing.assert_array_equal(load_test(framed, reader, how).images, split.images)
+    with pytest.raises(DataError, match="84 x 84 are not framed"):
+        load_test(large, reader, "yes")
+
+
+def test_unframed_pictures_of_the_right_size_are_taken_at_their_word(tiny_model: Path, tmp_path: Path) -> None:
+    reader = Reader(tiny_model)
+    images = np.zeros((3, 28, 28), np.uint8)
+    images[:, 2:6, 2:4] = 200  # a dash in a corner: nothing that MNIST's form would hold
+    np.savez(tmp_path / "dash.npz", x=images, y=np.ones(3, np.int64))
+    np.testing.assert_array_equal(load_test(tmp_path / "dash.npz", reader, "yes").images, images)
+    assert not np.array_equal(load_test(tmp_path / "dash.npz", reader).images, images)
+
+
+def test_files_without_truth_or_with_unknown_classes(tiny_model: Path, tmp_path: Path) -> None:
+    reader, images = Reader(tiny_model), np.zeros((2, 28, 28), np.uint8)
+    np.savez(tmp_path / "blind.npz", x=images)
+    with pytest.raises(DataError, match="has no array y"):
+        load_test(tmp_path / "blind.npz", reader)
+    np.savez(tmp_path / "eleven.npz", x=images, y=np.array([3, 10]))
+    with pytest.raises(DataError, match="y holds 10"):
+        load_test(tmp_path / "eleven.npz", reader)
+
+
+def test_outliers_are_told_from_digits_by_confidence(
+    tiny_model: Path, toy: tuple[Split, Split], tmp_path: Path
+) -> None:
+    reader = Reader(tiny_model)
+    np.savez(tmp_path / "blank.npz", x=np.zeros((40, 28, 28), np.uint8))
+    inside = reader.classify(toy[1].images).confidence
+    found = evaluate_outliers(reader, tmp_path / "blank.npz", inside)
+    # The blank page gets a tenth for each digit; anything with ink gets more.
+    assert (found.n, found.auroc, found.fpr_at_95) == (40, 1.0, 0.0)
+    assert found.accepted == 1  # the card's threshold is 0
+    assert "against 40 of" in str(found)
+
+
+class Cells:
+    """Stands for a Reader: reads what the file's name says, and nothing in what is called blank."""
+
+    def read_many(self, images: list[Path], layout: str) -> list[PageReading]:
+        assert layout == "number"
+        return [PageReading(9, 9, ()) if p.name == "blank" else self.page(p.name) for p in images]
+
+    def page(self, name: str) -> PageReading:
+        text, confidence = name.split("_")
+        digits = "".join(c for c in text if c.isdigit())
+        return PageReading(9, 9, (NumberReading(text, digits, float(confidence), float(confidence) > 0.5, ()),))
+
+
+def test_cells_are_scored_as_strings_digits_and_edits(tmp_path: Path) -> None:
+    truth = {
+        "10.200_0.9": "10,200",  # comma and dot are alike
+        "102_0.8": "1.02",  # digits right, string wrong
+        "77_0.6": "17",  # one digit wrong
+        "5_0.4": "55",  # one missing, and refused
+        "blank": "304",  # nothing read
+    }
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    cells = evaluate_cells(cast(Reader, Cells()), tmp_path)
+    figures = json.loads(json.dumps(cells.to_dict(), allow_nan=False))
+    assert figures["string_exact"] == pytest.approx(1 / 5)
+    assert figures["digits_exact"] == pytest.approx(2 / 5)
+    assert (figures["edit_distance"], figures["n_digits"]) == (5, 15)
+    assert figures["coverage"] == pytest.approx(3 / 5)
+    assert figures["accuracy_accepted"] == pytest.approx(2 / 3)
+    assert figures["accuracy_surest_half"] == 1
+    assert "edit distance      5 in 15 digits (33.33 %)" in str(cells)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(None, "cannot be read"), ("{", "no JSON"), ("[]", "must be one object"), ('{"a": 1}', "string")],
+)
+def test_cells_without_a_usable_truth(content: str | None, says: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "truth.json").write_text(content)
+    with pytest.raises(DataError, match=says):
+        evaluate_cells(cast(Reader, Cells()), tmp_path)
+
+
+def run_cli(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words))
+
+
+def test_evaluate_command(tiny_model: Path, toy_folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    told = run_cli("evaluate", str(tiny_model), "--data", str(toy_folder), "--report", str(page))
+    assert told.exit_code == 0
+    assert "200 test images" in told.stdout
+    assert "report:" not in told.stdout  # chatter is stderr's
+    assert page.read_text().startswith("<!doctype html>")
+    figures = json.loads(run_cli("evaluate", "--model", str(tiny_model), "--data", str(toy_folder), "--json").stdout)
+    assert figures["n"] == 200
+    assert f"{figures['mistakes']} mistakes in 200" in told.stdout
+
+
+def test_compare_command(tiny_model: Path, toy_folder: Path, tmp_path: Path) -> None:
+    words = ("compare", str(tiny_model), str(tiny_model), "--data", str(toy_folder))
+    told = run_cli(*words, "--report", str(tmp_path / "page.html"))
+    assert told.exit_code == 0
+    assert "difference +0.00 points" in told.stdout
+    assert "side by side" in (tmp_path / "page.html").read_text()
+    assert json.loads(run_cli(*words, "--json").stdout)["p"] == 1
+
+
+def test_evaluate_takes_one_model() -> None:
+    assert run_cli("evaluate", "a", "--model", "b").exit_code == 2
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run"):
+        CliRunner().invoke(app, ["evaluate", "nowhere", "--runs", str(tmp_path)], catch_exceptions=False)
