@@ -84,11 +84,14 @@ class Bodies:
             return Upload([(NO_NAME, body)], {})
         form = await self._form(request, body)
         pictures, fields = [], {}
-        for key, value in form.multi_items():
-            if isinstance(value, UploadFile):
-                pictures.append((value.filename or NO_NAME, await value.read()))
-            else:
-                fields[key] = value
+        try:
+            for key, value in form.multi_items():
+                if isinstance(value, UploadFile):
+                    pictures.append((value.filename or NO_NAME, await value.read()))
+                else:
+                    fields[key] = value
+        finally:
+            await form.close()
         return Upload(pictures, fields)
 
     async def _form(self, request: Request, body: bytes) -> FormData:

@@ -4,6 +4,7 @@ Three lanes, each with a bounded queue and a thread of its own, so that a slow p
 small pictures of one digit, small pictures of rows (a drawing, a cell), and large pictures.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
@@ -20,6 +21,7 @@ from inkdigits.web.settings import Settings
 
 DIGIT_PIXELS = 65_536  # 256 x 256; larger pictures of one digit cost as much as a row
 DECODERS = 2
+PICTURE = "the picture"  # its name in messages: names from outside stay out of them
 
 Lane: TypeAlias = Batcher[bytes | np.ndarray, PageReading]
 
@@ -81,6 +83,8 @@ class Engine:
             ImageError: the picture cannot be read.
             Refusal: it is empty, of another format, took too long, or too many wait.
         """
+        if png_size(data) is not None:
+            return await asyncio.to_thread(read_image, data, name=PICTURE)
         check_format(data)
         return await self._decoder.decode(data, self._max_pixels)
 
@@ -105,6 +109,6 @@ class Engine:
         if isinstance(job, np.ndarray):
             return job
         try:
-            return read_image(job, max_pixels=SMALL_PIXELS, name="the picture")
+            return read_image(job, max_pixels=SMALL_PIXELS, name=PICTURE)
         except ImageError as error:
             return error
