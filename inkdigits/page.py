@@ -91,11 +91,19 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Pieces:
-    """Connected pieces of ink: `labels` int32 (h, w) where piece i is i + 1, `boxes` (N, 4) and `area` (N,)."""
+    """Connected pieces of ink.
+
+    Attributes:
+        labels: int32 (h, w), where piece i is i + 1.
+        boxes: int (N, 4), x, y, width, height.
+        area: int (N,), pixels.
+        pen: float64 (N,), the density of the pen that drew each.
+    """
 
     labels: np.ndarray
     boxes: np.ndarray
     area: np.ndarray
+    pen: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,7 @@ def find_rows(image: np.ndarray, quarter_turns: int = 0) -> list[Row]:
     pieces = _pieces(work)
     if not len(pieces.boxes):
         return []
-    height = _usual_height(pieces.boxes, work.density.shape)
+    height = _usual_height(pieces.boxes, pieces.area, work.density.shape)
     main, small = _sorted_by_size(pieces, height, work.density.shape)
     units = _units(pieces.boxes, main, small, height)
     slope = _page_slope(units, height)
@@ -302,7 +310,9 @@ def _pieces(work: _Work) -> _Pieces:
     kept = np.sort(np.argsort(-ink, kind="stable")[: min(MAX_PIECES, np.count_nonzero(ink))])
     number = np.zeros(len(boxes) + 1, np.int32)
     number[kept + 1] = np.arange(1, len(kept) + 1)
-    return _Pieces(number[labels], boxes[kept], area[kept])
+    labels = number[labels]
+    peaks = _largest(work.density, labels, len(kept) + 1)[1:]
+    return _Pieces(labels, boxes[kept], area[kept], np.where(peaks >= 0.5 * work.pen, work.pen, peaks))
 
 
 def _steps(paper: np.ndarray) -> np.ndarray:
@@ -321,14 +331,17 @@ def _components(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _binary(work: _Work) -> np.ndarray:
-    """Return ink as uint8 0 / 1: pixels joined to a core that is about half as dark as the pen (hysteresis)."""
-    weak = (work.density > max(work.floor, 0.3 * work.pen)).astype(np.uint8)
-    strong = work.density > max(work.floor, 0.5 * work.pen)
-    count, labels = cv2.connectedComponents(weak, connectivity=8)
-    kept = np.zeros(count, np.uint8)
-    kept[labels[strong]] = 1
-    kept[0] = 0
-    binary: np.ndarray = kept[labels]
+    """Return ink as uint8 0 / 1: each piece's pixels that are about a third as dark as the pen that drew it.
+
+    That is the picture's usual pen for pieces at least half as dark as it; paler ones, such as pencil on a printed
+    form, are measured against their own darkest spot. What is paler than a quarter of the pen shines through from the
+    back or is dirt.
+    """
+    density, pen = work.density, work.pen
+    labels, _, _ = _components((density > max(work.floor, 0.12 * pen)).astype(np.uint8))
+    peaks = _largest(density, labels, int(labels.max(initial=0)) + 1)
+    least = np.where(peaks >= 0.5 * pen, 0.3 * pen, np.where(peaks >= 0.25 * pen, 0.4 * peaks, np.inf))
+    binary: np.ndarray = (density > np.maximum(least, work.floor).astype(np.float32)[labels]).astype(np.uint8)
     return binary
 
 
@@ -347,7 +360,7 @@ def _pen_level(density: np.ndarray, floor: float) -> float:
         return 255.0
     level = _largest(density, labels, count)[1:]
     reach = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT]).astype(float)
-    return _weighted_median(level, reach * level**2)
+    return _weighted_median(level, reach * level**3)
 
 
 def _largest(values: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
@@ -380,8 +393,8 @@ def _without_rules(binary: np.ndarray, faint: np.ndarray) -> np.ndarray:
     if not rules:
         return binary
     rest = _without(binary, [rule.pixels for rule in rules])
-    _, boxes, _ = _components(rest)
-    height = _usual_height(boxes, rest.shape) if len(boxes) else 0.0
+    _, boxes, area = _components(rest)
+    height = _usual_height(boxes, area, rest.shape) if len(boxes) else 0.0
     return _without(binary, [rule.pixels for rule in rules if _is_longer_than_digits(rule, height, len(rules))])
 
 
@@ -469,12 +482,19 @@ def _touches_border(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return touches
 
 
-def _usual_height(boxes: np.ndarray, shape: tuple[int, ...]) -> float:
+def _usual_height(boxes: np.ndarray, area: np.ndarray, shape: tuple[int, ...]) -> float:
     """Return the usual height of digits: the median over pieces, the large ones that lie inside counting most."""
     w, h = boxes[:, 2].astype(float), boxes[:, 3].astype(float)
     weights = np.minimum(w, 3 * h) * np.minimum(h, 3 * w) + h
-    outside = _touches_border(boxes, shape)
-    return _weighted_median(h, np.where(outside, 0.02, 1.0) * weights)
+    odd = _touches_border(boxes, shape) | _is_filled(boxes, area)
+    return _weighted_median(h, np.where(odd, 0.02, 1.0) * weights)
+
+
+def _is_filled(boxes: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """Say which pieces fill their box about as a disc does, and are not slim as a 1 is."""
+    w, h = boxes[:, 2], boxes[:, 3]
+    filled: np.ndarray = (area > 0.73 * w * h) & (np.minimum(w, h) > 0.6 * np.maximum(w, h))
+    return filled
 
 
 def _sorted_by_size(pieces: _Pieces, height: float, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -495,9 +515,8 @@ def _is_blob(pieces: _Pieces, main: np.ndarray) -> np.ndarray:
         return main
     depth = cv2.distanceTransform((pieces.labels > 0).astype(np.uint8), cv2.DIST_L2, 3)
     deepest = _largest(depth, pieces.labels, len(pieces.boxes) + 1)[1:]
-    w, h = pieces.boxes[:, 2], pieces.boxes[:, 3]
-    slim = np.minimum(w, h)
-    filled = (pieces.area > 0.73 * w * h) & (slim > 0.6 * np.maximum(w, h)) & (deepest > 0.38 * slim)
+    slim = pieces.boxes[:, 2:].min(axis=1)
+    filled = _is_filled(pieces.boxes, pieces.area) & (deepest > 0.38 * slim)
     thick = (deepest > 2.4 * float(np.median(deepest[main])) + 1) & (deepest > 0.3 * slim)
     blobs: np.ndarray = filled | thick
     return blobs
@@ -625,7 +644,9 @@ def _cut(image: np.ndarray, work: _Work, pieces: _Pieces, row: _Line, coarser: f
     to_picture = work.to_picture @ to_work
     crop = _sample(image, to_picture, size)
     owner = _owner(pieces, row, to_work, size)
-    ink = np.where(owner > 0, _crop_ink(crop, work, to_work), 0).astype(np.uint8)
+    pens = [work.pen] + [pieces.pen[list(unit.members)].max() for unit in row.units] + [work.pen]
+    pen = np.array(pens, np.float32)[owner]
+    ink = np.where(owner > 0, _crop_ink(crop, work, pen, to_work), 0).astype(np.uint8)
     from_work = np.linalg.inv(to_work)
     boxes = [_ink_box(ink, owner, i + 1, _mapped_box(from_work, unit.box)) for i, unit in enumerate(row.units)]
     return Row(crop, ink, owner, np.array(boxes, np.int64), to_picture)
@@ -672,13 +693,13 @@ def _mapped_box(transform: np.ndarray, box: np.ndarray | tuple[float, ...]) -> t
     return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
 
 
-def _crop_ink(crop: np.ndarray, work: _Work, to_work: np.ndarray) -> np.ndarray:
-    """Return float32: the crop's ink, 0 = paper and 255 = as dark as the pen, at the crop's own resolution."""
+def _crop_ink(crop: np.ndarray, work: _Work, pen: np.ndarray, to_work: np.ndarray) -> np.ndarray:
+    """Return float32: the crop's ink, 0 = paper and 255 = as dark as `pen` there, at the crop's own resolution."""
     dark = 255 - crop if work.light_ink else crop
     paper = _sample(work.paper, to_work, (crop.shape[1], crop.shape[0]))
     density = _density(dark, paper, work.bright).astype(np.float32)
     low = 0.5 * work.floor
-    ink: np.ndarray = 255 * np.clip((density - low) / max(0.9 * work.pen - low, 1), 0, 1)
+    ink: np.ndarray = 255 * np.clip((density - low) / np.maximum(0.9 * pen - low, 1), 0, 1)
     return ink
 
 
