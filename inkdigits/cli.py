@@ -163,6 +163,21 @@ def runs(
         print(json.dumps({"path": str(run.path), "finished": run.finished, **run.info}) if json_ else summary(run))
 
 
+@app.command()
+def tutorial(
+    runs: Annotated[Path, typer.Option(help="The folder of all runs, and of tutorial.html.")] = Path("runs"),
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings a mean in the table is of.")] = 5,
+    data: Annotated[Path | None, typer.Option(help="A folder or .npz that holds MNIST. Default: found.")] = None,
+) -> None:
+    """Tell the whole MNIST tutorial: three nets trained, judged, pictured and compared; then a page read."""
+    from inkdigits.datasets import load_data
+
+    train, test = load_data(data)
+    with quiet_stderr():
+        from inkdigits.training.tutorial import tutorial
+    tutorial(train, test, runs, seeds)
+
+
 class Framed(StrEnum):
     """Are the pictures in MNIST's form?"""
 

@@ -152,9 +152,10 @@ def start(root: Path, recipe_name: str, info: dict[str, Any]) -> Run:
     Raises:
         RunError: the folder cannot be written.
     """
+    info = json.loads(json.dumps(info))  # as it will be read again: lists for tuples
     stem = f"{recipe_name}-{datetime.now():%Y%m%d-%H%M%S}"
+    make_root(root)
     try:
-        root.mkdir(parents=True, exist_ok=True)
         for name in (stem, *(f"{stem}-{i}" for i in range(2, 1000))):
             path = root / (name + UNFINISHED)
             if not (root / name).exists() and not path.exists():
@@ -163,6 +164,18 @@ def start(root: Path, recipe_name: str, info: dict[str, Any]) -> Run:
     except OSError as error:
         raise _cannot_write(root, error) from None
     raise RunError(f"{root}: a thousand runs started in one second")
+
+
+def make_root(root: Path) -> None:
+    """Make the folder of all runs unless there is one.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(root, error) from None
 
 
 def read(run: str | Path, root: Path = DEFAULT_ROOT) -> Run:

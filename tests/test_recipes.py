@@ -1,0 +1,59 @@
+import dataclasses
+
+import pytest
+
+from inkdigits.errors import RecipeError
+from inkdigits.training.recipes import RECIPES, change, nearest, resolve
+
+
+def test_the_tutorials_recipes_are_as_the_tutorial_has_them() -> None:
+    linear, hidden = resolve("linear"), resolve("hidden")
+    assert (linear.hidden, hidden.hidden) == ((), (100,))
+    for recipe in (linear, hidden):
+        assert (recipe.output, recipe.activation, recipe.optimizer) == ("sigmoid", "relu", "adam")
+        assert (recipe.loss, recipe.epochs, recipe.batch_size) == ("sparse_categorical_crossentropy", 5, 32)
+
+
+def test_every_other_recipe_has_no_sigmoids() -> None:
+    assert {r.name for r in RECIPES.values() if r.output == "sigmoid"} == {"linear", "hidden"}
+
+
+def test_every_setting_can_be_changed() -> None:
+    assert resolve("hidden", hidden=[300, 100], activation="tanh").hidden == (300, 100)
+    assert resolve("hidden", hidden=30).hidden == (30,)
+    assert resolve("cnn", epochs=1) == dataclasses.replace(RECIPES["cnn"], epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("liner", {}, "no recipe 'liner'; nearest: linear"),
+        ("zzz", {}, "there are: cnn, hidden, linear"),
+        ("hidden", {"optimiser": "adam"}, "no setting 'optimiser'; nearest: optimizer"),
+        ("hidden", {"output": "softmaxx"}, "no output 'softmaxx'; nearest: softmax"),
+        ("hidden", {"schedule": "cosin"}, "nearest: cosine"),
+        ("hidden", {"precision": "bfloat16"}, "nearest: mixed_bfloat16"),
+        ("hidden", {"epochs": 0}, "epochs must be a whole number from 1"),
+        ("hidden", {"batch_size": 1.5}, "batch_size must be a whole number"),
+        ("hidden", {"hidden": (100, 0)}, "hidden must be whole numbers of units"),
+        ("hidden", {"learning_rate": 0.0}, "learning_rate must be over 0"),
+        ("hidden", {"learning_rate": float("nan")}, "learning_rate must be over 0"),
+        ("hidden", {"ema": 1.0}, "ema must be at least 0 and under 1"),
+        ("hidden", {"label_smoothing": 0.1, "loss": "hinge"}, "label_smoothing goes with"),
+        ("cnn", {"convolutions": ["big"]}, "written like 5x32"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_words(name: str, changes: dict, words: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        resolve(name, **changes)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_changed_recipe_is_checked_again() -> None:
+    with pytest.raises(RecipeError, match="epochs"):
+        change(RECIPES["linear"], epochs=-1)
+
+
+def test_nearest_knows_no_case() -> None:
+    assert nearest("ADAMM", ["Adam", "SGD"]) == "nearest: Adam"
