@@ -1,0 +1,364 @@
+"""The tutorial, told in the terminal and in one report: two nets and a CNN trained, judged, pictured, compared.
+
+Its figures to hold ours against are those of the Keras tutorial "handwritten digits classification" (parts 1 and 2,
+and the bonus with `Flatten`): five epochs, batches of 32, Adam, sigmoid outputs, sparse categorical cross-entropy.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import cv2
+import keras
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from inkdigits import report
+from inkdigits.datasets import Split
+from inkdigits.drawing import draw_overlay
+from inkdigits.evaluation import Comparison, Evaluation, compare, confused_lines, look_inside, matrix_lines
+from inkdigits.figures import draw_confusions, png_of
+from inkdigits.reader import Net, PageReading, Reader
+from inkdigits.training import loop, models, session
+from inkdigits.training.recipes import Recipe
+from inkdigits.training.runs import Run
+from inkdigits.training.sheets import compose_sheet
+
+# What the tutorial prints: train accuracy of the last epoch, test accuracy, test loss.
+TOLD = {"linear": (0.9259, 0.9241, 0.2702), "hidden": (0.9835, 0.9759, 0.0769)}
+TOLD_FLATTEN = 0.9846
+TOLD_SECONDS = {"linear": "3", "hidden": "4 to 5"}
+
+SHADES = " ░▒▓█"
+SHEET_LINES = ("01234 56789", "314 15 926", "271 82 818", "299 79 2458")
+NEXT = (
+    ("another activation: the tutorial asks for it", "inkdigits train hidden --activation tanh"),
+    ("a wider and a deeper net", "inkdigits train hidden --hidden 300 --hidden 100"),
+    ("another optimizer, another loss", "inkdigits train hidden --optimizer sgd --learning-rate 0.1 --loss mse"),
+    ("outputs that are probabilities", "inkdigits train hidden --output softmax"),
+    ("all runs, newest first", "inkdigits runs"),
+    ("is that better, or chance? in which digits?", "inkdigits compare {linear} {hidden}"),
+    ("your own handwriting", "inkdigits read photo.jpg --save-overlay seen"),
+    ("a page to draw on", "inkdigits serve --open"),
+)
+
+
+@dataclass
+class Story:
+    """What is told, to the terminal at once and to the report at the end.
+
+    Attributes:
+        console: the terminal.
+        sections: chapters of the report, the last one open.
+    """
+
+    console: Console
+    sections: list[report.Section] = field(default_factory=list)
+
+    def chapter(self, title: str) -> None:
+        """Begin a chapter."""
+        self.console.rule(f"[bold]{len(self.sections) + 1}. {title}", align="left")
+        self.sections.append(report.Section(title, ""))
+
+    def say(self, text: str) -> None:
+        """Tell a sentence or two, plain text."""
+        self.console.print(text, markup=False, highlight=False)
+        self.show(f"<p>{escape(text)}</p>")
+
+    def print(self, text: str) -> None:
+        """Show lines whose columns matter, plain text, in both."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.show(f"<pre>{escape(text)}</pre>")
+
+    def show(self, html: str) -> None:
+        """Add what only the report can show."""
+        last = self.sections[-1]
+        self.sections[-1] = report.Section(last.title, last.body + html)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """What trainings that differ by their seed alone came to.
+
+    Attributes:
+        train_accuracy: of the last epoch, while training; one a seed.
+        test_accuracy: one a seed.
+        test_loss: one a seed.
+        seconds: of every epoch after compiling.
+    """
+
+    train_accuracy: tuple[float, ...]
+    test_accuracy: tuple[float, ...]
+    test_loss: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.test_accuracy)
+
+
+def tutorial(train: Split, test: Split, runs_dir: Path, n_seeds: int = 5, console: Console | None = None) -> Path:
+    """Tell the whole tutorial and return the path of its report.
+
+    Args:
+        train: MNIST's training split.
+        test: MNIST's test split.
+        runs_dir: where the three runs and tutorial.html go.
+        n_seeds: >= 1; how many trainings the table's means and deviations are of.
+        console: the terminal; None for stdout.
+    """
+    story = Story(console or Console())
+    _tell_data(story, train, test)
+    linear = _tell_linear(story, train, test, runs_dir)
+    hidden = _tell_hidden(story, train, test, runs_dir)
+    compared = compare(linear[1], hidden[1])
+    _tell_comparison(story, compared)
+    flatten_accuracy = _tell_flatten(story, train, test, hidden[0])
+    _tell_cnn(story, train, test, runs_dir, hidden[1])
+    seeds = {run.recipe.name: train_seeds(run.recipe, n_seeds, train, test) for run, _ in (linear, hidden)}
+    _tell_table(story, seeds, flatten_accuracy)
+    _tell_page(story, test, runs_dir)
+    _tell_next(story, linear[0], hidden[0], runs_dir)
+    lead = (
+        "Handwritten digits classification with a neural network, on real MNIST, from the first image to a page read."
+    )
+    page = report.document("The tutorial", lead, story.sections)
+    path = report.save(runs_dir / "tutorial.html", page.encode())
+    story.console.print(f"\nreport: {path}", markup=False, highlight=False, soft_wrap=True)
+    return path
+
+
+# ------------------------------------------------------------------------------------------------------- chapters
+
+
+def _tell_data(story: Story, train: Split, test: Split) -> None:
+    story.chapter("The data")
+    story.say(f"{train.source}: {len(train):,} images to learn from, {len(test):,} to be judged on.")
+    story.print(
+        f"train images {train.images.shape} {train.images.dtype}, labels {train.labels.shape}\n"
+        f"test images  {test.images.shape} {test.images.dtype}, labels {test.labels.shape}\n"
+        f"the first five labels: {' '.join(map(str, train.labels[:5]))}"
+    )
+    image, name = train.images[0], train.class_names[train.labels[0]]
+    story.say(f"An image is 28 x 28 numbers from 0 (paper) to 255 (ink). The first, a {name}, its middle as numbers:")
+    story.print("\n".join("".join(f"{pixel:4}" for pixel in row) for row in image[5:25, 6:25]))
+    story.say("and the whole of it as a picture:")
+    story.console.print(as_text(image), markup=False, highlight=False, soft_wrap=True)
+    story.show(f'<ul class="digits"><li>{report.digit_picture(image, f"The first training image, a {name}")}</li></ul>')
+
+
+def as_text(image: np.ndarray) -> str:
+    """Return an image uint8 (H, W) as lines of shades, two characters a pixel, without empty rows."""
+    rows = image[image.any(axis=1)]
+    return "\n".join("".join(SHADES[-(-int(pixel) * 4 // 255)] * 2 for pixel in row).rstrip() for row in rows)
+
+
+def _train(story: Story, name: str, train: Split, test: Split, runs_dir: Path) -> tuple[Run, Evaluation]:
+    """Train a recipe with seed 0 and tell how it went."""
+    run = session.train(name, data=(train, test), runs_dir=runs_dir)
+    rows = [f"epoch {r['epoch']:.0f}/5  loss {r['loss']:.4f}  accuracy {r['accuracy']:.4f}" for r in run.history]
+    story.show(f"<pre>{escape(chr(10).join(rows))}</pre>")
+    evaluation = run.evaluate(test)
+    story.print("\n".join(evaluation.headlines()))
+    return run, evaluation
+
+
+def _png(run: Run, name: str) -> bytes:
+    """Return a figure that the run's own report has drawn."""
+    return (run.path / "figures" / f"{name}.png").read_bytes()
+
+
+def _tell_linear(story: Story, train: Split, test: Split, runs_dir: Path) -> tuple[Run, Evaluation]:
+    story.chapter("A net without a hidden layer")
+    story.say("Flatten, then Dense(10): one weight for each pixel and digit. Five epochs, batches of 32.")
+    run, evaluation = _train(story, "linear", train, test, runs_dir)
+    scores = look_inside(Net(run.path / "model.onnx"), test.images[:1]).scores[0]
+    story.say("What it answers for the first test image: ten numbers, the largest is the answer.")
+    story.print("".join(f"{k:>8}" for k in evaluation.class_names) + "\n" + "".join(f"{s:8.4f}" for s in scores))
+    story.say(
+        f"They sum to {scores.sum():.2f}: sigmoid outputs are no probabilities (`--output softmax` makes them so). "
+        f"The first five test digits are read as {' '.join(map(str, evaluation.answers.labels[:5]))}; "
+        f"the truth is {' '.join(map(str, test.labels[:5]))}."
+    )
+    story.show(report.samples_body(evaluation))
+    _tell_matrix(story, run, evaluation)
+    story.show("<h3>What it has learned</h3>" + report.weights_body(_png(run, "weights")))
+    return run, evaluation
+
+
+def _tell_matrix(story: Story, run: Run, evaluation: Evaluation) -> None:
+    story.say("Its confusion matrix:")
+    lines = ["\n".join(matrix_lines(evaluation)), "\n".join(confused_lines(evaluation))]
+    story.console.print("\n\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    story.show(report.confusion_body(evaluation, _png(run, "confusion")) + _link(run))
+
+
+def _link(run: Run) -> str:
+    return f'<p><a href="{escape(run.name)}/report.html">The whole report on {escape(run.name)}</a></p>'
+
+
+def _tell_hidden(story: Story, train: Split, test: Split, runs_dir: Path) -> tuple[Run, Evaluation]:
+    story.chapter("One hidden layer of 100")
+    story.say("Flatten, Dense(100, relu), Dense(10): now pixels can be seen together.")
+    run, evaluation = _train(story, "hidden", train, test, runs_dir)
+    _tell_matrix(story, run, evaluation)
+    return run, evaluation
+
+
+def _tell_comparison(story: Story, compared: Comparison) -> None:
+    story.chapter("How the matrix improved")
+    story.print("\n".join(compared.headlines()))
+    changed = [f"{t} read as {a}: {n} -> {m} times" for t, a, n, m in compared.pairs[:6]]
+    story.print("\n".join(changed))
+    matrices = png_of(draw_confusions(compared))
+    for section in report.comparison_sections(compared, matrices)[:2]:
+        story.show(f"<h3>{section.title}</h3>{section.body}")
+
+
+def _tell_flatten(story: Story, train: Split, test: Split, hidden: Run) -> float:
+    """Train the tutorial's last form, the user's own Keras model, and return its train accuracy."""
+    story.chapter("The same with Flatten, as a Keras model of your own")
+    code = """model = keras.Sequential([
+    keras.Input((28, 28)), keras.layers.Flatten(),
+    keras.layers.Dense(100, activation="relu"), keras.layers.Dense(10, activation="sigmoid"),
+])
+inkdigits.train(model)"""
+    story.print(code)
+    keras.utils.set_random_seed(hidden.seed)
+    own = keras.Sequential(
+        [
+            keras.Input((28, 28)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(100, activation="relu"),
+            keras.layers.Dense(10, activation="sigmoid"),
+        ]
+    )
+    model = models.adopt(own)
+    history = loop.fit(model, hidden.recipe, train, seed=hidden.seed, progress=False)
+    accuracy = history[-1]["accuracy"]
+    figures = session.judge(model, test)
+    story.say(
+        f"Train accuracy {accuracy:.4f}, test accuracy {figures['test_accuracy']:.4f}; the net of the chapter before, "
+        f"from the same seed: {hidden.history[-1]['accuracy']:.4f} and {hidden.figures['test_accuracy']:.4f}. Flatten "
+        "changes the shape of the input and nothing else; what differs between trainings is chance, and the table "
+        "below says how much of it there is."
+    )
+    return accuracy
+
+
+def _tell_cnn(story: Story, train: Split, test: Split, runs_dir: Path, hidden: Evaluation) -> None:
+    story.chapter("A convolutional net: the tutorial's promised next step")
+    story.say("Convolutions see neighbouring pixels together, wherever in the image they are.")
+    run, evaluation = _train(story, "cnn", train, test, runs_dir)
+    story.print("\n".join(compare(hidden, evaluation).headlines()[2:4]))
+    story.show("<h3>The mistakes it is surest of</h3>" + report.mistakes_body(evaluation) + _link(run))
+
+
+def train_seeds(recipe: Recipe, n_seeds: int, train: Split, test: Split) -> Seeds:
+    """Train a recipe from seeds 0 to n_seeds - 1, compiling once, and judge each at its end.
+
+    Args:
+        recipe: checked, with a learning rate.
+        n_seeds: >= 1.
+        train: what to learn from.
+        test: read at the end of each training.
+    """
+    n_steps = math.ceil(len(train) / recipe.batch_size)
+    model = models.build(recipe, 0, len(train.class_names))
+    loop.prepare(model, recipe, n_steps)
+    untrained = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
+    runner = loop.runner_for(model, recipe.batch_size, len(train))
+    targets = loop.targets_for(model, train.labels)
+    results = []
+    for seed in range(n_seeds):
+        model.set_weights(models.build(recipe, seed, len(train.class_names)).get_weights())
+        for variable, value in zip(model.optimizer.variables, untrained, strict=True):
+            variable.assign(value)
+        rows = []
+        for epoch in range(1, recipe.epochs + 1):
+            order = np.random.default_rng([seed, epoch]).permutation(len(train)).astype(np.int32)
+            rows.append(loop.run_epoch(model, runner(train.images, targets, order), n_steps))
+        results.append((rows, session.judge(model, test)))
+    seconds = tuple(row["seconds"] for rows, _ in results for row in rows)
+    return Seeds(
+        tuple(rows[-1]["accuracy"] for rows, _ in results),
+        tuple(figures["test_accuracy"] for _, figures in results),
+        tuple(figures["test_loss"] for _, figures in results),
+        # The first epoch of all compiles.
+        seconds[1:] or seconds,
+    )
+
+
+def _tell_table(story: Story, seeds: dict[str, Seeds], flatten_accuracy: float) -> None:
+    n = len(next(iter(seeds.values())))
+    story.chapter("The tutorial's figures and ours")
+    head = ["", "tutorial", f"here (mean of {n} seed{'s' if n > 1 else ''} ± sd)"]
+    rows = []
+    for name, found in seeds.items():
+        told = dict(zip(("train accuracy", "test accuracy", "test loss"), TOLD[name], strict=True))
+        here = (found.train_accuracy, found.test_accuracy, found.test_loss)
+        rows += [
+            [f"{name}: {what}", f"{value:.4f}", _mean_sd(ours)]
+            for (what, value), ours in zip(told.items(), here, strict=True)
+        ]
+    rows.append(["hidden with Flatten: train accuracy", f"{TOLD_FLATTEN:.4f}", f"{flatten_accuracy:.4f} (one seed)"])
+    rows += [
+        [f"seconds an epoch: {name}", TOLD_SECONDS[name], _mean_sd(found.seconds, 2)] for name, found in seeds.items()
+    ]
+    table = Table(*head, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    story.console.print(table)
+    story.show(report.table(head, rows))
+
+
+def _mean_sd(values: Sequence[float], places: int = 4) -> str:
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return f"{mean:.{places}f}"
+    return f"{mean:.{places}f} ± {statistics.stdev(values):.{places}f}"
+
+
+def _tell_page(story: Story, test: Split, runs_dir: Path) -> None:
+    story.chapter("A page of handwriting, read by the nets that ship")
+    picture = compose_sheet(test, SHEET_LINES)
+    path = runs_dir / "sheet.png"
+    report.save(path, _as_png(picture))
+    reading = Reader().read_page(picture)
+    story.say(
+        "Digits of the test set on a sheet that never was, photographed at an angle: what is written, what is read."
+    )
+    story.print(_written_and_read(reading))
+    story.print(f"inkdigits read {path} --save-overlay {runs_dir / 'seen'}")
+    alt = "The photographed sheet with a box and an answer for every digit; the rows are listed above"
+    story.show(
+        report.picture(_as_png(draw_overlay(picture, reading.lines)), alt, "Every digit has a box; a ? marks doubt.")
+    )
+
+
+def _written_and_read(reading: PageReading) -> str:
+    rows = ["written       read"]
+    for line, found in itertools.zip_longest(SHEET_LINES, reading.lines):
+        written, read = (line or "").replace(" ", ""), found.digits if found else ""
+        rows.append(f"{written:<12}  {read:<12}" + ("" if written == read else "  <- not the same"))
+    return "\n".join(row.rstrip() for row in rows)
+
+
+def _as_png(image: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(".png", image)[1])
+
+
+def _tell_next(story: Story, linear: Run, hidden: Run, runs_dir: Path) -> None:
+    story.chapter("What to try next")
+    place = "" if runs_dir == Path("runs") else f" --runs {runs_dir}"
+    lines = []
+    for what, command in NEXT:
+        words = command.format(linear=linear.name, hidden=hidden.name)
+        if words.split()[1] in ("train", "runs", "compare"):
+            words += place
+        lines.append(f"# {what}\n{words}")
+    story.print("\n".join(lines))
