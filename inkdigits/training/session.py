@@ -170,7 +170,7 @@ def judge(model: keras.Model, test: Split) -> dict[str, float]:
     mistakes = len(test) - round(accuracy * len(test))
     return {
         "test_loss": float(loss),
-        "test_accuracy": 1 - mistakes / len(test),
+        "test_accuracy": (len(test) - mistakes) / len(test),
         "test_mistakes": mistakes,
         "n_test": len(test),
     }
