@@ -1,7 +1,7 @@
 """A reader that knows one thing: the ink's place. It stands in where a test is about the server alone."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from inkdigits.reader import Classified, Item, NumberReading, PageReading
 
 
 class FakeReader:
-    card: dict[str, Any] = {"format": 1, "kind": "digit", "name": "fake", "classes": list("0123456789")}
+    card: ClassVar[dict[str, Any]] = {"format": 1, "kind": "digit", "name": "fake", "classes": list("0123456789")}
 
     def read(self, image: np.ndarray, layout: str = "page") -> PageReading:
         height, width = image.shape
