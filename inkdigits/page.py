@@ -32,6 +32,7 @@ class Row:
         ink: uint8 (h, w), 0 = paper, 255 = ink: the same crop with paper, ruled lines and other rows' ink taken away.
         owner: uint16 (h, w), which box a pixel's ink belongs to: 1 + its index; 0 = none, N + 1 = a small mark.
         boxes: int64 (N, 4), x, y, width, height in the crop of what may be digits, from left to right.
+        marks: int64 (M, 4), the boxes of marks in the row that are too small for digits: a minus, a comma, low letters.
         transform: float64 (3, 3), takes homogeneous crop pixels to the picture's pixels.
     """
 
@@ -39,6 +40,7 @@ class Row:
     ink: np.ndarray
     owner: np.ndarray
     boxes: np.ndarray
+    marks: np.ndarray
     transform: np.ndarray
 
     def piece(self, index: int) -> np.ndarray:
@@ -649,7 +651,8 @@ def _cut(image: np.ndarray, work: _Work, pieces: _Pieces, row: _Line, coarser: f
     ink = np.where(owner > 0, _crop_ink(crop, work, pen, to_work), 0).astype(np.uint8)
     from_work = np.linalg.inv(to_work)
     boxes = [_ink_box(ink, owner, i + 1, _mapped_box(from_work, unit.box)) for i, unit in enumerate(row.units)]
-    return Row(crop, ink, owner, np.array(boxes, np.int64), to_picture)
+    marks = np.array([_mapped_box(from_work, pieces.boxes[mark]) for mark in row.marks]).reshape(-1, 4)
+    return Row(crop, ink, owner, np.array(boxes, np.int64), np.rint(marks).astype(np.int64), to_picture)
 
 
 def _owner(pieces: _Pieces, row: _Line, to_work: np.ndarray, size: tuple[int, int]) -> np.ndarray:

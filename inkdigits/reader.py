@@ -25,6 +25,8 @@ LEAST_DIGIT = 0.1
 # A piece of ink less likely than this to be one digit may be several linked ones; of so many the line net is asked.
 SURELY_ONE = 0.8
 MOST_LINKED = 256
+# What the line net reads with less confidence is no number: words in joined letters come to 0.26 at most.
+LEAST_LINKED = 0.3
 # A page's way up is told from so many pieces of its ink, and it is turned where so much (in nats) speaks for it.
 TURN_SAMPLE = 48
 TURN_EVIDENCE = 2.0
@@ -411,13 +413,14 @@ class Reader:
     def _quarter_turns(self, framed: np.ndarray) -> int:
         """Return how often a page must be turned counter-clockwise for its ink to look like digits."""
         some = framed[:: -(-len(framed) // TURN_SAMPLE) or 1]
-        sure = [self.classify(some).confidence]
-        if not len(some) or sure[0].mean() > 0.95:
+        if not len(some) or self.classify(some).confidence.mean() > 0.95:
             return 0
-        sure += [self.classify(np.ascontiguousarray(np.rot90(some, turns, (1, 2)))).confidence for turns in (1, 2, 3)]
+        views = [self.classify(np.ascontiguousarray(np.rot90(some, turns, (1, 2)))) for turns in range(4)]
+        # Most things, laid on their side, have something of a 1: those say little.
+        sure = np.array([np.where(view.labels == 1, 0.3, 1.0) * view.confidence for view in views])
         evidence = np.log(np.maximum(sure, 0.05)).sum(axis=1)
         best = int(evidence.argmax())
-        return best if evidence[best] > evidence[0] + TURN_EVIDENCE else 0
+        return best if evidence[best] > evidence[0] + TURN_EVIDENCE and sure[best].mean() > 0.5 else 0
 
     def _linked(self, rows: Sequence[page.Row], found: Classified) -> dict[int, NumberReading]:
         """Return the pieces (their places in `found`) that the line net takes for several digits, as it reads them."""
@@ -429,7 +432,7 @@ class Reader:
         return {
             number: reading
             for number, reading in zip(doubtful, readings, strict=True)
-            if len(reading.digits) > 1 and reading.confidence > max(0.5, digitness[number])
+            if _is_linked(reading, *pieces[number]) and reading.confidence > max(LEAST_LINKED, digitness[number])
         }
 
     def _read_rows(self, crops: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[NumberReading]:
@@ -501,6 +504,12 @@ def _linked_crop(row: page.Row, index: int) -> tuple[np.ndarray, np.ndarray]:
     return np.pad(row.piece(index), room), row.transform @ shift
 
 
+def _is_linked(reading: NumberReading, row: page.Row, index: int) -> bool:
+    """Say whether the line net read several digits in a piece that has room for them; an M is no 111."""
+    width, height = row.boxes[index, 2:]
+    return len(reading.digits) > 1 and bool(width > 0.38 * len(reading.digits) * height)
+
+
 def _page_line(
     row: page.Row, start: int, found: Classified, framed: np.ndarray, linked: dict[int, NumberReading]
 ) -> NumberReading:
@@ -509,25 +518,43 @@ def _page_line(
     Where something is left out, and where the gap is wide, a space stands in the text: another number begins.
     """
     gaps = row.boxes[1:, 0] - row.boxes[:-1, 0] - row.boxes[:-1, 2]
-    wide = max(1.2 * float(np.median(row.boxes[:, 3])), 3 * float(np.median(gaps)) if len(gaps) else 0.0)
+    height = float(np.median(row.boxes[:, 3]))
+    wide = max(1.2 * height, 3 * float(np.median(gaps)) if len(gaps) else 0.0)
+    numbers = range(start, start + len(row.boxes))
+    digits = np.array([n in linked or found.probabilities[n].sum() >= LEAST_DIGIT for n in numbers])
+    digits &= ~(_in_words(digits, gaps > 0.3 * height) | _is_text(row, height))
     text, apart = "", False
     items: list[Item] = []
-    for index, box in enumerate(row.boxes.tolist()):
-        number = start + index
-        apart |= index > 0 and bool(gaps[index - 1] > wide)
-        if number in linked:
-            new = linked[number].items
-        elif found.probabilities[number].sum() >= LEAST_DIGIT:
-            new = (_item(found, number, row.to_picture(box), framed[number]),)
-        else:
-            apart = True
-            continue
-        text += " " * (apart and bool(items)) + "".join(str(item.digit) for item in new)
-        items += new
-        apart = False
+    for index, number in enumerate(numbers):
+        apart |= not digits[index] or (index > 0 and bool(gaps[index - 1] > wide))
+        if digits[index]:
+            box = row.to_picture(row.boxes[index].tolist())
+            new = linked[number].items if number in linked else (_item(found, number, box, framed[number]),)
+            text += " " * (apart and bool(items)) + "".join(str(item.digit) for item in new)
+            items += new
+            apart = False
     confidence = float(np.prod([item.confidence for item in items])) if items else 0.0
     accepted = bool(items) and all(item.accepted for item in items)
     return NumberReading(text, text.replace(" ", ""), confidence, accepted, tuple(items))
+
+
+def _is_text(row: page.Row, height: float) -> bool:
+    """Say whether a row holds more low letters than numbers have commas, points and signs."""
+    low = int((row.marks[:, 2:].max(axis=1, initial=0) > 0.2 * height).sum())
+    return low >= max(4, len(row.boxes))
+
+
+def _in_words(digits: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """Say which pieces, bool (N,), stand close together in words that are no digits by half: an o, an l is no number.
+
+    Args:
+        digits: bool (N,), which pieces look like digits.
+        gaps: bool (N - 1,), where a word ends.
+    """
+    word = np.concatenate([[0], np.cumsum(gaps)])
+    length, like_digits = np.bincount(word), np.bincount(word, digits)
+    in_words: np.ndarray = ((length >= 3) & (2 * like_digits <= length))[word]
+    return in_words
 
 
 def _item(found: Classified, number: int, box: tuple[int, int, int, int], framed: np.ndarray) -> Item:
