@@ -19,6 +19,8 @@ from inkdigits.images import ImageSource, read_image
 SHIPPED = Path(__file__).parent / "models"
 # More images in one call gain nothing and only fill memory: a convolutional net's activations are ~100 times its input.
 CHUNK = 256
+# In its own heights: what is longer is no row of digits, and only its beginning is read.
+LONGEST_ROW = 200
 LINE_CHUNK = 64
 # On a page, a piece of ink less likely than this to be a digit is left out: a letter, an operator, a speck.
 LEAST_DIGIT = 0.1
@@ -442,6 +444,8 @@ class Reader:
         """
         card = self.line_card
         height, views = card["height"], card.get("views", [{}])
+        # A row of a pixel's height, stretched to the net's, would be a strip of a million columns.
+        crops = [(crop[:, : LONGEST_ROW * len(crop)], to_picture) for crop, to_picture in crops]
         strips = [[framing.place_row(crop, height, **view) for view in views] for crop, _ in crops]
         scores = self._line_scores([strip.image for row in strips for strip in row])
         alphabet, temperature = "".join(card["classes"]), card["temperature"]

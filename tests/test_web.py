@@ -266,7 +266,7 @@ def test_a_strip_of_100_000_pixels_is_answered(client: TestClient) -> None:
     for layout in ("digit", "number", "page"):
         for image in (strip, np.ascontiguousarray(strip.T)):
             response = client.post(f"/v1/read?layout={layout}", content=encoded(image))
-            assert response.status_code in (200, 422), response.text
+            assert response.json()["lines"] == []
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """Pictures of unknown make are decoded in a process of their own, which is killed when it takes too long.
 
 A picture of a few bytes can keep a decoder busy for minutes (a progressive JPEG of ten thousand scans), and a thread
-cannot be stopped. One request is a length and the picture's bytes; one answer is a status and an array or a message.
+cannot be stopped.
 """
 
 import asyncio
-import struct
 import subprocess
 import sys
 import threading
@@ -15,12 +14,9 @@ from typing import IO
 import numpy as np
 
 from inkdigits.errors import ImageError
-from inkdigits.images import read_image
+from inkdigits.web.decoder_child import ANSWER, ASK, BROKEN
 from inkdigits.web.refusals import Refusal, busy
 
-ASK = struct.Struct("<QQ")  # bytes of the picture, most pixels
-ANSWER = struct.Struct("<BQQ")  # status; height and width, or bytes of the message and 0
-FINE, BROKEN = 0, 1
 START_S = 10.0  # a new process first has to import its libraries, on a busy machine
 
 
@@ -87,7 +83,7 @@ class Decoder:
 def _start() -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C in the terminal is the server's to handle, a picture in flight shall be finished.
     return subprocess.Popen(
-        [sys.executable, "-m", "inkdigits.web.decoder"],
+        [sys.executable, "-m", "inkdigits.web.decoder_child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
@@ -122,21 +118,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 pipe.close()
             except OSError:
                 continue  # what was still to be written to a process that is gone
-
-
-def main(source: IO[bytes], sink: IO[bytes]) -> None:
-    """Answer pictures until the source ends, as it does when the server is gone, however it went."""
-    while len(head := source.read(ASK.size)) == ASK.size:
-        n_bytes, max_pixels = ASK.unpack(head)
-        try:
-            image = read_image(source.read(n_bytes), max_pixels=max_pixels, name="the picture")
-        except ImageError as error:
-            message = str(error).encode()
-            sink.write(ANSWER.pack(BROKEN, len(message), 0) + message)
-        else:
-            sink.write(ANSWER.pack(FINE, *image.shape) + image.tobytes())
-        sink.flush()
-
-
-if __name__ == "__main__":
-    main(sys.stdin.buffer, sys.stdout.buffer)
