@@ -22,6 +22,8 @@ CHUNK = 256
 # In its own heights: what is longer is no row of digits, and only its beginning is read.
 LONGEST_ROW = 200
 LINE_CHUNK = 64
+# Pictures of one number that are taller than this may show more than a cell of a form (logbooks: about 34 px).
+LARGEST_CELL_PX = 100
 # On a page, a piece of ink less likely than this to be a digit is left out: a letter, an operator, a speck.
 LEAST_DIGIT = 0.1
 # A piece of ink less likely than this to be one digit may be several linked ones; of so many the line net is asked.
@@ -344,7 +346,7 @@ class Reader:
         Raises:
             ImageError: the picture cannot be read.
         """
-        return self._read_rows([(read_image(image), np.eye(3))])[0]
+        return self._read_numbers([read_image(image)])[0]
 
     def read_page(self, image: ImageSource) -> PageReading:
         """Return the answer for a picture with any number of rows.
@@ -378,7 +380,7 @@ class Reader:
         if layout == "digit":
             lines = [[_as_line(*pair)] for pair in zip(self.read_digits(greys), greys, strict=True)]
         elif layout == "number":
-            lines = [[line] for line in self._read_rows([(grey, np.eye(3)) for grey in greys])]
+            lines = [[line] for line in self._read_numbers(greys)]
         elif layout == "page":
             lines = self._read_pages(greys)
         else:
@@ -387,6 +389,19 @@ class Reader:
             PageReading(grey.shape[1], grey.shape[0], tuple(line for line in found if line.digits))
             for grey, found in zip(greys, lines, strict=True)
         ]
+
+    def _read_numbers(self, greys: Sequence[np.ndarray]) -> list[NumberReading]:
+        """Return each picture's one number: as the line net reads it, or where that is doubtful as its row is found.
+
+        A cell fills its picture; on a large one the number may be anywhere, and small beside it.
+        """
+        lines = self._read_rows([(grey, np.eye(3)) for grey in greys])
+        for i, grey in enumerate(greys):
+            if lines[i].confidence < 0.5 and len(grey) > LARGEST_CELL_PX:
+                rows = [row for row in self._read_pages([grey])[0] if row.digits]
+                if len(rows) == 1 and rows[0].confidence > max(0.6, lines[i].confidence):
+                    lines[i] = rows[0]
+        return lines
 
     def _read_pages(self, greys: Sequence[np.ndarray]) -> list[list[NumberReading]]:
         """Return each picture's rows: pieces of ink that are one digit by the digit net, linked digits by the line net.
