@@ -171,8 +171,10 @@ def test_a_digit_that_was_overlooked_can_be_corrected_too(client: TestClient) ->
 
 @pytest.mark.parametrize(
     "query",
-    ["", "truth=10", "truth=-1", "truth=NaN", "truth=", "truth=²", "truth=7&box=1,2,3", "truth=7&box=a,b,c,d"]
-    + ["truth=7&box=NaN,0,1,1", "truth=7&box=0,0,0,5", "truth=7&box=900,900,5,5", "truth=7&answer=x"],
+    [
+        *("", "truth=10", "truth=-1", "truth=NaN", "truth=", "truth=²", "truth=7&answer=x", "truth=7&box=1,2,3"),
+        *("truth=7&box=a,b,c,d", "truth=7&box=NaN,0,1,1", "truth=7&box=0,0,0,5", "truth=7&box=900,900,5,5"),
+    ],
 )
 def test_bad_corrections_are_refused_and_not_kept(client: TestClient, tmp_path: Path, query: str) -> None:
     response = client.post(f"/v1/corrections?{query}", content=drawing())
