@@ -331,13 +331,16 @@ class Reader:
         Raises:
             ImageError: a picture cannot be read.
         """
-        framed = np.stack([self.frame(image) for image in images]) if images else np.zeros((0, 28, 28), np.uint8)
-        found = self.classify(framed)
+        return self._readings([self.frame(image) for image in images])
+
+    def _readings(self, framed: Sequence[np.ndarray]) -> list[Reading]:
+        images = np.stack(framed) if framed else np.zeros((0, 28, 28), np.uint8)
+        found = self.classify(images)
         return [
             Reading(
-                int(found.labels[i]), float(found.confidence[i]), bool(found.accepted[i]), found.probabilities[i], f
+                int(found.labels[i]), float(found.confidence[i]), bool(found.accepted[i]), found.probabilities[i], image
             )
-            for i, f in enumerate(framed)
+            for i, image in enumerate(images)
         ]
 
     def read_number(self, image: ImageSource) -> NumberReading:
@@ -378,7 +381,9 @@ class Reader:
         """
         greys = [read_image(image) for image in images]
         if layout == "digit":
-            lines = [[_as_line(*pair)] for pair in zip(self.read_digits(greys), greys, strict=True)]
+            placed = [framing.place_digit(grey) for grey in greys]
+            readings = self._readings([framed for framed, _ in placed])
+            lines = [[_as_line(reading, box)] for reading, (_, box) in zip(readings, placed, strict=True)]
         elif layout == "number":
             lines = [[line] for line in self._read_numbers(greys)]
         elif layout == "page":
@@ -540,8 +545,10 @@ def _page_line(
     height = float(np.median(row.boxes[:, 3]))
     wide = max(1.2 * height, 3 * float(np.median(gaps)) if len(gaps) else 0.0)
     numbers = range(start, start + len(row.boxes))
-    digits = np.array([n in linked or found.probabilities[n].sum() >= LEAST_DIGIT for n in numbers])
-    digits &= ~(_in_words(digits, gaps > 0.3 * height) | _is_text(row, height))
+    digitness = found.probabilities[numbers.start : numbers.stop].sum(axis=1)
+    sure = np.array([linked[n].confidence > 0.9 if n in linked else digitness[n - start] > 0.5 for n in numbers])
+    digits = np.array([n in linked for n in numbers]) | (digitness >= LEAST_DIGIT)
+    digits &= ~(_in_words(sure, gaps > 0.3 * height) | _is_text(row, height))
     text, apart = "", False
     items: list[Item] = []
     for index, number in enumerate(numbers):
@@ -563,15 +570,15 @@ def _is_text(row: page.Row, height: float) -> bool:
     return low >= max(4, len(row.boxes))
 
 
-def _in_words(digits: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+def _in_words(sure: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     """Say which pieces, bool (N,), stand close together in words that are no digits by half: an o, an l is no number.
 
     Args:
-        digits: bool (N,), which pieces look like digits.
+        sure: bool (N,), which pieces are surely digits.
         gaps: bool (N - 1,), where a word ends.
     """
     word = np.concatenate([[0], np.cumsum(gaps)])
-    length, like_digits = np.bincount(word), np.bincount(word, digits)
+    length, like_digits = np.bincount(word), np.bincount(word, sure)
     in_words: np.ndarray = ((length >= 3) & (2 * like_digits <= length))[word]
     return in_words
 
@@ -593,12 +600,10 @@ def _to_picture(box: tuple[int, int, int, int], transform: np.ndarray) -> tuple[
     return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 
 
-def _as_line(reading: Reading, image: np.ndarray) -> NumberReading:
+def _as_line(reading: Reading, box: tuple[int, int, int, int] | None) -> NumberReading:
     """Return the reading of one digit as a row of one; a picture without any ink is an empty row."""
-    ys, xs = np.nonzero(framing.remove_paper(image) > 96)
-    if not len(ys):
+    if box is None:
         return NumberReading("", "", 0.0, False, ())
-    box = int(xs.min()), int(ys.min()), int(np.ptp(xs)) + 1, int(np.ptp(ys)) + 1
     others = [(int(d), float(reading.probabilities[d])) for d in np.argsort(-reading.probabilities)[1:4]]
     item = Item(reading.digit, reading.confidence, reading.accepted, box, tuple(others), reading.framed)
     text = str(reading.digit)

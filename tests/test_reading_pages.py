@@ -1,0 +1,136 @@
+"""Whole pictures through the Reader with the nets that ship: sheets of MNIST's digits that we put together here."""
+
+import cv2
+import numpy as np
+import pytest
+
+from inkdigits.datasets import Split
+from inkdigits.reader import PageReading, Reader
+
+Box = tuple[int, int, int, int]
+
+
+@pytest.fixture(scope="module")
+def reader() -> Reader:
+    return Reader()
+
+
+def write(sheet: np.ndarray, image: np.ndarray, x: int, y: int, height: int = 60) -> Box:
+    """Write a digit in MNIST's form onto a light sheet with its upper left corner at x, y; return its box."""
+    ys, xs = np.nonzero(image > 60)
+    digit = image[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    size = max(6, round(height * digit.shape[1] / digit.shape[0])), height
+    ink = cv2.resize(digit, size, interpolation=cv2.INTER_CUBIC).astype(np.float32) / 255
+    place = sheet[y : y + height, x : x + size[0]]
+    place[:] = (place * (1 - 0.75 * ink)).astype(np.uint8)
+    return x, y, size[0], height
+
+
+def a_sheet(train: Split, rows: int, columns: int, seed: int, gap: int = 40) -> tuple[np.ndarray, list[str], list[Box]]:
+    """Return a sheet with rows of digits, what they say, and where each digit is."""
+    rng = np.random.default_rng(seed)
+    sheet = np.full((150 + 110 * rows, 1100), 230, np.uint8)
+    texts, boxes = [], []
+    for row in range(rows):
+        x, text = 80, ""
+        for index in rng.integers(0, len(train), columns):
+            boxes.append(write(sheet, train.images[index], x, 80 + 110 * row))
+            x += boxes[-1][2] + gap
+            text += str(train.labels[index])
+        texts.append(text)
+    noise = rng.normal(0, 2, sheet.shape)
+    return np.clip(cv2.GaussianBlur(sheet, (0, 0), 0.7) + noise, 0, 255).astype(np.uint8), texts, boxes
+
+
+def right(page: PageReading, texts: list[str]) -> float:
+    """Return the share of digits that are right, row by row; a row of another length counts as wrong."""
+    found = [line.digits for line in page.lines]
+    if len(found) != len(texts):
+        return 0.0
+    pairs = [pair for a, b in zip(found, texts, strict=True) if len(a) == len(b) for pair in zip(a, b, strict=True)]
+    return sum(a == b for a, b in pairs) / sum(len(text) for text in texts)
+
+
+def test_reads_rows_in_order_with_a_box_for_every_digit(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    image, texts, boxes = a_sheet(mnist[0], 5, 8, seed=1)
+    page = reader.read_page(image)
+    assert right(page, texts) >= 0.95
+    found = np.array([item.box for line in page.lines for item in line.items])
+    off = np.abs(found - np.array(boxes)).max(axis=1)
+    assert np.median(off) <= 2
+    assert np.mean(off <= 8) >= 0.95  # a stray fragment beside a digit is not in its box
+    assert (page.width, page.height) == image.shape[::-1]
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_sheet_lying_on_its_side_is_read_all_the_same(reader: Reader, mnist: tuple[Split, Split], turns: int) -> None:
+    image, texts, _ = a_sheet(mnist[0], 4, 8, seed=2)
+    turned = np.ascontiguousarray(np.rot90(image, turns))
+    page = reader.read_page(turned)
+    assert right(page, texts) >= 0.9
+    assert all(turned[y : y + h, x : x + w].min() < 150 for line in page.lines for x, y, w, h in boxes_of(line.items))
+
+
+def boxes_of(items: tuple[object, ...]) -> list[Box]:
+    return [item.box for item in items]  # type: ignore[attr-defined]
+
+
+def test_operators_are_left_out_and_part_the_numbers(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    train = mnist[0]
+    sheet = np.full((200, 900), 235, np.uint8)
+    threes, eights = train.images[train.labels == 3], train.images[train.labels == 8]
+    write(sheet, eights[0], 80, 70)
+    write(sheet, threes[0], 150, 70)
+    cv2.line(sheet, (250, 100), (300, 100), 60, 5)
+    cv2.line(sheet, (275, 75), (275, 125), 60, 5)
+    write(sheet, threes[1], 350, 70)
+    cv2.line(sheet, (440, 75), (485, 125), 60, 5)
+    cv2.line(sheet, (485, 75), (440, 125), 60, 5)
+    write(sheet, eights[1], 540, 70)
+    (line,) = reader.read_page(sheet).lines
+    assert line.text == "83 3 8"
+    assert line.digits == "8338"
+    assert line.accepted
+
+
+def test_words_are_no_numbers(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    image, _, _ = a_sheet(mnist[0], 2, 8, seed=3)
+    below = np.full((200, image.shape[1]), 230, np.uint8)
+    cv2.putText(below, "Hospital total amount", (80, 100), cv2.FONT_HERSHEY_SIMPLEX, 2, 60, 4, cv2.LINE_AA)
+    page = reader.read_page(np.concatenate([image, below]))
+    assert [len(line.digits) for line in page.lines[:2]] == [8, 8]
+    assert sum(item.accepted for line in page.lines[2:] for item in line.items) <= 2
+
+
+def test_digits_that_touch_are_read_by_the_line_net(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    apart, joined = a_sheet(mnist[0], 6, 6, seed=4), a_sheet(mnist[0], 6, 6, seed=4, gap=-5)
+    assert right(reader.read_page(apart[0]), apart[1]) >= 0.95
+    lines = reader.read_page(joined[0]).lines
+    assert len(lines) == 6
+    whole = sum(line.digits == text for line, text in zip(lines, joined[1], strict=True))
+    assert whole >= 3
+    for line, text in zip(lines, joined[1], strict=True):
+        if line.digits == text:
+            lefts = [item.box[0] for item in line.items]
+            assert lefts == sorted(lefts)
+
+
+def test_a_small_number_on_a_large_picture_is_found_in_number_layout_too(
+    reader: Reader, mnist: tuple[Split, Split]
+) -> None:
+    image, texts, _ = a_sheet(mnist[0], 1, 6, seed=5)
+    large = np.full((1200, 1600), 230, np.uint8)
+    large[500 : 500 + image.shape[0], 200 : 200 + image.shape[1]] = image
+    assert reader.read_number(large).digits == texts[0]
+
+
+def test_many_pictures_at_once_give_what_each_gives_alone(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    images = [a_sheet(mnist[0], rows, 5, seed=6 + rows)[0] for rows in (1, 3)] + [np.full((90, 120), 255, np.uint8)]
+    together = reader.read_many(images, "page")
+    assert [page.text for page in together] == [reader.read_page(image).text for image in images]
+    assert together[2].lines == ()
+
+
+def test_a_page_of_noise_is_read_without_error(reader: Reader) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (700, 900), dtype=np.uint8)
+    assert reader.read_page(noise).width == 900
