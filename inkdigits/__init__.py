@@ -11,6 +11,8 @@ _HOME_OF = {
     "load_data": "inkdigits.datasets",
     "Split": "inkdigits.datasets",
     "Reader": "inkdigits.reader",
+    "compare": "inkdigits.evaluation",
+    "evaluate": "inkdigits.evaluation",
     "Run": "inkdigits.training.runs",
     "train": "inkdigits.training.session",
 }

@@ -35,7 +35,7 @@ TOLD_FLATTEN = 0.9846
 TOLD_SECONDS = {"linear": "3", "hidden": "4 to 5"}
 
 SHADES = " ░▒▓█"
-SHEET_LINES = ("01234 56789", "314 15 926", "271 82 818", "299 79 2458")
+SHEET_LINES = ("31 415", "2718 28", "16 180", "299 792", "5040 67", "8 1 2 3")
 NEXT = (
     ("another activation: the tutorial asks for it", "inkdigits train hidden --activation tanh"),
     ("a wider and a deeper net", "inkdigits train hidden --hidden 300 --hidden 100"),

@@ -1,0 +1,67 @@
+"""The tutorial on small printed digits: its order, its table, its report; and that several seeds are as single runs."""
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from inkdigits.datasets import Split
+from inkdigits.training import models, recipes, session
+from inkdigits.training.tutorial import Story, as_text, train_seeds, tutorial
+
+CHAPTERS = ["The data", "A net without", "One hidden layer", "How the matrix", "The same with Flatten"]
+CHAPTERS += ["A convolutional", "The tutorial's figures", "A page of handwriting", "What to try next"]
+
+
+@pytest.mark.slow
+def test_tutorial_tells_its_story_in_order(toy: tuple[Split, Split], tmp_path: Path) -> None:
+    told = io.StringIO()
+    path = tutorial(*toy, tmp_path / "runs", n_seeds=2, console=Console(file=told, width=100))
+    text = told.getvalue()
+    places = [text.index(f"{i}. {title}") for i, title in enumerate(CHAPTERS, 1)]
+    assert places == sorted(places)
+    assert "here (mean of 2 seeds ± sd)" in text
+    for figure in ("0.9259", "0.9241", "0.2702", "0.9835", "0.9759", "0.0769", "0.9846"):
+        assert figure in text
+    # What can be pasted names runs that are there.
+    names = re.search(r"inkdigits compare (\S+) (\S+)", text)
+    assert names
+    assert all((tmp_path / "runs" / name / "report.html").is_file() for name in names.groups())
+    assert path == tmp_path / "runs" / "tutorial.html"
+    html = path.read_text()
+    for link in re.findall(r'(?:href|src)="([^"]+)"', html):
+        assert link.startswith(("#", "data:")) or (path.parent / link).is_file()
+    assert "no probabilities" in html
+    assert (tmp_path / "runs" / "sheet.png").is_file()
+
+
+@pytest.mark.slow
+def test_several_seeds_in_one_process_are_as_each_alone(toy: tuple[Split, Split], tmp_path: Path) -> None:
+    recipe = models.check(recipes.resolve("hidden", epochs=2))
+    found = train_seeds(recipe, 3, *toy)
+    assert len(found) == 3
+    assert len(found.seconds) == 5  # but for the first, which compiles
+    assert len(set(found.test_loss)) == 3
+    alone = session.train("hidden", data=toy, runs_dir=tmp_path, epochs=2, seed=2, progress=False)
+    assert found.test_loss[2] == pytest.approx(alone.figures["test_loss"], rel=1e-5)
+    assert found.train_accuracy[2] == pytest.approx(alone.history[-1]["accuracy"], abs=1e-6)
+
+
+def test_an_image_as_text() -> None:
+    image = np.zeros((4, 3), np.uint8)
+    image[1] = (0, 255, 128)
+    assert as_text(image) == "  ██▓▓"
+
+
+def test_what_is_said_is_shown_and_escaped() -> None:
+    told = io.StringIO()
+    story = Story(Console(file=told, width=40))
+    story.chapter("First")
+    story.say("4 < 9 & [b]")
+    story.print("x" * 60)
+    assert "4 < 9 & [b]" in told.getvalue()
+    assert "x" * 60 in told.getvalue()
+    assert story.sections[0].body == f"<p>4 &lt; 9 &amp; [b]</p><pre>{'x' * 60}</pre>"
