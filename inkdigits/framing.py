@@ -14,6 +14,7 @@ SIDE = 28
 BOX = 20  # the longest side of a digit in MNIST's form
 # A picture of one digit is not looked at in more detail than this (longest side).
 WORK_SIDE_PX = 480
+INK = 96  # ink stronger than this counts where a digit's place is asked for
 # Paper and polarity are smooth: they are found on a copy of about this size (shortest side).
 PAPER_SIDE_PX = 72
 # Of MNIST's strokes 98 in 100 are this wide, in pixels of its form; pens beyond are brought back to these.
@@ -76,13 +77,38 @@ def frame_digit(image: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: another dtype or number of dimensions, or no pixels.
     """
+    return place_digit(image)[0]
+
+
+def place_digit(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int, int, int] | None]:
+    """Return what `frame_digit` does, and where the picture's ink is.
+
+    Args:
+        image: uint8 (H, W), any polarity, size and paper.
+
+    Returns:
+        uint8 (28, 28), and x, y, width, height of all ink in the picture's pixels; None where there is none.
+
+    Raises:
+        ValueError: another dtype or number of dimensions, or no pixels.
+    """
     _check(image)
     if is_framed(image[None]):
-        return image.copy()
-    longest = max(image.shape)
-    if longest > WORK_SIDE_PX:
-        image = _resized(image, WORK_SIDE_PX / longest)
-    return frame_ink(_one_digit(remove_paper(image)))
+        return image.copy(), _box_of(image, 1.0)
+    scale = min(1.0, WORK_SIDE_PX / max(image.shape))
+    ink = remove_paper(_resized(image, scale) if scale < 1 else image)
+    return frame_ink(_one_digit(ink)), _box_of(ink, scale)
+
+
+def _box_of(ink: np.ndarray, scale: float) -> tuple[int, int, int, int] | None:
+    """Return x, y, width, height of ink, in pixels of the picture of which `ink` is a copy `scale` times as large."""
+    mask = ink > INK
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    edges = (columns[0] / scale, rows[0] / scale, (columns[-1] + 1) / scale, (rows[-1] + 1) / scale)
+    left, top, right, bottom = (round(float(edge)) for edge in edges)
+    return left, top, right - left, bottom - top
 
 
 def frame_ink(ink: np.ndarray) -> np.ndarray:
@@ -159,7 +185,7 @@ def _density(image: np.ndarray) -> np.ndarray:
 def _paper(image: np.ndarray) -> np.ndarray | np.float32:
     """Return the grey level of the bare paper under dark ink: one number, or float32 (H, W) where light is uneven."""
     small = _reduced(image, PAPER_SIDE_PX)
-    bright, brighter = np.percentile(small, (60, 97))
+    bright, brighter = _percentiles(small, 60, 97)
     if brighter - bright < 6:
         return np.float32(brighter)
     # Closing with a window wider than any stroke leaves paper and its shadows (Serra 1982); strokes are told by the
@@ -172,12 +198,24 @@ def _paper(image: np.ndarray) -> np.ndarray | np.float32:
     return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR)).astype(np.float32)
 
 
+def _percentiles(values: np.ndarray, *percents: float) -> list[float]:
+    """Return what `np.percentile` does, in a tenth of its time for a small picture."""
+    ordered = np.sort(values, axis=None)
+    found = []
+    for percent in percents:
+        place = percent / 100 * (len(ordered) - 1)
+        below = int(place)
+        low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+        found.append(low + (high - low) * (place - below))
+    return found
+
+
 def _ink_range(density: np.ndarray) -> tuple[float, float]:
     """Return the density up to which all is paper, and the density of full ink; equal where there is no ink."""
     step = max(1, int(np.sqrt(density.size / 40_000)))
     values = density[::step, ::step].ravel()
     # Ink may fill more than half of a tight crop, so the paper's grain is read off the palest quarter.
-    low, quarter = np.percentile(values, (4, 25))
+    low, quarter = _percentiles(values, 4, 25)
     grain = quarter - low
     floor = quarter + 3.3 * grain
     above = values[values > floor + 2]
@@ -186,7 +224,7 @@ def _ink_range(density: np.ndarray) -> tuple[float, float]:
     if not len(above):
         return floor, floor
     halfway = _otsu(above, floor)
-    full = float(np.percentile(above[above >= halfway], 75))
+    (full,) = _percentiles(above[above >= halfway], 75)
     return (floor, full) if full - floor > max(FAINTEST, 2 * grain) else (floor, floor)
 
 

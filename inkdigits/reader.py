@@ -539,11 +539,11 @@ def _page_line(
 ) -> NumberReading:
     """Return a row of a page from its pieces' answers, which begin at `start`; what is no digit is left out.
 
-    Where something is left out, and where the gap is wide, a space stands in the text: another number begins.
+    Where something is left out, a sign stands, or the gap is wide, the text has a space: another number begins.
     """
     gaps = row.boxes[1:, 0] - row.boxes[:-1, 0] - row.boxes[:-1, 2]
     height = float(np.median(row.boxes[:, 3]))
-    wide = max(1.2 * height, 3 * float(np.median(gaps)) if len(gaps) else 0.0)
+    parted = _are_parted(row, gaps, height)
     numbers = range(start, start + len(row.boxes))
     digitness = found.probabilities[numbers.start : numbers.stop].sum(axis=1)
     sure = np.array([linked[n].confidence > 0.9 if n in linked else digitness[n - start] > 0.5 for n in numbers])
@@ -552,7 +552,7 @@ def _page_line(
     text, apart = "", False
     items: list[Item] = []
     for index, number in enumerate(numbers):
-        apart |= not digits[index] or (index > 0 and bool(gaps[index - 1] > wide))
+        apart |= not digits[index] or (index > 0 and bool(parted[index - 1]))
         if digits[index]:
             box = row.to_picture(row.boxes[index].tolist())
             new = linked[number].items if number in linked else (_item(found, number, box, framed[number]),)
@@ -562,6 +562,16 @@ def _page_line(
     confidence = float(np.prod([item.confidence for item in items])) if items else 0.0
     accepted = bool(items) and all(item.accepted for item in items)
     return NumberReading(text, text.replace(" ", ""), confidence, accepted, tuple(items))
+
+
+def _are_parted(row: page.Row, gaps: np.ndarray, height: float) -> np.ndarray:
+    """Say, bool (N - 1,), between which of a row's N boxes there is a wide gap or a sign such as a minus."""
+    usual = float(np.median(gaps)) if len(gaps) else 0.0
+    signs = row.marks[row.marks[:, 2] > 0.25 * height]
+    middles = (signs[:, 0] + signs[:, 2] / 2)[None]
+    between = (middles > (row.boxes[:-1, 0] + row.boxes[:-1, 2])[:, None]) & (middles < row.boxes[1:, 0][:, None])
+    parted: np.ndarray = (gaps > max(1.2 * height, 3 * usual)) | between.any(axis=1)
+    return parted
 
 
 def _is_text(row: page.Row, height: float) -> bool:
