@@ -353,7 +353,7 @@ class Comparison:
         """Return the chief figures in sentences."""
         low, high = self.interval
         a, b, n = self.first, self.second, len(self.first)
-        verdict = "that is no chance" if self.p < 0.05 else "that may well be chance"
+        verdict = "more than chance explains" if self.p < 0.05 else "that may well be chance"
         return [
             f"first   {a.model}: {percent(a.accuracy)} ({a.mistakes:,} mistakes in {n:,})",
             f"second  {b.model}: {percent(b.accuracy)} ({b.mistakes:,} mistakes in {n:,})",

@@ -159,7 +159,7 @@ def test_comparison_in_words_and_json() -> None:
     comparison = compare(made_up(1, 0.4), made_up(2, 0.9))
     truth, answer, before, after = comparison.pairs[0]
     assert f"{truth} read as {answer}: {before} -> {after} times" in str(comparison)
-    assert "that is no chance (McNemar's exact p < 0.0001)" in str(comparison)
+    assert "more than chance explains (McNemar's exact p < 0.0001)" in str(comparison)
     figures = json.loads(json.dumps(comparison.to_dict(), allow_nan=False))
     assert figures["fixed"] == comparison.n_fixed
     assert figures["classes"][0]["verdict"] in ("better", "worse", "alike")
@@ -334,6 +334,24 @@ def test_evaluate_command(tiny_model: Path, toy_folder: Path, tmp_path: Path) ->
     figures = json.loads(run_cli("evaluate", "--model", str(tiny_model), "--data", str(toy_folder), "--json").stdout)
     assert figures["n"] == 200
     assert f"{figures['mistakes']} mistakes in 200" in told.stdout
+
+
+def test_evaluate_command_on_a_run_needs_no_tensorflow(tiny_model: Path, toy_folder: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "linear-1"
+    run.mkdir(parents=True)
+    (run / "model.onnx").write_bytes(tiny_model.read_bytes())
+    # The data are the run's own, unless others are given.
+    (run / "run.json").write_text(json.dumps({"format": 1, "data": {"path": str(toy_folder)}}))
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys(("tensorflow", "keras", "matplotlib", "sklearn", "onnx")))
+sys.argv = ["inkdigits", "evaluate", "linear-1", "--runs", {str(run.parent)!r}]
+from inkdigits.cli import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "mistakes in 200" in done.stdout
 
 
 def test_compare_command(tiny_model: Path, toy_folder: Path, tmp_path: Path) -> None:

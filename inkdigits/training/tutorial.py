@@ -62,6 +62,7 @@ class Story:
 
     def chapter(self, title: str) -> None:
         """Begin a chapter."""
+        self.console.print()
         self.console.rule(f"[bold]{len(self.sections) + 1}. {title}", align="left")
         self.sections.append(report.Section(title, ""))
 
@@ -244,8 +245,8 @@ inkdigits.train(model)"""
     story.say(
         f"Train accuracy {accuracy:.4f}, test accuracy {figures['test_accuracy']:.4f}; the net of the chapter before, "
         f"from the same seed: {hidden.history[-1]['accuracy']:.4f} and {hidden.figures['test_accuracy']:.4f}. Flatten "
-        "changes the shape of the input and nothing else; what differs between trainings is chance, and the table "
-        "below says how much of it there is."
+        "changes the shape of the input and nothing else: what is left is sums rounded in another order. Between seeds "
+        "chance does more, and the table below says how much."
     )
     return accuracy
 
