@@ -138,7 +138,7 @@ def tutorial(train: Split, test: Split, runs_dir: Path, n_seeds: int = 5, consol
 
 def _tell_data(story: Story, train: Split, test: Split) -> None:
     story.chapter("The data")
-    story.say(f"{train.source}: {len(train):,} images to learn from, {len(test):,} to be judged on.")
+    story.say(f"{len(train):,} images to learn from and {len(test):,} to be judged on, out of {train.source}.")
     story.print(
         f"train images {train.images.shape} {train.images.dtype}, labels {train.labels.shape}\n"
         f"test images  {test.images.shape} {test.images.dtype}, labels {test.labels.shape}\n"
