@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench lock clean
+.PHONY: help setup demo test browser check fix bench lock clean
 
 help: ## say what there is (this text)
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -35,10 +35,19 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## the whole tutorial on real MNIST: two nets and a CNN trained, judged, pictured, then a page read
 	@$(BIN)/inkdigits tutorial
 
-test: $(READY) ## all tests
+test: $(READY) browser ## all tests
 	@$(BIN)/python -m pytest
 
-check: $(READY) ## format, lint, types, tests: what must hold before a commit
+# The page's tests drive a real browser. Where one may be installed it is; elsewhere those tests say why they are skipped.
+browser:
+	@if [ -z "$$CHROME" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
+		! command -v chromium >/dev/null 2>&1 && ! command -v google-chrome >/dev/null 2>&1; then \
+		echo "installing chromium for the tests of the page" >&2; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+			>/dev/null 2>&1 || echo "chromium could not be installed: the tests of the page will be skipped" >&2; \
+	fi
+
+check: $(READY) browser ## format, lint, types, tests: what must hold before a commit
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy

@@ -96,7 +96,7 @@ def read_files(
 def _save_overlay(folder: Path, name: str, image: np.ndarray, page: PageReading) -> None:
     from inkdigits.drawing import draw_overlay
 
-    _save_png(folder / f"{_flat(name)}.png", draw_overlay(image, page.lines))
+    _save(folder / f"{_flat(name)}.png", draw_overlay(image, page.lines))
 
 
 def _save_explanations(folder: Path, name: str, image: np.ndarray, page: PageReading) -> None:
@@ -104,7 +104,7 @@ def _save_explanations(folder: Path, name: str, image: np.ndarray, page: PageRea
 
     for row, line in enumerate(page.lines, 1):
         for place, item in enumerate(line.items, 1):
-            _save_png(folder / f"{_flat(name)}-{row:02}-{place:02}.png", draw_explanation(image, item))
+            _save(folder / f"{_flat(name)}-{row:02}-{place:02}.png", draw_explanation(image, item))
 
 
 def _flat(name: str) -> str:
@@ -112,16 +112,14 @@ def _flat(name: str) -> str:
     return "stdin" if name == "-" else os.path.relpath(name).replace("..", "").strip(os.sep).replace(os.sep, "_")
 
 
-def _save_png(path: Path, picture: np.ndarray) -> None:
-    import cv2
+def _save(path: Path, picture: np.ndarray) -> None:
+    from inkdigits.drawing import save_picture
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}")
-        beside.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-        os.replace(beside, path)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror})") from None
+        raise ImageError(f"{path.parent}: cannot be made ({error.strerror})") from None
+    save_picture(path, picture)
 
 
 def count_doubtful(answer: Answer) -> int:
