@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from inkdigits.errors import InkdigitsError
 from inkdigits.reader import Reader
@@ -92,9 +92,9 @@ def _add_api(app: FastAPI, api: Api, with_token: bool) -> None:
             methods=[method],
             summary=summary,
             response_model=None,
-            responses={200: {"model": model} if model else {"content": {"text/plain": {}}}, **errors},
+            responses={**({200: {"model": model}} if model else {}), **errors},
             openapi_extra=extra,
-            response_class=Response if model is None else _Json,
+            response_class=PlainTextResponse if model is None else JSONResponse,
         )
 
     one, many = schemas.picture_body(), schemas.picture_body(many=True)
@@ -114,10 +114,6 @@ def _add_api(app: FastAPI, api: Api, with_token: bool) -> None:
     add("GET", "/metrics", api.metrics, "Prometheus's text", None)
     if with_token:
         _ask_for_token(app)
-
-
-class _Json(Response):
-    media_type = "application/json"
 
 
 def _ask_for_token(app: FastAPI) -> None:
