@@ -73,7 +73,7 @@ class Composed:
 def relative(model: keras.Model) -> keras.Model:
     """Return a model of the ten scores relative to the eleventh, "no digit", whose score then is 0."""
     scores = model.outputs[0]
-    return keras.Model(model.inputs, scores[:, :-1] - scores[:, -1:], name=model.name)
+    return keras.Model(model.inputs[0], scores[:, :-1] - scores[:, -1:], name=model.name)
 
 
 def calibrate(model: keras.Model, validation: Split, seed: int) -> dict[str, float]:

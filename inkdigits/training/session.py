@@ -119,14 +119,16 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
         part, validation = hold_out(train_split, recipe.validation, run.seed)
     history = _fit(run, model, part, validation, progress)
     trained = models.in_float32(model)
+    if recipe.output == "logits_none":
+        # Judged as it is read with: by the likeliest digit, whether "no digit" is likelier or not.
+        trained = digits.relative(trained)
     if not trained.compiled:
         models.compile_for(trained, recipe, 1)
     figures = judge(trained, test)
     run.save_history(history)
     card = card_of(run, trained, figures, train_split)
-    if recipe.output == "logits_none":
-        trained = digits.relative(trained)
-        card |= digits.calibrate(trained, validation, run.seed) if validation else {}
+    if recipe.output == "logits_none" and validation:
+        card |= digits.calibrate(trained, validation, run.seed)
     export.export(trained, run.path / "model.onnx", card)
     export.agree(trained, run.path / "model.onnx", test.images)
     trained.save(run.path / "model.keras")

@@ -1,0 +1,112 @@
+import json
+from dataclasses import asdict
+
+import keras
+import numpy as np
+import pytest
+
+from inkdigits.datasets import Split
+from inkdigits.errors import RecipeError
+from inkdigits.reader import Reader, probabilities_of
+from inkdigits.training import digits, models
+from inkdigits.training.augmentation import NONE, compose
+from inkdigits.training.recipes import resolve
+
+Splits = tuple[Split, Split]
+SHIPPED_MISSES = 33
+SMALL = ("5x4", "pool", "3x6s", "pool")
+
+
+def test_composed_epochs_roll_on_and_depend_on_their_number_alone(toy: Splits) -> None:
+    source, again = (digits.Composed(toy[0], 90, seed=5) for _ in range(2))
+    try:
+        first, second = source(1), source(2)
+        np.testing.assert_array_equal(first.images[30:], second.images[:60])
+        assert (second.images[60:] != first.images[:30]).any()
+        np.testing.assert_array_equal(again(2).images, second.images)
+        assert len(first) == 90
+        assert first.labels.max() == NONE
+    finally:
+        source.close()
+        again.close()
+
+
+def test_relative_scores_are_measured_from_no_digit(toy: Splits) -> None:
+    model = models.build(resolve("reader", convolutions=SMALL, precision="float32"), seed=0)
+    assert model.output_shape == (None, 11)
+    images = toy[1].images[:20]
+    eleven = np.asarray(model(images))
+    ten = np.asarray(digits.relative(model)(images))
+    np.testing.assert_allclose(ten, eleven[:, :10] - eleven[:, 10:], atol=1e-6)
+    np.testing.assert_allclose(
+        probabilities_of(ten, "logits_none", 1.0), np.asarray(keras.ops.softmax(eleven))[:, :10], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("sharpness", [0.5, 2.0])
+def test_calibration_finds_the_temperature(sharpness: float, toy: Splits) -> None:
+    # A "net" that knows how sure it may be: scores drawn so that softmax(scores) is right as often as it says.
+    rng = np.random.default_rng(0)
+    n = len(toy[1])
+    labels = np.concatenate([toy[1].labels, compose(toy[1].images, toy[1].labels, n, (1, 0), 0.0)[1]])
+    honest = 2 * np.eye(10)[labels] + rng.normal(0, np.sqrt(2), (2 * n, 10))
+
+    class Net:
+        def predict(self, images: np.ndarray, batch_size: int, verbose: int) -> np.ndarray:
+            return honest * sharpness
+
+    found = digits.calibrate(Net(), toy[1], seed=1)  # type: ignore[arg-type]
+    assert found["temperature"] == pytest.approx(sharpness, rel=0.25)
+    confidence = probabilities_of(honest[:n] * sharpness, "logits_none", found["temperature"]).max(axis=1)
+    assert (confidence >= found["threshold"]).mean() == pytest.approx(0.99, abs=0.006)
+
+
+def test_convolutions_are_written_as_words() -> None:
+    model = models.build(resolve("reader", convolutions=("5x8", "pool", "3x16s")), seed=0)
+    shapes = [layer.output.shape[1:] for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert shapes == [(24, 24, 8), (12, 12, 16)]
+    for wrong in ("5y8", "3x", "pol", ""):
+        with pytest.raises(RecipeError, match="convolution"):
+            resolve("reader", convolutions=(wrong,))
+
+
+def test_a_small_reader_learns_to_read_and_to_refuse(toy: Splits, tmp_path_factory: pytest.TempPathFactory) -> None:
+    from inkdigits.training.session import train
+
+    run = train(
+        "reader",
+        data=toy,
+        runs_dir=tmp_path_factory.mktemp("runs"),
+        convolutions=SMALL,
+        composed=600,
+        epochs=3,
+        validation=100,
+        batch_size=64,
+        progress=False,
+    )
+    reader = Reader(run.path)
+    assert reader.card["output"] == "logits_none"
+    assert 0.25 <= reader.card["temperature"] <= 4
+    assert 0 < reader.card["threshold"] < 1
+    answers = reader.classify(toy[1].images)
+    assert answers.probabilities.shape == (200, 10)
+    assert (answers.probabilities.sum(axis=1) < 1).all()
+    assert run.info["figures"]["n_test"] == 200
+
+
+def test_the_shipped_net_on_mnist(mnist: Splits) -> None:
+    """Its mistakes on the test set, to one: another machine's arithmetic may tip a digit on the edge."""
+    test = mnist[1]
+    reader = Reader()
+    answers = reader.classify(test.images)
+    misses = int((answers.labels != test.labels).sum())
+    assert abs(misses - SHIPPED_MISSES) <= 1
+    assert misses == reader.card["figures"]["test_mistakes"]
+    assert (answers.labels != test.labels)[answers.accepted].mean() < 0.002
+    inverted = reader.classify(np.ascontiguousarray(255 - test.images[:500]))
+    assert inverted.accepted.mean() < 0.01
+    assert not reader.classify(np.zeros((1, 28, 28), np.uint8)).accepted.any()
+
+
+def test_the_shipped_net_is_of_the_recipe() -> None:
+    assert json.loads(json.dumps(asdict(resolve("reader")))) == Reader().card["recipe"]
