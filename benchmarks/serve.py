@@ -1,7 +1,7 @@
 """How many single digits a second `inkdigits serve` reads on loopback, and how long each waits.
 
-Starts a server of its own on a free port, sends MNIST-like digits as PNG files over kept connections, at most
-`--seconds` long, first at a fixed pace and then as fast as answers come, and stops it. The generator shares the
+Starts a server of its own on a free port, sends digits as PNG files over kept connections for `--seconds` a load,
+at a fixed pace and as fast as answers come, in MNIST's form and such as have to be framed first, and stops it. The generator shares the
 machine's cores with the server, and is kept as thin as can be: raw HTTP over asyncio streams.
 
     python benchmarks/serve.py [--seconds 10] [--connections 32] [--rate 1500] [--json]
@@ -22,6 +22,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from inkdigits.framing import frame_digit
 
 MAX_SECONDS = 60
 
@@ -77,19 +79,20 @@ class Client(asyncio.Protocol):
         return await self.answered
 
 
-def pictures(n: int) -> list[bytes]:
-    """Digits in MNIST's form, drawn by OpenCV's own hand: white on black, 28 x 28, as PNG files."""
+def pictures(n: int) -> list[np.ndarray]:
+    """Digits by OpenCV's own hand: uint8 (28, 28), white on black, off the middle, so that they have to be framed."""
     rng = np.random.default_rng(0)
-    made = []
+    images = []
     for i in range(n):
         image = np.zeros((28, 28), np.uint8)
         place = (7 + int(rng.integers(-2, 3)), 22 + int(rng.integers(-2, 3)))
         cv2.putText(image, str(i % 10), place, cv2.FONT_HERSHEY_SIMPLEX, 0.8, 255, 2, cv2.LINE_AA)
-        made.append(cv2.imencode(".png", image)[1].tobytes())
-    return made
+        images.append(image)
+    return images
 
 
-def as_request(path: str, body: bytes) -> bytes:
+def as_request(path: str, image: np.ndarray) -> bytes:
+    body = cv2.imencode(".png", image)[1].tobytes()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
@@ -147,12 +150,14 @@ async def send(
 
 
 async def measure(pid: int, port: int, connections: int, seconds: float, rate: float) -> list[Load]:
-    requests = [as_request("/v1/read?layout=digit", body) for body in pictures(200)]
-    await send("warm-up", pid, port, requests, 4, 1, 0)
+    drawn = [as_request("/v1/read?layout=digit", image) for image in pictures(200)]
+    framed = [as_request("/v1/read?layout=digit", frame_digit(image)) for image in pictures(200)]
+    await send("warm-up", pid, port, framed, 4, 1, 0)
     return [
-        await send("one after the other", pid, port, requests, 1, min(3, seconds), 0),
-        await send(f"{rate:g} a second", pid, port, requests, connections, seconds, rate),
-        await send("as fast as answers come", pid, port, requests, connections, seconds, 0),
+        await send("one after the other", pid, port, framed, 1, min(3, seconds), 0),
+        await send(f"{rate:g} a second", pid, port, framed, connections, seconds, rate),
+        await send("as fast as answers come", pid, port, framed, connections, seconds, 0),
+        await send("the same, not framed", pid, port, drawn, connections, seconds, 0),
     ]
 
 
