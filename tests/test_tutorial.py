@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from inkdigits.cli import app
 from inkdigits.datasets import Split
+from inkdigits.errors import TrainingError
 from inkdigits.training import models, recipes, session
-from inkdigits.training.tutorial import Story, as_text, train_seeds, tutorial
+from inkdigits.training.tutorial import NEXT, Story, as_text, train_seeds, tutorial
 
 CHAPTERS = ["The data", "A net without", "One hidden layer", "How the matrix", "The same with Flatten"]
 CHAPTERS += ["A convolutional", "The tutorial's figures", "A page of handwriting", "What to try next"]
@@ -48,6 +51,26 @@ def test_several_seeds_in_one_process_are_as_each_alone(toy: tuple[Split, Split]
     alone = session.train("hidden", data=toy, runs_dir=tmp_path, epochs=2, seed=2, progress=False)
     assert found.test_loss[2] == pytest.approx(alone.figures["test_loss"], rel=1e-5)
     assert found.train_accuracy[2] == pytest.approx(alone.history[-1]["accuracy"], abs=1e-6)
+
+
+TRAININGS = [command for _, command in NEXT if command.startswith("inkdigits train")]
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_what_to_try_next_can_be_pasted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def refuse(recipe: str, **settings: object) -> None:
+        asked.update(settings, recipe=recipe)
+        raise TrainingError("enough")
+
+    monkeypatch.setattr(session, "train", refuse)
+    told = CliRunner().invoke(app, command.split()[1:])
+    assert isinstance(told.exception, TrainingError)
+    fixed = ("recipe", "data", "runs_dir", "seed", "resume")
+    changes = {name: value for name, value in asked.items() if name not in fixed}
+    # Every name in it is one that Keras knows, and something is changed.
+    assert models.check(recipes.resolve(str(asked["recipe"]), **changes)) != models.check(recipes.resolve("hidden"))
 
 
 def test_an_image_as_text() -> None:

@@ -39,7 +39,7 @@ SHEET_LINES = ("31 415", "2718 28", "16 180", "299 792", "5040 67", "8 1 2 3")
 NEXT = (
     ("another activation: the tutorial asks for it", "inkdigits train hidden --activation tanh"),
     ("a wider and a deeper net", "inkdigits train hidden --hidden 300 --hidden 100"),
-    ("another optimizer, another loss", "inkdigits train hidden --optimizer sgd --learning-rate 0.1 --loss mse"),
+    ("another optimizer, another loss", "inkdigits train hidden --optimizer sgd --loss mean_squared_error"),
     ("outputs that are probabilities", "inkdigits train hidden --output softmax"),
     ("all runs, newest first", "inkdigits runs"),
     ("is that better, or chance? in which digits?", "inkdigits compare {linear} {hidden}"),
