@@ -1,8 +1,9 @@
 """How many single digits a second `inkdigits serve` reads on loopback, and how long each waits.
 
 Starts a server of its own on a free port, sends digits as PNG files over kept connections for `--seconds` a load,
-at a fixed pace and as fast as answers come, in MNIST's form and such as have to be framed first, and stops it. The generator shares the
-machine's cores with the server, and is kept as thin as can be: raw HTTP over asyncio streams.
+at a fixed pace and as fast as answers come, in MNIST's form and such as have to be framed first, and stops it.
+The generator shares the machine's cores with the server and is kept thin: raw HTTP over asyncio's transports.
+CPU time a request tells what a quiet machine would do where others keep this one busy.
 
     python benchmarks/serve.py [--seconds 10] [--connections 32] [--rate 1500] [--json]
 """
