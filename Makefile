@@ -10,7 +10,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo browser test browser check fix bench lock clean
+.PHONY: help setup demo test browser check fix bench lock clean
 
 help: ## say what there is (this text)
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -52,13 +52,6 @@ check: $(READY) browser ## format, lint, types, tests: what must hold before a c
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest
-
-# Debian's Chromium, where there is none and we may install it.
-browser:
-	@if [ -z "$$CHROME" ] && ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
-		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-			chromium fonts-dejavu-core; } >/dev/null 2>&1 || echo "no Chromium could be installed; its tests are skipped" >&2; \
-	fi
 
 fix: $(READY) ## format and mend what ruff can mend
 	@$(BIN)/ruff format .
