@@ -77,7 +77,7 @@ class _Work:
         paper: uint8 (h, w), brightness of the bare paper.
         bright: brightness of the bare paper where it is well lit.
         density: uint8 (h, w), the share of the paper's light that is missing; 255 is black.
-        floor: the density which the paper's own grain stays under.
+        floor: uint8 (h, w), the density which the paper's own grain stays under, higher where there is less light.
         pen: the usual density of strokes.
         to_picture: float64 (3, 3), takes the copy's pixels to the picture's.
     """
@@ -86,7 +86,7 @@ class _Work:
     paper: np.ndarray
     bright: float
     density: np.ndarray
-    floor: float
+    floor: np.ndarray
     pen: float
     to_picture: np.ndarray
 
@@ -183,7 +183,8 @@ def _work_copy(image: np.ndarray, quarter_turns: int) -> _Work:
     paper = _paper(dark)
     bright = float(np.percentile(paper[::4, ::4], 90))
     density = _density(dark, paper, bright)
-    floor = _grain(density)
+    grain = min(_grain(density), 100.0) * bright / np.maximum(paper, 0.35 * bright + 1)
+    floor = np.clip(grain, 16, 230).astype(np.uint8)
     to_picture = to_picture @ _turn_back(quarter_turns, size)
     return _Work(light_ink, paper, bright, density, floor, _pen_level(density, floor), to_picture)
 
@@ -227,7 +228,7 @@ def _light_quadrilateral(small: np.ndarray) -> np.ndarray | None:
         light = cv2.morphologyEx((smooth > threshold).astype(np.uint8), cv2.MORPH_OPEN, np.ones((11, 11), np.uint8))
         contours, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         contour = max(contours, key=cv2.contourArea, default=None)
-        if contour is not None and 0.2 * small.size < cv2.contourArea(contour) < 0.95 * small.size:
+        if contour is not None and 0.25 * small.size < cv2.contourArea(contour) < 0.95 * small.size:
             corners = _corners(contour, small)
             if corners is not None:
                 return corners
@@ -249,7 +250,7 @@ def _corners(contour: np.ndarray, small: np.ndarray) -> np.ndarray | None:
         corners = corners[[0, 3, 2, 1]]
     middles = (corners + np.roll(corners, -1, axis=0)) / 2
     limits = np.array(small.shape[::-1]) - 1
-    free = ((middles > 0.02 * limits) & (middles < 0.98 * limits)).all(axis=1)
+    free = ((middles > 0.03 * limits) & (middles < 0.97 * limits)).all(axis=1)
     return corners if free.sum() >= 3 else None
 
 
@@ -305,7 +306,7 @@ def _is_light_ink(image: np.ndarray) -> bool:
 def _pieces(work: _Work) -> _Pieces:
     """Return the connected pieces of ink, ruled lines taken away, the largest ones if there are very many."""
     binary = _binary(work)
-    cleaned = _without_rules(binary, (work.density > max(work.floor, 0.1 * work.pen)).astype(np.uint8))
+    cleaned = _without_rules(binary, (work.density > np.maximum(work.floor, 0.1 * work.pen)).astype(np.uint8))
     labels, boxes, area = _components(cleaned if cleaned.any() else binary)
     on_step = np.bincount(labels[_steps(work.paper)], minlength=len(area) + 1)[1:]
     ink = np.where(on_step < 0.5 * area, area, 0)
@@ -340,22 +341,23 @@ def _binary(work: _Work) -> np.ndarray:
     back or is dirt.
     """
     density, pen = work.density, work.pen
-    labels, _, _ = _components((density > max(work.floor, 0.12 * pen)).astype(np.uint8))
+    labels, _, _ = _components((density > np.maximum(work.floor, 0.12 * pen)).astype(np.uint8))
     peaks = _largest(density, labels, int(labels.max(initial=0)) + 1)
     least = np.where(peaks >= 0.5 * pen, 0.3 * pen, np.where(peaks >= 0.25 * pen, 0.4 * peaks, np.inf))
-    binary: np.ndarray = (density > np.maximum(least, work.floor).astype(np.float32)[labels]).astype(np.uint8)
+    binary: np.ndarray = (density > np.maximum(least.astype(np.float32)[labels], work.floor)).astype(np.uint8)
     return binary
 
 
 def _grain(density: np.ndarray) -> float:
     """Return a density that the paper's own grain stays under: its median and six robust standard deviations."""
     sample = density[::3, ::3]
-    middle = float(np.median(sample))
-    spread = float(np.median(np.abs(sample - middle))) * 1.4826
-    return float(np.clip(middle + 6 * spread, 16, 100))
+    middle, upper = np.percentile(sample, (50, 70))
+    # What is lighter than the paper's mean counts as 0, so the spread shows above the median alone.
+    spread = max(1.4826 * float(np.median(np.abs(sample - middle))), float(upper - middle) / 0.524)
+    return float(middle) + 6 * spread
 
 
-def _pen_level(density: np.ndarray, floor: float) -> float:
+def _pen_level(density: np.ndarray, floor: np.ndarray) -> float:
     """Return the pen's usual density: the median of its pieces' darkest pixels, long and dark ones counting most."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((density > floor).astype(np.uint8), connectivity=8)
     if count < 2:
@@ -462,7 +464,7 @@ def _rule_pixels(binary: np.ndarray, flat: np.ndarray, rule: np.ndarray, x: int,
     middle = (rule * np.arange(len(rule))[:, None]).sum(axis=0)[columns] / thickness
     curve = np.polynomial.Polynomial.fit(columns, middle, 2, w=np.where(thickness <= 1.5 * usual, 1.0, 0.05))
     rise = abs(float(curve(columns[-1]) - curve(columns[0])))
-    if np.median(np.abs(curve(columns) - middle)) > 1 + usual / 2 or rise > 0.13 * rule.shape[1]:
+    if np.median(np.abs(curve(columns) - middle)) > 1 + usual / 2 or rise > 0.18 * rule.shape[1]:
         return flat[:0, 0]
     span = np.arange(columns[0], columns[-1] + 1)
     reach = round(usual / 2) + 2
@@ -701,7 +703,7 @@ def _crop_ink(crop: np.ndarray, work: _Work, pen: np.ndarray, to_work: np.ndarra
     dark = 255 - crop if work.light_ink else crop
     paper = _sample(work.paper, to_work, (crop.shape[1], crop.shape[0]))
     density = _density(dark, paper, work.bright).astype(np.float32)
-    low = 0.5 * work.floor
+    low = 0.5 * _sample(work.floor, to_work, (crop.shape[1], crop.shape[0])).astype(np.float32)
     ink: np.ndarray = 255 * np.clip((density - low) / np.maximum(0.9 * pen - low, 1), 0, 1)
     return ink
 
