@@ -1,10 +1,12 @@
 """Corrections: kept for good, listed, given out in MNIST's format, forgotten."""
 
 import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -278,6 +280,27 @@ def test_the_server_stops_cleanly_and_finishes_what_is_in_flight(tmp_path: Path,
         assert stop(server, how) in (0, -how, 128 + how)
         assert not waiting.done or reading.result()
         assert reading.result() > 0
+
+
+def test_what_is_no_request_is_refused_in_the_one_shape(tmp_path: Path) -> None:
+    server, address = start_server(tmp_path)
+    port = int(address.rstrip("/").rpartition(":")[2])
+    endless = b"GET / HTTP/1.1\r\n" + b"X-Header: " + b"x" * 3_000_000
+    for sent in (b"NONSENSE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, endless):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            with contextlib.suppress(ConnectionError):  # the server may hang up before all is sent
+                connection.sendall(sent)
+            answer = b""
+            with contextlib.suppress(ConnectionError):
+                while part := connection.recv(65_536):
+                    answer += part
+        if answer:
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert set(json.loads(answer.partition(b"\r\n\r\n")[2])["error"]) == {"code", "message"}
+        assert answer or sent is endless
+    with urllib.request.urlopen(f"{address}health", timeout=30) as response:
+        assert json.load(response) == {"status": "ok"}
+    assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
 
 
 def test_the_server_warns_when_it_is_open_to_the_network(tmp_path: Path) -> None:

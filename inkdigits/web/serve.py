@@ -17,6 +17,7 @@ import uvicorn
 from inkdigits.errors import InkdigitsError
 from inkdigits.reader import Reader
 from inkdigits.web.app import create_app
+from inkdigits.web.protocol import Protocol
 from inkdigits.web.settings import LOOPBACK_NAMES, Settings
 
 FINISH_S = 20  # for requests in flight, once told to stop
@@ -64,6 +65,7 @@ def serve(
     sys.setswitchinterval(SWITCH_S)
     config = uvicorn.Config(
         create_app(reader, settings),
+        http=Protocol,
         access_log=False,
         log_level="warning",
         server_header=False,
