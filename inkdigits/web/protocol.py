@@ -11,7 +11,7 @@ MAX_HEAD_BYTES = 1_000_000  # generous: a head may arrive together with a part o
 
 
 class Protocol(AutoHTTPProtocol):  # type: ignore[misc, valid-type]
-    """Uvicorn's protocol, which by itself waits for ever, takes heads of any size, and says "bad request" in plain text."""
+    """Uvicorn's protocol, which by itself waits for ever, takes heads of any size, and refuses in plain text."""
 
     _in_head = False
     _n_head_bytes = 0
