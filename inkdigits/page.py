@@ -295,7 +295,7 @@ def _paper(dark: np.ndarray) -> np.ndarray:
 def _is_light_ink(image: np.ndarray) -> bool:
     """Say whether ink is lighter than its surroundings: strokes are few, so they are the longer tail of the greys."""
     small = _reduced(image, min(1.0, 400 / max(image.shape))).astype(np.float32)
-    span = max(3, int(max(small.shape) / 6)) | 1
+    span = max(3, int(max(small.shape) / 14)) | 1
     local = small - cv2.blur(small, (span, span))
     return float((local**3).sum()) > 0
 
