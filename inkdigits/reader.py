@@ -387,7 +387,7 @@ class Reader:
         elif layout == "number":
             lines = [[line] for line in self._read_numbers(greys)]
         elif layout == "page":
-            lines = self._read_pages(greys)
+            lines = [rows or self._lone_digit(grey) for rows, grey in zip(self._read_pages(greys), greys, strict=True)]
         else:
             raise ValueError(f"layout must be digit, number or page, got {layout!r}")
         return [
@@ -407,6 +407,12 @@ class Reader:
                 if len(rows) == 1 and rows[0].confidence > max(0.6, lines[i].confidence):
                     lines[i] = rows[0]
         return lines
+
+    def _lone_digit(self, grey: np.ndarray) -> list[NumberReading]:
+        """Return the row of a picture that a digit fills, as MNIST's do, too tightly for a page; none if it is none."""
+        framed, box = framing.place_digit(grey)
+        reading = self._readings([framed])[0]
+        return [_as_line(reading, box)] if reading.accepted and box else []
 
     def _read_pages(self, greys: Sequence[np.ndarray]) -> list[list[NumberReading]]:
         """Return each picture's rows: pieces of ink that are one digit by the digit net, linked digits by the line net.
