@@ -128,7 +128,7 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     run.save_history(history)
     card = card_of(run, trained, figures, train_split)
     if recipe.output == "logits_none" and validation:
-        card |= digits.calibrate(trained, validation, run.seed)
+        card |= digits.calibrate(trained, validation)
     export.export(trained, run.path / "model.onnx", card)
     export.agree(trained, run.path / "model.onnx", test.images)
     trained.save(run.path / "model.keras")
