@@ -36,8 +36,9 @@ Stroke = list[tuple[float, float]]
 SEVEN: list[Stroke] = [[(0, 4), (60, 0), (56, 12), (24, 100)]]
 FOUR: list[Stroke] = [[(40, 0), (0, 60), (70, 60)], [(50, 30), (50, 110)]]
 TWO: list[Stroke] = [[(0, 25), (15, 5), (35, 0), (55, 10), (58, 32), (40, 60), (0, 105), (65, 103)]]
-# Not digits: a scribble, and the letter W beside a Greek psi.
+# Not digits.
 SCRIBBLE: list[Stroke] = [[(i * 9, (i % 2) * 90 + (i * 37) % 50) for i in range(24)]]
+LETTER: list[Stroke] = [[(0, 110), (0, 0), (55, 5), (60, 40), (0, 55), (65, 110)]]
 STAR: list[Stroke] = [[(0, 50), (110, 50)], [(55, 0), (55, 110)], [(10, 10), (100, 100)], [(100, 10), (10, 100)]]
 
 
@@ -158,7 +159,7 @@ def test_several_digits_are_one_number_and_undo_and_clear_take_back(open_page: C
     assert page.locator("#undo").is_disabled()
 
 
-@pytest.mark.parametrize("strokes", [SCRIBBLE, STAR], ids=["scribble", "star"])
+@pytest.mark.parametrize("strokes", [SCRIBBLE, LETTER], ids=["scribble", "letter"])
 def test_what_is_no_digit_is_told_so(open_page: Callable[..., Any], strokes: list[Stroke]) -> None:
     page = open_page()
     draw(page, strokes, 150, 100)
