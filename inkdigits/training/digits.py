@@ -89,7 +89,10 @@ def calibrate(model: keras.Model, validation: Split) -> dict[str, float]:
     scores = model.predict(validation.images, batch_size=1000, verbose=0).astype(np.float64)
     logits = np.concatenate([scores, np.zeros((len(scores), 1))], axis=1)
     candidates = np.exp(np.linspace(np.log(0.25), np.log(4), 200))
-    losses = [-_log_softmax(logits / temperature)[np.arange(len(validation)), validation.labels].mean() for temperature in candidates]
+    losses = [
+        -_log_softmax(logits / temperature)[np.arange(len(validation)), validation.labels].mean()
+        for temperature in candidates
+    ]
     temperature = float(candidates[int(np.argmin(losses))])
     confidence = np.exp(_log_softmax(logits / temperature))[:, :-1].max(axis=1)
     return {"temperature": temperature, "threshold": float(np.quantile(confidence, 1 - ACCEPTED_SHARE))}
