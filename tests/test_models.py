@@ -128,3 +128,9 @@ def test_mixed_precision_is_left_behind_with_the_same_weights() -> None:
     assert {layer.compute_dtype for layer in exact.layers} <= {"float32", "uint8"}
     assert (weights(exact) == weights(mixed)).all()
     assert models.in_float32(exact) is exact
+
+
+def test_a_loss_may_be_abbreviated_as_in_keras() -> None:
+    assert models.check(resolve("linear", loss="mse")).loss == "mean_squared_error"
+    assert models.check(resolve("linear", loss="MAE")).loss == "mean_absolute_error"
+    assert models.check(resolve("linear", loss="SparseCategoricalCrossentropy")).loss == "SparseCategoricalCrossentropy"

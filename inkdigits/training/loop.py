@@ -11,6 +11,7 @@ import json
 import math
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -166,7 +167,7 @@ def _check_loss(loss: float, model: keras.Model, place: str) -> None:
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     raise TrainingError(
         f"the loss is no longer a number (by {place}): most likely the learning rate "
-        f"of {rate:.3g} is too high for {model.optimizer.name}, so try a tenth of it; else the loss does not suit the "
+        f"of {rate:.3g} is too high for {type(model.optimizer).__name__}, so try a tenth of it; else the loss does not suit the "
         f"output {models.output_of(model)}"
     )
 
@@ -246,7 +247,7 @@ def load_checkpoint(path: Path, model: keras.Model) -> History:
         with np.load(path) as stored:
             history: History = json.loads(str(stored["history"]))
             values = [stored[name] for name in sorted(stored.files) if name != "history"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{path}: not a readable checkpoint ({error}); start anew") from None
     variables = _state(model)
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
