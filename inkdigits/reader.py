@@ -33,6 +33,8 @@ MOST_LINKED = 256
 LEAST_LINKED = 0.3
 # A page's way up is told from so many pieces of its ink, and it is turned where so much (in nats) speaks for it.
 TURN_SAMPLE = 48
+# Fewer pieces than these say too little: a lone W on its side looks like a 3.
+TURN_LEAST = 4
 TURN_EVIDENCE = 2.0
 
 
@@ -441,7 +443,7 @@ class Reader:
     def _quarter_turns(self, framed: np.ndarray) -> int:
         """Return how often a page must be turned counter-clockwise for its ink to look like digits."""
         some = framed[:: -(-len(framed) // TURN_SAMPLE) or 1]
-        if not len(some) or self.classify(some).confidence.mean() > 0.95:
+        if len(some) < TURN_LEAST or self.classify(some).confidence.mean() > 0.95:
             return 0
         views = [self.classify(np.ascontiguousarray(np.rot90(some, turns, (1, 2)))) for turns in range(4)]
         # Most things, laid on their side, have something of a 1: those say little.
