@@ -31,10 +31,10 @@ SURELY_ONE = 0.8
 MOST_LINKED = 256
 # What the line net reads with less confidence is no number: words in joined letters come to 0.26 at most.
 LEAST_LINKED = 0.3
-# A page's way up is told from so many pieces of its ink, and it is turned where so much (in nats) speaks for it.
-TURN_SAMPLE = 48
-# Fewer pieces than these say too little: a lone W on its side looks like a 3.
+# A page's way up is told from so many pieces of its ink, and it is turned where so much (in nats) speaks for it. Few
+# pieces say too little: a lone W on its side looks like a 3.
 TURN_LEAST = 4
+TURN_SAMPLE = 48
 TURN_EVIDENCE = 2.0
 
 
