@@ -80,6 +80,12 @@ class Split:
     source: str
     sha256: str
 
+    @property
+    def data_name(self) -> str:
+        """What a model card calls the data: "MNIST" if it is that to the byte, else the source without its folders."""
+        is_mnist = self.sha256 in (SHA256["train-images-idx3-ubyte"], SHA256["t10k-images-idx3-ubyte"])
+        return "MNIST" if is_mnist else Path(self.source.split(",")[0]).name
+
     def __len__(self) -> int:
         return len(self.labels)
 

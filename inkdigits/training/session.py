@@ -201,7 +201,7 @@ def _info(recipe: Recipe, seed: int, split: Split, path: str | None) -> dict[str
         "format": 1,
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
-        "data": {"name": split.source, "sha256": split.sha256, "n": len(split), "path": path},
+        "data": {"name": split.data_name, "sha256": split.sha256, "n": len(split), "path": path},
         "backend": keras.backend.backend(),
         "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
