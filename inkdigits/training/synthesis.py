@@ -41,7 +41,7 @@ class Style:
 
     numbers: bool = True
     longest: int = 6
-    drawn: float = 0.36
+    drawn: float = 0.45
     messy: float = 1.0
     table: float = 0.7
     light_ink: float = 0.05
@@ -69,7 +69,7 @@ class Digits:
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images = images
         self.by_class = [np.flatnonzero(labels == digit) for digit in range(10)]
-        ink: np.ndarray = images > 96
+        ink: np.ndarray = np.asarray(images > 96)
         rows, columns = ink.any(axis=2), ink.any(axis=1)
         self.boxes = np.stack(
             [columns.argmax(1), rows.argmax(1), 28 - columns[:, ::-1].argmax(1), 28 - rows[:, ::-1].argmax(1)], axis=1
@@ -125,6 +125,8 @@ _STROKES = {
         "40 20 25 35 5 20 35 0 75 20 55 60 10 90 20 70 50 90 95 95",
         "35 30 10 20 40 0 75 20 60 60 25 95 0 85 20 70 60 85 90 110 80 140 65 130",
         "0 10 50 0 80 10 45 50 5 95 5 95 90 95",
+        "45 35 20 30 20 5 55 0 75 25 60 60 20 95 5 75 30 70 55 95 75 115 100 100",
+        "20 20 45 0 70 20 55 60 15 90 10 70 35 75 60 90 100 75",
     ),
     3: (
         "5 12 45 0 75 20 40 45 40 45 80 70 45 100 0 88",
@@ -138,6 +140,8 @@ _STROKES = {
         "70 10 30 5 10 35 30 55 65 40 75 5 70 100",
         "60 0 10 60 10 60 85 55; 60 0 55 100",
         "20 10 15 65 15 65 70 70 100 60; 65 25 60 100",
+        "20 0 5 70 5 70 65 72; 75 45 72 110",
+        "25 0 5 55 25 65 95 55; 60 35 45 105",
     ),
     5: (
         "25 5 15 45 50 40 85 65 60 97 5 90; 25 5 90 0",
@@ -175,7 +179,7 @@ def _points(way: str) -> list[np.ndarray]:
 
 GLYPHS = {digit: [_points(way) for way in ways] for digit, ways in _STROKES.items()}
 # How often a drawing replaces MNIST's digit, against the style's `drawn`: what MNIST lacks most, most.
-DRAWN_WEIGHT = {1: 2.6, 2: 1.5, 4: 1.5, 7: 1.6, 9: 1.4, 0: 0.5, 3: 0.4, 5: 0.6, 6: 0.4, 8: 0.4}
+DRAWN_WEIGHT = {1: 2.6, 2: 1.9, 4: 1.7, 7: 1.6, 9: 1.4, 0: 0.5, 3: 0.4, 5: 0.6, 6: 0.4, 8: 0.4}
 
 
 def compose(rng: Rng, digits: Digits, style: Style) -> tuple[np.ndarray, str]:
@@ -411,14 +415,14 @@ def _drawn(rng: Rng, digit: int, size: float, hand: _Hand) -> tuple[np.ndarray, 
     canvas = np.zeros((int(tall * 1.3) + 2 * pad, int(wide + abs(slant) * tall) + 2 * pad), np.uint8)
     shift = pad + max(0.0, -slant) * tall
     for stroke in strokes:
-        points = stroke + rng.normal(0, 0.045, (len(stroke), 2))
+        points = stroke + rng.normal(0, 0.05, (len(stroke), 2))
         points = _smooth(points)
         x = points[:, 0] * wide + slant * tall * (1 - points[:, 1]) + shift
         y = points[:, 1] * tall + pad
         poly = np.stack([x, y], axis=1) * 16
         cv2.polylines(canvas, [poly.astype(np.int32)], False, 255, max(1, round(hand.stroke_px)), cv2.LINE_AA, 4)
     if rng.random() < 0.5:
-        canvas = cv2.blur(canvas, (3, 3))
+        canvas = np.asarray(cv2.blur(canvas, (3, 3)))
     piece = _cropped(canvas)
     return piece, int(min(piece.shape[0], tall + hand.stroke_px))
 
@@ -511,7 +515,7 @@ def _develop(rng: Rng, ink: np.ndarray) -> np.ndarray:
     light = _unevenness(rng, ink.shape, 0.18) if rng.random() < 0.6 else 1.0
     grey = paper * light * (1.0 - contrast / 255.0 * ink)
     if rng.random() < 0.5:
-        grey = cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.35, 0.9)))
+        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), float(rng.uniform(0.35, 0.9))))
     noise = rng.uniform(0.0, 0.05) * contrast * paper if rng.random() < 0.6 else 0.3
     grey = grey + noise * rng.standard_normal(ink.shape, np.float32)
     picture = np.clip(grey, 0, 255).astype(np.uint8)
@@ -592,7 +596,7 @@ def _neighbours(rng: Rng, digits: Digits, layer: np.ndarray, digit_px: float, st
             room = layer[ty : ty + bit, max(x, 0) : max(x, 0) + part.shape[1]]
             np.maximum(room, part, out=room)
     if rng.random() < 0.12 * style.messy and style.numbers:
-        _smudge(rng, layer)
+        _smudge(rng, digits, layer)
     if rng.random() < 0.15 * style.messy:
         for _ in range(int(rng.integers(1, 4))):
             cv2.circle(
@@ -604,13 +608,21 @@ def _neighbours(rng: Rng, digits: Digits, layer: np.ndarray, digit_px: float, st
             )
 
 
-def _smudge(rng: Rng, layer: np.ndarray) -> None:
+def _smudge(rng: Rng, digits: Digits, layer: np.ndarray) -> None:
     """Blurred remains of print or of an erasure at the left or right end."""
     height, width = layer.shape
     wide, tall = int(rng.uniform(0.1, 0.3) * width) + 2, int(rng.uniform(0.25, 0.8) * height) + 2
     y = int(rng.integers(0, height - tall + 1))
     x = 0 if rng.random() < 0.25 else width - wide
-    grain = (rng.random((max(2, tall // 3), max(2, wide // 3))) ** 2 * rng.uniform(60, 220)).astype(np.uint8)
+    tone = rng.uniform(60, 220)
+    if rng.random() < 0.5:
+        grain = (rng.random((max(2, tall // 3), max(2, wide // 3))) ** 2 * tone).astype(np.uint8)
+    else:  # small print, too blurred to be read
+        size = int(max(4, min(tall, 0.4 * height)))
+        chosen = digits.images[rng.integers(0, len(digits.images), max(1, round(1.6 * wide / size)))]
+        grain = cv2.blur(cv2.resize(np.hstack(list(chosen[:, 3:-3, 6:-6])), (wide, size)), (3, 3))
+        grain = cv2.convertScaleAbs(grain, alpha=tone / 255)
+        tall, y = size, int(rng.integers(0, height - size + 1))
     patch = cv2.resize(grain, (wide, tall), interpolation=cv2.INTER_CUBIC)
     free = layer.shape[1] // 3
     room = layer[y : y + tall, x : x + min(wide, free)]
