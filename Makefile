@@ -57,8 +57,14 @@ fix: $(READY) ## format and mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY) ## every benchmark that needs no long training; each file of benchmarks/ also runs alone
-	@for file in benchmarks/*.py; do echo "== $$file" >&2; $(BIN)/python "$$file" || exit 1; done
+bench: $(READY) ## every benchmark that needs no long training; DATA=folder adds those of real handwriting
+	@for file in train_speed serve; do echo "== $$file" >&2; $(BIN)/python benchmarks/$$file.py || exit 1; done
+	@echo "== digits" >&2; $(BIN)/python benchmarks/digits.py $(DATA)
+	@if [ -n "$(DATA)" ]; then \
+		echo "== pages" >&2; $(BIN)/python benchmarks/pages.py "$(DATA)/photos" "$(DATA)/pages" && \
+		echo "== cells" >&2; $(BIN)/inkdigits evaluate --cells "$(DATA)/cells" && \
+		echo "== reading" >&2; $(BIN)/python benchmarks/reading.py "$(DATA)"; \
+	fi
 
 lock: ## make requirements.lock anew (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
