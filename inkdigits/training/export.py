@@ -70,7 +70,9 @@ def agree(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
 
 
 def _convert(model: keras.Model, path: Path) -> None:
-    model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports no model that was only loaded
+    model(
+        np.zeros((1, *(side or 32 for side in model.input_shape[1:])), np.uint8)
+    )  # Keras exports no model that was only loaded
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tf2onnx's, about its own use of NumPy and protobuf

@@ -27,6 +27,7 @@ from keras import layers, ops
 from inkdigits.datasets import Split, hold_out, load_mnist
 from inkdigits.decoding import decode, digits_of
 from inkdigits.errors import ModelError, RunError, TrainingError
+from inkdigits.framing import frame_row
 from inkdigits.reader import Net
 from inkdigits.training import export, synthesis
 from inkdigits.training.runs import write_beside
@@ -73,6 +74,7 @@ class LineRecipe:
         ema: momentum of the weights' moving average, which is what ships.
         weight_decay: of AdamW.
         precision: Keras's name for the arithmetic while training.
+        views: (zoom, shear) of each view of a row that is read; texts' probabilities are averaged over them.
     """
 
     height: int = 32
@@ -90,6 +92,7 @@ class LineRecipe:
     ema: float = 0.998
     weight_decay: float = 2e-2
     precision: str = "mixed_bfloat16"
+    views: tuple[tuple[float, float], ...] = ((0.92, 0.0), (1.1, 0.0))
 
 
 LINE = LineRecipe()
@@ -353,10 +356,13 @@ def _learn(training: _Training, pool: ProcessPoolExecutor, seed: int, checkpoint
 def fit_temperature(model: keras.Model, recipe: LineRecipe, validation: Split) -> float:
     """Return the temperature for whole numbers at which log-likelihood is best, on rows of digits never learned."""
     digits = Digits(np.asarray(validation.images), np.asarray(validation.labels))
-    scored: list[tuple[np.ndarray, str]] = []
+    scored: list[tuple[list[np.ndarray], str]] = []
     for kind, (style, count) in enumerate(CALIBRATION.items()):
-        images, texts = synthesis.strips(np.random.default_rng((77, kind)), digits, STYLES[style], count, recipe.height)
-        scored += zip(_scores(model, images), texts, strict=True)
+        rng = np.random.default_rng((77, kind))
+        rows = [synthesis.compose(rng, digits, STYLES[style]) for _ in range(count)]
+        views = [[frame_row(row, recipe.height, *view) for row, _ in rows] for view in recipe.views]
+        scores = [_scores(model, strips) for strips in views]
+        scored += [([view[i] for view in scores], text) for i, (_, text) in enumerate(rows)]
     return min((float(t) for t in np.geomspace(0.5, 4.0, 19)), key=lambda t: _surprise(scored, t))
 
 
@@ -371,11 +377,11 @@ def _scores(model: keras.Model, images: list[np.ndarray]) -> list[np.ndarray]:
     return out
 
 
-def _surprise(scored: list[tuple[np.ndarray, str]], temperature: float) -> float:
+def _surprise(scored: list[tuple[list[np.ndarray], str]], temperature: float) -> float:
     """Return the mean negative log-likelihood of "all digits are right"."""
     total = 0.0
-    for scores, text in scored:
-        read = decode([scores], ALPHABET, temperature)
+    for views, text in scored:
+        read = decode(views, ALPHABET, temperature)
         p = min(max(read.probability, 1e-6), 1 - 1e-6)
         total -= np.log(p if read.digits == digits_of(text) else 1 - p)
     return total / len(scored)
@@ -393,8 +399,9 @@ def _card(recipe: LineRecipe, seed: int, train: Split, seconds: float) -> dict[s
         "stride": STRIDE_PX,
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
-        "data": {"name": train.source, "sha256": train.sha256, "n": len(train)},
+        "data": {"name": "MNIST", "sha256": train.sha256, "n": len(train)},
         "versions": {name: version(name) for name in ("inkdigits", "keras", "numpy", "onnx")},
+        "views": [{"zoom": zoom, "shear": shear} for zoom, shear in recipe.views],
         "temperature": 1.0,
         "threshold": 0.0,
         "figures": {"training_s": round(seconds)},

@@ -69,7 +69,7 @@ class Digits:
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images = images
         self.by_class = [np.flatnonzero(labels == digit) for digit in range(10)]
-        ink: np.ndarray = np.asarray(images > 96)
+        ink: np.ndarray = np.greater(images, 96)
         rows, columns = ink.any(axis=2), ink.any(axis=1)
         self.boxes = np.stack(
             [columns.argmax(1), rows.argmax(1), 28 - columns[:, ::-1].argmax(1), 28 - rows[:, ::-1].argmax(1)], axis=1
@@ -521,9 +521,8 @@ def _develop(rng: Rng, ink: np.ndarray) -> np.ndarray:
     picture = np.clip(grey, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
         quality = int(rng.integers(40, 95))
-        picture = cv2.imdecode(
-            cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE
-        )
+        stored = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+        picture = np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE), np.uint8)
     if rng.random() < 0.2:
         picture = _soften(rng, picture)
     return picture
@@ -620,8 +619,8 @@ def _smudge(rng: Rng, digits: Digits, layer: np.ndarray) -> None:
     else:  # small print, too blurred to be read
         size = int(max(4, min(tall, 0.4 * height)))
         chosen = digits.images[rng.integers(0, len(digits.images), max(1, round(1.6 * wide / size)))]
-        grain = cv2.blur(cv2.resize(np.hstack(list(chosen[:, 3:-3, 6:-6])), (wide, size)), (3, 3))
-        grain = cv2.convertScaleAbs(grain, alpha=tone / 255)
+        print_ = cv2.blur(cv2.resize(np.hstack(list(chosen[:, 3:-3, 6:-6])), (wide, size)), (3, 3))
+        grain = np.asarray(cv2.convertScaleAbs(print_, alpha=tone / 255), np.uint8)
         tall, y = size, int(rng.integers(0, height - size + 1))
     patch = cv2.resize(grain, (wide, tall), interpolation=cv2.INTER_CUBIC)
     free = layer.shape[1] // 3

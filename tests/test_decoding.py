@@ -1,0 +1,75 @@
+"""Decoding: CTC's sum over alignments against a slow oracle, places, views, calibration."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from inkdigits.decoding import align, beam_search, decode, digits_of, softmax
+
+ALPHABET = "0123456789.-"
+
+
+def scores_of(path: str, sure: float = 12.0) -> np.ndarray:
+    """One column a character; "_" is the blank."""
+    scores = np.zeros((len(path), len(ALPHABET) + 1), np.float32)
+    for column, char in zip(scores, path, strict=True):
+        column[len(ALPHABET) if char == "_" else ALPHABET.index(char)] = sure
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [("_1_2_", "12"), ("11_1", "11"), ("1122", "12"), ("_-4.5_", "-4.5"), ("____", "")]
+)
+def test_reads_a_clear_path(path: str, text: str) -> None:
+    read = decode([scores_of(path)], ALPHABET)
+    assert (read.text, read.digits) == (text, digits_of(text))
+    assert read.probability > 0.95
+    assert len(read.spans) == len(read.confidences) == len(read.alternatives) == len(read.digits)
+
+
+def test_beam_search_sums_over_all_alignments() -> None:
+    rng = np.random.default_rng(3)
+    alphabet, columns = "12", 5
+    probabilities = softmax(rng.normal(0, 1, (columns, 3)))
+    exact: dict[str, float] = {}
+    for path in itertools.product(range(3), repeat=columns):
+        text = "".join(alphabet[k] for k, _ in itertools.groupby(path) if k != 2)
+        exact[text] = exact.get(text, 0.0) + float(np.prod(probabilities[np.arange(columns), path]))
+    found = beam_search(probabilities, alphabet, beam=1000)
+    assert {text: p for text, p in found.items() if p} == pytest.approx(exact)
+    assert next(iter(found)) == max(exact, key=lambda text: exact[text])
+
+
+def test_places_lie_in_order_and_around_their_columns() -> None:
+    read = decode([scores_of("__1___7__7_")], ALPHABET)
+    assert read.digits == "177"
+    for (start, end), column in zip(read.spans, (2, 6, 9), strict=True):
+        assert start <= column < end
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(read.spans))
+
+
+def test_align_refuses_a_text_that_does_not_fit() -> None:
+    assert align(softmax(scores_of("1_1")), "11", ALPHABET) == [(0, 1), (2, 3)]
+    with pytest.raises(ValueError, match="needs 3 columns"):
+        align(softmax(scores_of("11")), "11", ALPHABET)
+
+
+def test_views_outvote_one_and_alternatives_are_told() -> None:
+    doubtful = scores_of("_4_")
+    doubtful[1, 9] = 12.5
+    read = decode([doubtful, scores_of("_4_"), scores_of("_4_")], ALPHABET)
+    assert read.digits == "4"
+    assert read.alternatives[0][0][0] == 9
+    assert 0.05 < read.alternatives[0][0][1] < 0.5 < read.confidences[0] < 1
+
+
+def test_a_lower_temperature_is_surer() -> None:
+    doubtful = scores_of("_4_", 6.0)
+    cool, warm = (decode([doubtful], ALPHABET, t).probability for t in (0.5, 2.0))
+    assert cool > warm
+
+
+def test_no_view_is_refused() -> None:
+    with pytest.raises(ValueError, match="no view"):
+        decode([], ALPHABET)
