@@ -40,6 +40,7 @@ WIDTHS_PX = (64, 96, 160, 288)
 CHUNK = 384  # rows that one process composes at a time
 N_VALIDATION = 5_000
 TOLERANCE = 0.05  # of log-probabilities: weights are stored in float16
+ACCEPT_FROM = 0.5  # a digit that is more likely wrong than right is doubtful
 # What the temperature is fitted on: the styles of real input, as many rows each.
 CALIBRATION = {"cell": 3_000, "row": 1_000}
 
@@ -403,7 +404,7 @@ def _card(recipe: LineRecipe, seed: int, train: Split, seconds: float) -> dict[s
         "versions": {name: version(name) for name in ("inkdigits", "keras", "numpy", "onnx")},
         "views": [{"zoom": zoom, "shear": shear} for zoom, shear in recipe.views],
         "temperature": 1.0,
-        "threshold": 0.0,
+        "threshold": ACCEPT_FROM,
         "figures": {"training_s": round(seconds)},
     }
 
