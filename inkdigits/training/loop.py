@@ -167,8 +167,8 @@ def _check_loss(loss: float, model: keras.Model, place: str) -> None:
     rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
     raise TrainingError(
         f"the loss is no longer a number (by {place}): most likely the learning rate "
-        f"of {rate:.3g} is too high for {type(model.optimizer).__name__}, so try a tenth of it; else the loss does not suit the "
-        f"output {models.output_of(model)}"
+        f"of {rate:.3g} is too high for {type(model.optimizer).__name__}, so try a tenth of it; else the "
+        f"loss does not suit the output {models.output_of(model)}"
     )
 
 

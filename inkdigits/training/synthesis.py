@@ -69,8 +69,8 @@ class Digits:
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         self.images = images
         self.by_class = [np.flatnonzero(labels == digit) for digit in range(10)]
-        ink: np.ndarray = np.greater(images, 96)
-        rows, columns = ink.any(axis=2), ink.any(axis=1)
+        ink = np.asarray(images > 96)
+        rows, columns = np.asarray(ink.any(axis=2)), np.asarray(ink.any(axis=1))
         self.boxes = np.stack(
             [columns.argmax(1), rows.argmax(1), 28 - columns[:, ::-1].argmax(1), 28 - rows[:, ::-1].argmax(1)], axis=1
         )
