@@ -36,7 +36,7 @@ demo: $(READY) ## the whole tutorial on real MNIST: two nets and a CNN trained, 
 	@$(BIN)/inkdigits tutorial
 
 test: $(READY) browser ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # The page's tests drive a real browser. Where one may be installed it is; elsewhere those tests say why they are skipped.
 browser:
@@ -51,7 +51,7 @@ check: $(READY) browser ## format, lint, types, tests: what must hold before a c
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 fix: $(READY) ## format and mend what ruff can mend
 	@$(BIN)/ruff format .
