@@ -61,8 +61,7 @@ def test_threads_share_a_reader(reader: Reader, sheet: np.ndarray) -> None:
 
 def test_a_page_is_read_with_boxes_in_their_places(reader: Reader, sheet: np.ndarray) -> None:
     page = reader.read_page(sheet)
-    assert [line.digits for line in page.lines] == ["20261123", "98765"]
-    assert [line.text for line in page.lines] == ["2026 11 7", "98765"]
+    assert [line.digits for line in page.lines] == [line.replace(" ", "") for line in LINES]
     for line in page.lines:
         lefts = [item.box[0] for item in line.items]
         assert lefts == sorted(lefts)
