@@ -4,17 +4,21 @@ Results go to stdout, chatter and progress to stderr. Exit code 1: an error of t
 command's words.
 """
 
+import functools
+import inspect
+import itertools
 import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from inkdigits.errors import InkdigitsError, RecipeError, RunError
 
@@ -113,11 +117,7 @@ def train(
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Train a model, export it and judge it on the test set; the run directory's path goes to stdout."""
-    settings = {
-        name: value
-        for name, value in locals().items()
-        if value is not None and name not in ("recipe", "seed", "resume", "data", "runs")
-    }
+    settings = {name: value for name, value in locals().items() if value is not None and name not in RECIPE_FLAGS}
     if recipe == "line":
         train_line(runs, data, seed, resume, settings)
         return
@@ -131,6 +131,106 @@ def train(
         f"mistakes in {figures['n_test']:,})"
     )
     print(run.path)
+
+
+RECIPE_FLAGS = ("recipe", "seed", "resume", "data", "runs")
+
+
+def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command every flag of `train` that is a field of a recipe, as words: lists and ranges."""
+    own = inspect.signature(command).parameters
+    words = {
+        name: Annotated[
+            str | None, typer.Option(metavar="LIST", rich_help_panel="Knobs", help=_help_of(flag.annotation))
+        ]
+        for name, flag in inspect.signature(train).parameters.items()
+        if name not in RECIPE_FLAGS
+    }
+    knobs = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in words.items()
+    ]
+    kept = [parameter for name, parameter in own.items() if name != "words"]
+
+    @functools.wraps(command)
+    def with_words(**values: Any) -> None:
+        command(
+            words={name: values.pop(name) for name in words if values[name] is not None},
+            **{name: value for name, value in values.items() if name not in words},
+        )
+
+    with_words.__signature__ = inspect.Signature([*kept, *knobs])  # type: ignore[attr-defined]
+    with_words.__annotations__ = {parameter.name: parameter.annotation for parameter in (*kept, *knobs)}
+    return with_words
+
+
+def _help_of(annotation: Any) -> str:
+    return str(annotation.__metadata__[0].help)
+
+
+class OptionalAddress(TyperCommand):
+    """A command whose `--ray` may stand alone: Typer knows no option with a value that can be left out."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the word `local` behind a `--ray` that no address follows."""
+        words: list[str] = []
+        for word, following in itertools.zip_longest(args, args[1:], fillvalue=""):
+            words.append(word)
+            if word == "--ray" and following not in ("auto", "local") and ":" not in following:
+                words.append("local")
+        return super().parse_args(ctx, words)
+
+
+@app.command(cls=OptionalAddress)
+@with_knobs
+def sweep(
+    words: dict[str, str],
+    recipe: Annotated[str, typer.Argument(help="linear, hidden, cnn or reader.")] = "hidden",
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings a configuration; of a search, of its best five.")] = 3,
+    search: Annotated[int | None, typer.Option(min=1, help="Search so many in place of a grid (TPE).")] = None,
+    max_runs: Annotated[int, typer.Option(help="Refuse more trainings than these,")] = 100,
+    yes: Annotated[bool, typer.Option("--yes", help="unless this is said.")] = False,
+    winner: Annotated[bool, typer.Option(help="Train the best on all images; judge it on the test set.")] = True,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Trainings at a time. Default: one a core.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="[ADDRESS]", help="Train on a Ray cluster; alone: on one started here.")
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(metavar="URL", help="Database to keep it in. Default: sweeps.db in --runs.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")] = False,
+) -> None:
+    """Try what a recipe's knobs do: every combination of lists, or a search over ranges; say what is real.
+
+    Every knob takes a list: `--activation relu,tanh --epochs 5,10`. Layers of one net are joined by +: `--hidden
+    100,300,100+100,none`, `--convolutions 5x16s+pool,3x8+pool+3x16`. With --search a knob may be a range:
+    `--learning-rate 1e-4..1e-2`. Chosen on held-out training images; the test set is read for the winner alone.
+    Stopped or killed, the same command goes on where it was.
+    """
+    with quiet_stderr():
+        from inkdigits.training.sweep import sweep
+
+    try:
+        found = sweep(
+            recipe,
+            words,
+            seeds=seeds,
+            search=search,
+            data=data,
+            runs_dir=runs,
+            storage=storage,
+            max_runs=max_runs,
+            yes=yes,
+            jobs=jobs,
+            ray=ray,
+            winner=winner,
+        )
+    except KeyboardInterrupt:
+        say("the same command goes on from here")
+        raise
+    print(json.dumps(found.to_dict(), allow_nan=False) if json_ else found)
 
 
 def train_line(

@@ -25,7 +25,7 @@ def check(recipe: Recipe) -> Recipe:
         RecipeError: Keras does not know the activation, the optimizer or the loss; the nearest names are given.
     """
     _known("activation", recipe.activation, keras.activations)
-    recipe = dataclasses.replace(recipe, loss=_unabbreviated(recipe.loss))
+    recipe = dataclasses.replace(recipe, loss=unabbreviated(recipe.loss))
     _known("loss", recipe.loss, keras.losses)
     optimizer = type(_known("optimizer", recipe.optimizer, keras.optimizers))
     if recipe.learning_rate is not None:
@@ -45,7 +45,7 @@ def _known(field: str, name: str, room: Any) -> Any:
         raise RecipeError(f"Keras cannot make the {field} {name!r} by its name alone; {nearest(name, names)}") from None
 
 
-def _unabbreviated(loss: str) -> str:
+def unabbreviated(loss: str) -> str:
     """Return the full name of a loss for which Keras knows an abbreviation, such as "mse"; any other name as it is."""
     try:
         found = keras.losses.get(loss)

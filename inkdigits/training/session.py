@@ -4,6 +4,7 @@ import dataclasses
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +30,7 @@ def train(
     seed: int | None = None,
     resume: str | Path | None = None,
     progress: bool = True,
+    facts: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Run:
     """Train and return the finished run.
@@ -40,6 +42,7 @@ def train(
         seed: >= 0, 0 for None; fixes first weights, order and everything else.
         resume: an unfinished run to go on with, by name or path; recipe, seed and settings are then the run's.
         progress: print epochs and a bar to stderr.
+        facts: what run.json is to hold besides, such as the sweep that chose the settings.
         changes: fields of `Recipe`, such as `activation="tanh"`, `hidden=(300, 100)`, `epochs=10`.
 
     Raises:
@@ -63,7 +66,7 @@ def train(
         if model is None:
             model = models.build(chosen, seed, len(train_split.class_names))
         path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
-        run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path))
+        run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path) | dict(facts or {}))
         model.save(run.path / "initial.keras")
     try:
         return _go(run, model, train_split, test, progress)
