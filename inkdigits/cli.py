@@ -136,12 +136,24 @@ def train(
 RECIPE_FLAGS = ("recipe", "seed", "resume", "data", "runs")
 
 
+# Where a list of a sweep is written in another way than the flag of a training.
+LIST_HELP = {
+    "hidden": "Units of hidden layers, such as 100,300,100+100,none.",
+    "convolutions": "Layers before those, such as 5x16s+pool,3x8+pool+3x16,none.",
+    "batch_norm": "yes,no: normalise the convolutions' outputs.",
+    "validation": "One number: training images to hold out and choose on. Default: 10,000, or a sixth.",
+}
+
+
 def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command every flag of `train` that is a field of a recipe, as words: lists and ranges."""
     own = inspect.signature(command).parameters
     words = {
         name: Annotated[
-            str | None, typer.Option(metavar="LIST", rich_help_panel="Knobs", help=_help_of(flag.annotation))
+            str | None,
+            typer.Option(
+                metavar="LIST", rich_help_panel="Knobs", help=LIST_HELP.get(name, flag.annotation.__metadata__[0].help)
+            ),
         ]
         for name, flag in inspect.signature(train).parameters.items()
         if name not in RECIPE_FLAGS
@@ -162,10 +174,6 @@ def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
     with_words.__signature__ = inspect.Signature([*kept, *knobs])  # type: ignore[attr-defined]
     with_words.__annotations__ = {parameter.name: parameter.annotation for parameter in (*kept, *knobs)}
     return with_words
-
-
-def _help_of(annotation: Any) -> str:
-    return str(annotation.__metadata__[0].help)
 
 
 class OptionalAddress(TyperCommand):

@@ -25,7 +25,13 @@ FIELDS = {each.name: each.type for each in dataclasses.fields(Recipe) if each.na
 NONE, DEFAULT = "none", "default"
 TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 # Fields that neither shape a net nor its loss: two recipes that differ in these alone can both be built, or neither.
-WITHOUT_SHAPE = {"optimizer": "adam", "learning_rate": 1e-3, "schedule": "constant", "ema": 0.0, "epochs": 1}
+WITHOUT_SHAPE: dict[str, Any] = {
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "ema": 0.0,
+    "epochs": 1,
+}
 WITHOUT_SHAPE |= {"batch_size": 32, "validation": 0, "precision": "float32", "composed": 0}
 # A range whose ends lie so far apart is searched on a logarithmic scale.
 LOGARITHMIC_FROM = 10
@@ -115,7 +121,7 @@ def _check_each(base: Recipe, name: str, values: Values) -> None:
     """Refuse what no recipe can hold, whatever the other knobs say."""
     for value in (values.low, values.high) if isinstance(values, Range) else values:
         # A label smoothing alone would be refused for the loss of the base, which the sweep may change.
-        lenient = {"loss": "sparse_categorical_crossentropy"} if name == "label_smoothing" else {}
+        lenient: dict[str, Any] = {"loss": "sparse_categorical_crossentropy"} if name == "label_smoothing" else {}
         lenient |= {"label_smoothing": 0.0} if name == "loss" else {}
         models.check(recipes.change(base, **lenient, **{name: fit_for(name, value)}))
 

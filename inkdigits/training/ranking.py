@@ -1,4 +1,4 @@
-"""The jobs of a sweep -> a ranking of its configurations: mean and spread over seeds, and which differences are real."""
+"""The jobs of a sweep -> a ranking: mean and spread over seeds, and which differences are real."""
 
 import json
 import math
@@ -139,8 +139,8 @@ class Ranking:
             return "No configuration has come to an end with all its seeds."
         if self.n_seeds == 1:
             return (
-                "One seed: nobody knows whether these differences are more than luck. --seeds 3 tells, and goes on from "
-                "here."
+                "One seed: nobody knows whether these differences are more than luck. --seeds 3 tells, and goes on "
+                "from here."
             )
         real = sum(row.p < REAL_BELOW for row in self.tested if row.p is not None)
         if not self.tested:
@@ -151,12 +151,10 @@ class Ranking:
 
     def table(self, most: int | None = None) -> str:
         """Return the ranking as lines of text; `most` rows of it."""
-        head = ["", *map(flag, self.knobs), "accuracy", "± sd", "seeds", "from the best", "95 % interval", "p", ""]
-        if not self.knobs:
-            head[1:1] = []
-        lines = [head, *(self._cells(rank, row) for rank, row in enumerate(self.rows[:most], 1))]
+        head = self.head()
+        lines = [head, *self.cells()[:most]]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        left = {*range(1, 1 + len(self.knobs)), len(head) - 1}
+        left = set(range(1, 1 + len(self.knobs)))
         text = [
             "  ".join(
                 cell.ljust(width) if i in left else cell.rjust(width)
@@ -167,17 +165,15 @@ class Ranking:
         more = len(self.rows) - len(text) + 1
         return "\n".join(text + ([f"... and {more} more"] if more > 0 else []))
 
-    def _cells(self, rank: int, row: Row) -> list[str]:
-        accuracy = percent(row.mean) if row.accuracies else "-"
-        sd = f"{row.sd * 100:.2f}" if row.sd is not None else ""
+    def head(self) -> list[str]:
+        """Return the names of the table's columns."""
+        return ["", *map(flag, self.knobs), "accuracy", "± sd", "seeds", "verdict", "points from best", "95 %", "p"]
+
+    def cells(self) -> list[list[str]]:
+        """Return the table's rows, in words."""
         return [
-            str(rank),
-            *self.names(row),
-            accuracy,
-            sd,
-            str(len(row.accuracies)),
-            *difference_words(row),
-            row.verdict,
+            [str(number), *self.names(row), *accuracy_words(row), row.verdict, *difference_words(row)]
+            for number, row in enumerate(self.rows, 1)
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -189,6 +185,12 @@ class Ranking:
             "ranking": [row.to_dict() for row in self.rows],
             "importance": importance(self),
         }
+
+
+def accuracy_words(row: Row) -> tuple[str, str, str]:
+    """Return mean accuracy, its standard deviation over the seeds in points, and the count of seeds."""
+    accuracy = percent(row.mean) if row.accuracies else "-"
+    return accuracy, f"{row.sd * 100:.2f}" if row.sd is not None else "", str(len(row.accuracies))
 
 
 def difference_words(row: Row) -> tuple[str, str, str]:
@@ -225,7 +227,8 @@ def judge(ranking: Ranking) -> Ranking:
         return ranking
     judged = [replace(whole[0], difference=0.0), *whole[1:]]
     if len(whole) > 1 and ranking.n_seeds > 1:
-        right = np.stack([[row.outcomes[seed].right for seed in range(ranking.n_seeds)] for row in whole])
+        answers = [[row.outcomes[seed].right for seed in range(ranking.n_seeds)] for row in whole]
+        right = np.array(answers, bool)
         halves, p_values = metrics.compare_over_seeds(right)
         # The best is the best of all by chance as well, so that every pair might have been the one looked at.
         pairs = np.triu_indices(len(whole), 1)

@@ -232,7 +232,8 @@ class Ledger:
         self._storage.remove_session()
 
     def _trials(self) -> "list[FrozenTrial]":
-        return self._study.get_trials(deepcopy=False)
+        trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
+        return trials
 
     def _set_state(self, trial_id: int, state: str) -> bool:
         optuna = load_optuna()
@@ -267,7 +268,7 @@ def load_optuna() -> Any:
     return optuna
 
 
-def _open(url: str) -> "optuna.storages.RDBStorage":
+def _open(url: str) -> "RDBStorage":
     """Open the database, made where it is missing."""
     optuna = load_optuna()
     # SQLite lets one process write at a time: the others wait for it.
@@ -277,9 +278,10 @@ def _open(url: str) -> "optuna.storages.RDBStorage":
     for trial in range(5):
         try:
             with _quiet():
-                return optuna.storages.RDBStorage(
+                opened: RDBStorage = optuna.storages.RDBStorage(
                     url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S
                 )
+                return opened
         except Exception as error:  # SQLAlchemy's, the database driver's and Optuna's own have no common base
             # Two processes that make the tables at once: the second finds them half made and tries again.
             if trial < 4 and "already exists" in str(error):

@@ -160,10 +160,11 @@ class Sweep:
         lines = [f"accuracy on {n:,} held-out training images", self.ranking.table(), self.ranking.in_words()]
         if self.winner is not None:
             figures = self.winner.figures
-            lines.append(
-                f"winner, trained on all {len(self.plan.part) + n:,} training images: {self.winner.path}: test accuracy "
-                f"{figures['test_accuracy']:.2%} ({figures['test_mistakes']:,.0f} mistakes in {figures['n_test']:,.0f})"
-            )
+            lines += [
+                f"winner, trained on all {len(self.plan.part) + n:,} training images: {self.winner.path}",
+                f"on the test set: {figures['test_accuracy']:.2%} ({figures['test_mistakes']:,.0f} mistakes in "
+                f"{figures['n_test']:,.0f})",
+            ]
         return "\n".join([*lines, f"page: {self.page}"])
 
 
@@ -220,7 +221,7 @@ def sweep(
         DataError: the data cannot be had.
         RunError: the storage or the runs folder cannot be used.
     """
-    train, test = data if isinstance(data, tuple) else load_data(Path(data) if data is not None else None)
+    train, _ = data if isinstance(data, tuple) else load_data(Path(data) if data is not None else None)
     plan = make_plan(recipe, words or {}, seeds, search, train)
     if plan.n_runs > max_runs and not yes:
         raise RecipeError(

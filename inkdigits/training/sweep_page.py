@@ -9,7 +9,7 @@ from inkdigits import report
 from inkdigits.evaluation import percent
 from inkdigits.figures import blank_figure, png_of
 from inkdigits.training import knobs
-from inkdigits.training.ranking import LEAST_FOR_IMPORTANCE, Ranking, Row, by_value, difference_words
+from inkdigits.training.ranking import LEAST_FOR_IMPORTANCE, Ranking, Row, by_value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def page(found: Mapping[str, Any], ranking: Ranking, commands: Sequence[str]) ->
     drawn = [row for row in ranking.rows if row.accuracies]
     sections = [report.Section("Ranking", _ranking_body(ranking, drawn))]
     if drawn:
-        sections += [report.Section(f"{knobs.flag(knob)}", _knob_body(ranking, knob)) for knob in ranking.knobs]
+        sections += [report.Section("Knob by knob", _knobs_body(ranking))] if ranking.knobs else []
         curves = report.picture(png_of(draw_curves(ranking)), "Learning curves of the best", _CURVES)
         sections.append(report.Section("Learning curves", curves))
     sections.append(report.Section("Importance", _importance_body(found["importance"], ranking)))
@@ -52,9 +52,9 @@ def page(found: Mapping[str, Any], ranking: Ranking, commands: Sequence[str]) ->
 
 
 _CURVES = (
-    "<b>How to read it.</b> Accuracy after each epoch of the best configurations: solid on the held-out images, the band "
-    "from the worst seed to the best; dotted on the images it learns from, while it learns. Where the dotted line goes "
-    "on rising and the solid one does not, more epochs only teach by heart."
+    "<b>How to read it.</b> Accuracy after each epoch of the best configurations: solid on the held-out images, the "
+    "band from the worst seed to the best; dotted on the images it learns from, while it learns. Where the dotted line "
+    "goes on rising and the solid one does not, more epochs only teach by heart."
 )
 
 
@@ -78,50 +78,30 @@ def _tiles(found: Mapping[str, Any], ranking: Ranking) -> str:
 def _ranking_body(ranking: Ranking, drawn: Sequence[Row]) -> str:
     body = f"<p>{escape(ranking.in_words())}</p>"
     if len(drawn) > 1:
-        caption = (
-            "<b>How to read it.</b> Small dots are the single seeds, the large one their mean. "
-            + (
-                "The bar is the 95 % interval of the difference from the best, set around the mean: "
-                if ranking.tested
-                else ""
+        caption = "<b>How to read it.</b> Small dots are the single seeds, the large one their mean. "
+        if ranking.tested:
+            caption += (
+                "The bar is the 95 % interval of the difference from the best, set around the mean: one that reaches "
+                "the dashed line may be chance. Red: real, after adjusting for all pairs. "
             )
-            + (
-                "a bar that reaches the dashed line means a difference that may be chance. Red: real, after adjusting for "
-                "all pairs. "
-                if ranking.tested
-                else ""
-            )
-            + (f"The first {MOST_DRAWN} are drawn." if len(drawn) > MOST_DRAWN else "")
-        )
+        caption += f"The first {MOST_DRAWN} are drawn." if len(drawn) > MOST_DRAWN else ""
         body += report.picture(png_of(draw_ranking(ranking)), "Accuracy of every configuration", caption)
-    head = ["", *map(knobs.flag, ranking.knobs), "accuracy", "± sd", "seeds", "points from the best", "95 %", "p", ""]
-    rows = [
-        [
-            str(number),
-            *ranking.names(row),
-            percent(row.mean) if row.accuracies else "-",
-            _sd(row),
-            str(len(row.accuracies)),
-        ]
-        + [*difference_words(row), row.verdict]
-        for number, row in enumerate(ranking.rows, 1)
-    ]
-    errors = {row.error for row in ranking.rows if row.error}
-    failed = "".join(f"<li>{escape(error)}</li>" for error in sorted(errors))
-    return body + report.table(head, rows) + (f"<h3>What failed</h3><ul>{failed}</ul>" if failed else "")
+    errors = sorted({row.error for row in ranking.rows if row.error})
+    failed = "".join(f"<li>{escape(error)}</li>" for error in errors)
+    body += report.table(ranking.head(), ranking.cells())
+    return body + (f"<h3>What failed</h3><ul>{failed}</ul>" if failed else "")
 
 
-def _sd(row: Row) -> str:
-    return "" if row.sd is None else f"{row.sd * 100:.2f}"
-
-
-def _knob_body(ranking: Ranking, knob: str) -> str:
-    values = by_value(ranking, knob)
-    caption = (
-        "<b>How to read it.</b> A dot is a configuration, the mean of its seeds; whatever else it has differs from dot to "
-        "dot. " + ("The bar is the mean of the dots above a value." if _is_list(list(values)) else "")
+def _knobs_body(ranking: Ranking) -> str:
+    text = (
+        "<p>A dot is a configuration, the mean of its seeds; whatever else it has differs from dot to dot. A bar is "
+        "the mean of the dots above a value.</p>"
     )
-    return report.picture(png_of(draw_knob(ranking, knob)), f"Accuracy by {knobs.flag(knob)}", caption)
+    return text + "".join(
+        f"<h3>{knobs.flag(knob)}</h3>"
+        + report.picture(png_of(draw_knob(ranking, knob)), f"Accuracy by {knobs.flag(knob)}")
+        for knob in ranking.knobs
+    )
 
 
 def _importance_body(importance: Mapping[str, float], ranking: Ranking) -> str:
@@ -133,8 +113,8 @@ def _importance_body(importance: Mapping[str, float], ranking: Ranking) -> str:
     n = sum(bool(row.accuracies) for row in ranking.rows)
     caption = (
         f"<b>How to read it.</b> The share of the accuracy's variance over the {n} configurations that a knob explains "
-        "(fANOVA), within the values tried here: a knob with one very bad value is important, however little it matters "
-        "among the good ones."
+        "(fANOVA), within the values tried here: a knob with one very bad value is important, however little it "
+        "matters among the good ones."
     )
     return report.picture(png_of(draw_importance(importance)), "Importance of each knob", caption)
 
@@ -225,6 +205,8 @@ def draw_knob(ranking: Ranking, knob: str) -> "Figure":
 
 def draw_curves(ranking: Ranking) -> "Figure":
     """Draw accuracy by epoch of the best configurations: held out and while training, mean and range of the seeds."""
+    from matplotlib.ticker import MaxNLocator
+
     figure = blank_figure(9, 4.2)
     axes = figure.subplots()
     rows = [row for row in ranking.rows if row.accuracies][:N_CURVES]
@@ -243,7 +225,7 @@ def draw_curves(ranking: Ranking) -> "Figure":
         )
         axes.fill_between(epochs, list(map(min, held_out)), list(map(max, held_out)), color=colour, alpha=0.15)
         axes.plot(epochs, training, ":", color=colour)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="accuracy, %")
     axes.legend(frameon=False)
     _plain(axes)
