@@ -31,13 +31,13 @@ from inkdigits.errors import InkdigitsError, RunError
 from inkdigits.training.knobs import Plain, Range, Settings, Space, Values
 
 if TYPE_CHECKING:
-    import optuna
+    from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
 
 HEARTBEAT_S = 10
 GRACE_S = 60
-# A pruner needs some whole trainings to compare with, and one epoch says too little.
-N_UNPRUNED, N_UNPRUNED_EPOCHS = 5, 1
+# A pruner needs some whole trainings to compare with, and the first epoch says too little.
+N_UNPRUNED, FIRST_PRUNED_EPOCH = 5, 2
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Ledger:
                 direction="maximize",
                 load_if_exists=True,
                 sampler=optuna.samplers.RandomSampler(),
-                pruner=optuna.pruners.MedianPruner(N_UNPRUNED, N_UNPRUNED_EPOCHS),
+                pruner=optuna.pruners.MedianPruner(N_UNPRUNED, n_warmup_steps=FIRST_PRUNED_EPOCH),
             )
         self._study_id = self._storage.get_study_id_from_name(name)
         if not self._study.user_attrs:
@@ -273,8 +273,6 @@ def _open(url: str) -> "RDBStorage":
     optuna = load_optuna()
     # SQLite lets one process write at a time: the others wait for it.
     engine = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     for trial in range(5):
         try:
             with _quiet():
