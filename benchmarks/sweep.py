@@ -92,16 +92,10 @@ def show(scripts: list[float], seconds: float, told: dict, path: Path | None) ->
     # Scripts of 5 and of 10 epochs in turn: their mean is that of the grid.
     one = statistics.mean(scripts)
     training = sum(row["seconds"] for row in told["ranking"])
-    rows = [
-        [
-            "a script with `model.fit` each",
-            f"{one * N_TRAININGS:.0f} ({N_TRAININGS} x {one:.1f})",
-            f"{3600 / one:.0f}",
-            "",
-        ],
-        ["`inkdigits sweep`", f"{seconds:.0f}", f"{3600 * N_TRAININGS / seconds:.0f}"]
-        + [f"**{one * N_TRAININGS / seconds:.1f} times** as many"],
-    ]
+    ratio = one * N_TRAININGS / seconds
+    by_scripts = [f"{one * N_TRAININGS:.0f} ({N_TRAININGS} x {one:.1f})", f"{3600 / one:.0f}", ""]
+    by_sweep = [f"{seconds:.0f}", f"{3600 * N_TRAININGS / seconds:.0f}", f"**{ratio:.1f} times** as many"]
+    rows = [["a script with `model.fit` each", *by_scripts], ["`inkdigits sweep`", *by_sweep]]
     publish(
         "sweep",
         "Trainings an hour: a sweep against scripts",
@@ -110,7 +104,7 @@ def show(scripts: list[float], seconds: float, told: dict, path: Path | None) ->
             f"Scripts: n = {len(scripts)}, {spread(scripts, 1)} s each, process included. In the sweep the trainings "
             f"themselves, two at a time, took {training:.0f} s in all; the rest is start and page."
         ],
-        figures={"scripts_s": scripts, "sweep_s": seconds, "n": N_TRAININGS, "ratio": one * N_TRAININGS / seconds},
+        figures={"scripts_s": scripts, "sweep_s": seconds, "n": N_TRAININGS, "ratio": ratio},
         path=path,
     )
 

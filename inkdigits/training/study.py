@@ -19,7 +19,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -250,7 +250,8 @@ class Ledger:
     def _beat(self) -> None:
         while not self._closed.wait(HEARTBEAT_S):
             for trial_id in list(self._mine.values()):
-                with _quiet():
+                # A database that is away for a moment is no reason to end: the next beat may reach it.
+                with _quiet(), suppress(Exception):
                     self._storage.record_heartbeat(trial_id)
 
 
@@ -289,7 +290,17 @@ def _open(url: str) -> "RDBStorage":
     raise AssertionError("unreachable")
 
 
-def _reason(error: Exception) -> str:
+@contextmanager
+def failures_in_one_line(url: str) -> Iterator[None]:
+    """Turn what the database reports while it is in use, a full disk say, into a RunError."""
+    try:
+        yield
+    except load_optuna().exceptions.StorageInternalError as error:
+        cause = _reason(error.__cause__ or error)
+        raise RunError(f"{url}: the sweep's storage failed ({cause}); the same command goes on from here") from None
+
+
+def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

@@ -25,7 +25,7 @@ from inkdigits.training.knobs import Settings, Space
 from inkdigits.training.ranking import Ranking, judge, rank
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
-from inkdigits.training.study import Job, Ledger, Outcome, key_of
+from inkdigits.training.study import Job, Ledger, Outcome, failures_in_one_line, key_of
 
 # Images held out where the recipe holds out none, and the largest share of the training images that they may be.
 N_VALIDATION, LARGEST_SHARE = 10_000, 6
@@ -161,7 +161,8 @@ class Sweep:
         if self.winner is not None:
             figures = self.winner.figures
             lines += [
-                f"winner, trained on all {len(self.plan.part) + n:,} training images: {self.winner.path}",
+                f"winner, trained anew on {len(self.plan.part) + n - self.winner.recipe.validation:,} training images: "
+                f"{self.winner.path}",
                 f"on the test set: {figures['test_accuracy']:.2%} ({figures['test_mistakes']:,.0f} mistakes in "
                 f"{figures['n_test']:,.0f})",
             ]
@@ -235,7 +236,7 @@ def sweep(
     show.begin(url)
     crew = _crew(plan, jobs, ray)
     try:
-        with show:
+        with show, failures_in_one_line(url):
             done = run_jobs(plan, ledger, crew, show, on_job)
     except KeyboardInterrupt:
         show.say("stopping after the epochs in progress (Ctrl-C again: at once)")

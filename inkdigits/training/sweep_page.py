@@ -133,7 +133,7 @@ def _method_body(found: Mapping[str, Any], ranking: Ranking) -> str:
     facts = [
         ["learned from", f"{found['n_train']:,} training images"],
         ["chosen on", f"{ranking.n_validation:,} other training images, the same for all, after the last epoch"],
-        ["test set", "read for the winner alone, which was trained anew on all training images with seed 0"],
+        ["test set", "read for the winner alone, trained anew with seed 0 on the held-out images as well"],
         ["seeds", "0 to " + str(ranking.n_seeds - 1) + "; first weights, order of the images, dropout"],
         ["real or noise", "variance over images and over seeds, paired, Student's t; Holm over all pairs"],
         ["study", found["study"]],
