@@ -109,15 +109,14 @@ class Ledger:
         self.url, self.name = url, name
         self._storage = _open(url)
         self._space = space
-        with _quiet():
-            self._study = optuna.create_study(
-                storage=self._storage,
-                study_name=name,
-                direction="maximize",
-                load_if_exists=True,
-                sampler=optuna.samplers.RandomSampler(),
-                pruner=optuna.pruners.MedianPruner(N_UNPRUNED, n_warmup_steps=FIRST_PRUNED_EPOCH),
-            )
+        self._study = optuna.create_study(
+            storage=self._storage,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            sampler=optuna.samplers.RandomSampler(),
+            pruner=optuna.pruners.MedianPruner(N_UNPRUNED, n_warmup_steps=FIRST_PRUNED_EPOCH),
+        )
         self._study_id = self._storage.get_study_id_from_name(name)
         if not self._study.user_attrs:
             for key, value in facts.items():
@@ -149,10 +148,10 @@ class Ledger:
     def claim(self, job: Job) -> bool:
         """Make a waiting job this process's own; False if another has it or it is void."""
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, job.number)
-        if not self._set_state(trial_id, "RUNNING"):
+        if not self._move(trial_id, "WAITING", "RUNNING"):
             return False
         if any(other.key == job.key and other.number < job.number for other in self.jobs()):
-            self._set_state(trial_id, "FAIL")
+            self._move(trial_id, "RUNNING", "FAIL")
             return False
         self._own(job.number, trial_id)
         trial = load_optuna().trial.Trial(self._study, trial_id)
@@ -165,11 +164,9 @@ class Ledger:
         optuna = load_optuna()
         # A sampler that begins anew with each process must not draw the same numbers again.
         self._study.sampler = optuna.samplers.TPESampler(seed=len(self._trials()))
-        with _quiet():
-            trial = self._study.ask()
-        # `ask` first takes a job that another process has enqueued meanwhile.
-        seed = int(trial.user_attrs.get("seed", seed))
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, trial.number)
+        # Not by `ask`, which would first take a waiting job, and in a way that lets two processes take the same.
+        trial_id = self._storage.create_new_trial(self._study_id)
+        trial = optuna.trial.Trial(self._study, trial_id)
         self._own(trial.number, trial_id)
         settings = {name: _suggest(trial, name, values) for name, values in self._space.items()}
         trial.set_user_attr("seed", seed)
@@ -178,10 +175,9 @@ class Ledger:
 
     def report(self, job: Job, epoch: int, accuracy: float) -> bool:
         """Note the validation accuracy after an epoch; return whether the job should be stopped."""
-        with _quiet():
-            trial = load_optuna().trial.Trial(self._study, self._mine[job.number])
-            trial.report(accuracy, epoch)
-            return bool(trial.should_prune())
+        trial = load_optuna().trial.Trial(self._study, self._mine[job.number])
+        trial.report(accuracy, epoch)
+        return bool(trial.should_prune())
 
     def finish(self, job: Job, outcome: Outcome, **more: Plain) -> bool:
         """Keep what a job of this process found; False if it was taken to be dead and given to another meanwhile."""
@@ -203,12 +199,11 @@ class Ledger:
         trial_id = self._mine.pop(job.number)
         if again:
             self._storage.set_trial_user_attr(trial_id, "lost", True)
-        self._set_state(trial_id, "FAIL")
+        self._move(trial_id, "RUNNING", "FAIL")
 
     def revive(self) -> None:
         """Void the running jobs of processes that have died; `add` enqueues them again."""
-        with _quiet():
-            stale = set(self._storage._get_stale_trial_ids(self._study_id))
+        stale = set(self._storage._get_stale_trial_ids(self._study_id))
         for trial in self._trials():
             if trial.state.name != "RUNNING" or trial.number in self._mine:
                 continue
@@ -218,7 +213,7 @@ class Ledger:
     def _void(self, trial: "FrozenTrial") -> None:
         if "key" in trial.user_attrs and "lost" not in trial.user_attrs:
             self._storage.set_trial_user_attr(trial._trial_id, "lost", True)
-        self._set_state(trial._trial_id, "FAIL")
+        self._move(trial._trial_id, "RUNNING", "FAIL")
 
     def more(self, job: Job) -> dict[str, Any]:
         """Return what was kept with a job besides its outcome."""
@@ -235,12 +230,19 @@ class Ledger:
         trials: list[FrozenTrial] = self._study.get_trials(deepcopy=False)
         return trials
 
-    def _set_state(self, trial_id: int, state: str) -> bool:
-        optuna = load_optuna()
-        try:
-            return bool(self._storage.set_trial_state_values(trial_id, optuna.trial.TrialState[state]))
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return False
+    def _move(self, trial_id: int, before: str, after: str) -> bool:
+        """Change a job's state if it is `before`; False if it is not.
+
+        One statement, so that of two processes one alone succeeds. Optuna's own `set_trial_state_values` looks first
+        and writes then, and under SQLite two may look before either writes.
+        """
+        from sqlalchemy import DateTime, bindparam, text
+
+        words = "UPDATE trials SET state = :after, datetime_start = :now WHERE trial_id = :id AND state = :before"
+        values = {"after": after, "now": datetime.now(), "id": trial_id, "before": before}
+        with self._storage.engine.begin() as connection:
+            changed: int = connection.execute(text(words).bindparams(bindparam("now", type_=DateTime)), values).rowcount
+        return changed == 1
 
     def _own(self, number: int, trial_id: int) -> None:
         self._storage.set_trial_user_attr(trial_id, "owner", this_process())
@@ -251,7 +253,7 @@ class Ledger:
         while not self._closed.wait(HEARTBEAT_S):
             for trial_id in list(self._mine.values()):
                 # A database that is away for a moment is no reason to end: the next beat may reach it.
-                with _quiet(), suppress(Exception):
+                with suppress(Exception):
                     self._storage.record_heartbeat(trial_id)
 
 
@@ -266,6 +268,8 @@ def load_optuna() -> Any:
     except ModuleNotFoundError as error:
         raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[train]'` brings it") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    # Heartbeats are "experimental" in Optuna: it says so at every start.
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     return optuna
 
 
@@ -276,11 +280,10 @@ def _open(url: str) -> "RDBStorage":
     engine = {"connect_args": {"timeout": 120}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     for trial in range(5):
         try:
-            with _quiet():
-                opened: RDBStorage = optuna.storages.RDBStorage(
-                    url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S
-                )
-                return opened
+            opened: RDBStorage = optuna.storages.RDBStorage(
+                url, engine_kwargs=engine, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S
+            )
+            return opened
         except Exception as error:  # SQLAlchemy's, the database driver's and Optuna's own have no common base
             # Two processes that make the tables at once: the second finds them half made and tries again.
             if trial < 4 and "already exists" in str(error):
@@ -303,14 +306,6 @@ def failures_in_one_line(url: str) -> Iterator[None]:
 def _reason(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Let Optuna use what it calls experimental without a warning each time."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _suggest(trial: Any, name: str, values: Values) -> Plain:
