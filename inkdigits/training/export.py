@@ -40,6 +40,7 @@ def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
         proto = onnx.load(raw)
         _rename(proto.graph.input[0], "images", proto.graph)
         _rename(proto.graph.output[0], "scores", proto.graph)
+        _spell_out_erfc(proto.graph)
         onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
         onnx.checker.check_model(proto)
         onnx.save(proto, raw)
@@ -98,6 +99,21 @@ def _convert_in_tensorflow(model: keras.Model, path: Path) -> None:
     )
     if done.returncode:
         raise ModelError(f"{model.name}: cannot be written as ONNX ({done.stderr.strip().splitlines()[-1]})")
+
+
+def _spell_out_erfc(graph: Any) -> None:
+    """Write TensorFlow's Erfc, of which gelu is made and which ONNX does not know, as 1 - Erf."""
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        erf, one = f"{node.output[0]}:erf", f"{node.output[0]}:one"
+        graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1), one))
+        nodes.append(onnx.helper.make_node("Erf", node.input, [erf]))
+        nodes.append(onnx.helper.make_node("Sub", [one, erf], node.output))
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _rename(value: Any, name: str, graph: Any) -> None:

@@ -166,6 +166,7 @@ class Ledger:
         self._study.sampler = optuna.samplers.TPESampler(seed=len(self._trials()))
         # Not by `ask`, which would first take a waiting job, and in a way that lets two processes take the same.
         trial_id = self._storage.create_new_trial(self._study_id)
+        self._trials()  # so that Optuna's cache knows it
         trial = optuna.trial.Trial(self._study, trial_id)
         self._own(trial.number, trial_id)
         settings = {name: _suggest(trial, name, values) for name, values in self._space.items()}
