@@ -138,7 +138,11 @@ class Ledger:
         """Enqueue the jobs whose key is missing; and those that died, for a search alone knows what they were."""
         trials = self._trials()
         there = {trial.user_attrs.get("key") for trial in trials if trial.state.name != "FAIL"}
-        lost = [json.loads(trial.user_attrs["key"]) for trial in trials if trial.user_attrs.get("lost")]
+        lost = [
+            json.loads(trial.user_attrs["key"])
+            for trial in trials
+            if trial.user_attrs.get("lost") and "key" in trial.user_attrs
+        ]
         for settings, seed in [*wanted, *((dict(items), seed) for items, seed in lost)]:
             key = key_of(settings, seed)
             if key not in there:
