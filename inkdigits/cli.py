@@ -90,24 +90,32 @@ def train(
     recipe: Annotated[str | None, typer.Argument(help="linear, hidden (the default), cnn, reader or line.")] = None,
     hidden: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; once for each layer.")] = None,
     convolutions: Annotated[
-        list[str] | None, typer.Option(help="A layer before the hidden ones, as 5x32, 3x64s or pool; once for each.")
+        list[str] | None,
+        typer.Option(help="A layer before the hidden ones, as 5x32, 3x64s, 3x64p or pool; once for each."),
     ] = None,
     batch_norm: Annotated[bool | None, typer.Option(help="Normalise the convolutions' outputs.")] = None,
     dropout: Annotated[float | None, typer.Option(help="0 to 1, share left out before the last layer.")] = None,
     activation: Annotated[str | None, typer.Option(help="Of all but the last layer; any name Keras knows.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: Keras's for the optimizer.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Share of a weight lost a step, times the rate.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant or cosine.")] = None,
     loss: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="0 to 1, for cross-entropies.")] = None,
     ema: Annotated[float | None, typer.Option(help="0 to 1, momentum of the weights' moving average.")] = None,
     output: Annotated[str | None, typer.Option(help="sigmoid (the tutorial's) or softmax.")] = None,
+    distortion: Annotated[
+        float | None, typer.Option(help="How far each epoch's images are bent; 0: not at all.")
+    ] = None,
     composed: Annotated[int | None, typer.Option(help="Pictures composed anew for each epoch; 0: as they are.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     validation: Annotated[int | None, typer.Option(help="Training images to hold out and judge each epoch.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or mixed_bfloat16, while training.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Fixes first weights, order and all else.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="RUN", help="A run or ONNX file that teaches in place of the labels.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an unfinished run.")] = None,
     data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
@@ -116,15 +124,19 @@ def train(
     settings = {
         name: value
         for name, value in locals().items()
-        if value is not None and name not in ("recipe", "seed", "resume", "data", "runs")
+        if value is not None and name not in ("recipe", "seed", "teacher", "resume", "data", "runs")
     }
+    if teacher is not None:
+        from inkdigits.reader import model_path
+
+        teacher = str(model_path(model_and_data(teacher, runs)[0]))
     if recipe == "line":
         train_line(runs, data, seed, resume, settings)
         return
     with quiet_stderr():
         from inkdigits.training.session import train
 
-    run = train(recipe, data=data, runs_dir=runs, seed=seed, resume=resume, **settings)
+    run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **settings)
     figures = run.figures
     say(
         f"test: loss {figures['test_loss']:.4f} - accuracy {figures['test_accuracy']:.4f} ({figures['test_mistakes']} "
@@ -161,6 +173,22 @@ def runs(
         say(f"no runs in {runs}; `inkdigits train` makes one")
     for run in found:
         print(json.dumps({"path": str(run.path), "finished": run.finished, **run.info}) if json_ else summary(run))
+
+
+@app.command()
+def committee(
+    members: Annotated[list[str], typer.Argument(help="Names or paths of runs, or ONNX files: two or more.")],
+    save: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("committee.onnx"),
+    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+) -> None:
+    """Make one model of several, which answers with the mean of their probabilities; its path goes to stdout."""
+    if len(members) < 2:
+        raise typer.BadParameter("a committee has two members or more")
+    from inkdigits.reader import model_path
+    from inkdigits.training.committee import combine
+
+    combine([model_path(model_and_data(member, runs)[0]) for member in members], save)
+    print(save)
 
 
 @app.command()

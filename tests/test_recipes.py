@@ -28,7 +28,7 @@ def test_every_setting_can_be_changed() -> None:
     ("name", "changes", "words"),
     [
         ("liner", {}, "no recipe 'liner'; nearest: linear"),
-        ("zzz", {}, "there are: cnn, hidden, linear"),
+        ("zzz", {}, "there are: champion, cnn, fast, hidden, linear"),
         ("hidden", {"optimiser": "adam"}, "no setting 'optimiser'; nearest: optimizer"),
         ("hidden", {"output": "softmaxx"}, "no output 'softmaxx'; nearest: softmax"),
         ("hidden", {"schedule": "cosin"}, "nearest: cosine"),

@@ -6,6 +6,7 @@ Every model eats uint8 (N, 28, 28), 0 = paper, 255 = ink: scaling to [0, 1] and 
 import dataclasses
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,18 +87,26 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
 
 def _convolution(name: str, recipe: Recipe) -> Iterator[keras.layers.Layer]:
     """Yield the layers that a word of `recipe.convolutions` means."""
+    policy = {"dtype": recipe.precision}
     if name == "pool":
-        yield keras.layers.MaxPooling2D(2, dtype=recipe.precision)
+        yield keras.layers.MaxPooling2D(2, **policy)
         return
-    size, channels = name.rstrip("s").split("x")
-    padding = "same" if name.endswith("s") else "valid"
-    settings = {"padding": padding, "dtype": recipe.precision}
-    if not recipe.batch_norm:
+    size, channels, letters = re.fullmatch(r"(\d)x(\d+)([sdp]*)", name).groups()  # type: ignore[union-attr]
+    settings = {
+        "padding": "same" if "s" in letters else "valid",
+        "strides": 2 if "d" in letters else 1,
+        "use_bias": not recipe.batch_norm,
+        **policy,
+    }
+    if not recipe.batch_norm and "p" not in letters:
         yield keras.layers.Conv2D(int(channels), int(size), activation=recipe.activation, **settings)
         return
-    yield keras.layers.Conv2D(int(channels), int(size), use_bias=False, **settings)
-    yield keras.layers.BatchNormalization(momentum=0.98, dtype=recipe.precision)
-    yield keras.layers.Activation(recipe.activation, dtype=recipe.precision)
+    yield keras.layers.Conv2D(int(channels), int(size), **settings)
+    if "p" in letters:
+        yield keras.layers.MaxPooling2D(2, **policy)
+    if recipe.batch_norm:
+        yield keras.layers.BatchNormalization(momentum=0.98, **policy)
+    yield keras.layers.Activation(recipe.activation, **policy)
 
 
 def compile_for(model: keras.Model, recipe: Recipe, n_steps: int) -> None:
@@ -109,9 +118,11 @@ def compile_for(model: keras.Model, recipe: Recipe, n_steps: int) -> None:
         n_steps: steps of the whole training, which a schedule spreads over.
     """
     optimizer = type(keras.optimizers.get(recipe.optimizer))
-    averaging = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    settings: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    if recipe.weight_decay is not None:
+        settings["weight_decay"] = recipe.weight_decay
     model.compile(
-        optimizer=optimizer(learning_rate=_rate(recipe, n_steps), **averaging),
+        optimizer=optimizer(learning_rate=_rate(recipe, n_steps), **settings),
         loss=_loss(recipe, of_logits=output_of(model) == "logits"),
         metrics=["accuracy"],
     )

@@ -5,6 +5,7 @@ import platform
 import sys
 import time
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,13 @@ from typing import Any
 import keras
 
 from inkdigits.datasets import Split, hold_out, load_data
-from inkdigits.errors import RecipeError, RunError, TrainingError
+from inkdigits.errors import ModelError, RecipeError, RunError, TrainingError
 from inkdigits.evaluation import evaluate, look_inside
-from inkdigits.reader import Net, Reader
+from inkdigits.reader import Net, Reader, model_path
 from inkdigits.report import save_run_report
 from inkdigits.training import digits, export, loop, models, recipes, runs
+from inkdigits.training.committee import Taught, card_of_member
+from inkdigits.training.distortion import Distorted
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 
@@ -27,6 +30,7 @@ def train(
     data: "Path | str | tuple[Split, Split] | None" = None,
     runs_dir: Path | str = runs.DEFAULT_ROOT,
     seed: int | None = None,
+    teacher: str | Path | None = None,
     resume: str | Path | None = None,
     progress: bool = True,
     **changes: Any,
@@ -38,12 +42,14 @@ def train(
         data: None for MNIST, a path in MNIST's format, or (train, test). The test part is read once, at the end.
         runs_dir: where the run directory is made.
         seed: >= 0, 0 for None; fixes first weights, order and everything else.
+        teacher: a run or an ONNX file whose probabilities are learned in place of the labels (see `committee`).
         resume: an unfinished run to go on with, by name or path; recipe, seed and settings are then the run's.
         progress: print epochs and a bar to stderr.
         changes: fields of `Recipe`, such as `activation="tanh"`, `hidden=(300, 100)`, `epochs=10`.
 
     Raises:
         RecipeError: an unknown recipe, setting or name; raised before anything is read or written.
+        ModelError: there is no such teacher, or it knows other classes.
         DataError: the data cannot be had.
         TrainingError: the loss is no longer a number.
         ModelError: the exported model does not agree with Keras's.
@@ -53,6 +59,8 @@ def train(
         # Refused before a checkpoint is read: other settings would not end where the run was going.
         run = _resumable(resume, Path(runs_dir), recipe, seed, changes)
         train_split, test = _load(data if data is not None else run.info["data"]["path"])
+        if teacher is not None and str(Path(teacher).absolute()) != (run.info.get("teacher") or {}).get("path"):
+            raise RunError(f"{run.name}: was not started with this teacher; leave --teacher out to resume it")
         if (run.info["data"]["sha256"], run.info["data"]["n"]) != (train_split.sha256, len(train_split)):
             raise RunError(f"{run.name}: was trained on other data; give the same --data to resume it")
         model = keras.models.load_model(run.path / "initial.keras")
@@ -60,10 +68,13 @@ def train(
         seed = seed or 0
         model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed)
         train_split, test = _load(data)
+        taught_by = _teacher(teacher, train_split) if teacher is not None else None
+        if taught_by:
+            chosen = models.check(recipes.change(chosen, loss="categorical_crossentropy", label_smoothing=0.0))
         if model is None:
             model = models.build(chosen, seed, len(train_split.class_names))
         path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
-        run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path))
+        run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path, taught_by))
         model.save(run.path / "initial.keras")
     try:
         return _go(run, model, train_split, test, progress)
@@ -148,12 +159,18 @@ def _report(run: Run, test: Split, history: loop.History) -> None:
 
 def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, progress: bool) -> loop.History:
     recipe = run.recipe
-    composed = digits.Composed(part, recipe.composed, run.seed) if recipe.composed else None
+    changing: digits.Composed | Distorted | Taught | None = None
+    if run.info.get("teacher"):
+        changing = Taught(part, recipe.distortion, run.seed, _unchanged_teacher(run))
+    elif recipe.composed:
+        changing = digits.Composed(part, recipe.composed, run.seed)
+    elif recipe.distortion:
+        changing = Distorted(part, recipe.distortion, run.seed)
     try:
         return loop.fit(
             model,
             recipe,
-            composed or part,
+            changing or part,
             validation,
             seed=run.seed,
             checkpoint=run.checkpoint,
@@ -161,8 +178,25 @@ def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, pr
             progress=progress,
         )
     finally:
-        if composed:
-            composed.close()
+        if changing:
+            changing.close()
+
+
+def _teacher(teacher: str | Path, train_split: Split) -> dict[str, str]:
+    """Return what run.json says of a teacher that may teach this data."""
+    path = model_path(teacher).absolute()
+    card = card_of_member(path)
+    if card["classes"] != list(train_split.class_names):
+        raise ModelError(f"{path}: teaches other classes than the data has")
+    return {"path": str(path), "name": card["name"], "sha256": sha256(path.read_bytes()).hexdigest()}
+
+
+def _unchanged_teacher(run: Run) -> Path:
+    """Return the teacher's file, which must be the one that the run was started with."""
+    path = Path(run.info["teacher"]["path"])
+    if not path.is_file() or sha256(path.read_bytes()).hexdigest() != run.info["teacher"]["sha256"]:
+        raise RunError(f"{run.name}: its teacher, {path}, is gone or has changed; train anew")
+    return path
 
 
 def judge(model: keras.Model, test: Split) -> dict[str, float]:
@@ -188,6 +222,7 @@ def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split
         "classes": list(train_split.class_names),
         "recipe": run.info["recipe"],
         "seed": run.seed,
+        **({"teacher": run.info["teacher"]} if run.info.get("teacher") else {}),
         "data": {name: run.info["data"][name] for name in ("name", "sha256", "n")},
         "versions": run.info["versions"],
         "temperature": 1.0,
@@ -196,12 +231,13 @@ def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split
     }
 
 
-def _info(recipe: Recipe, seed: int, split: Split, path: str | None) -> dict[str, Any]:
+def _info(recipe: Recipe, seed: int, split: Split, path: str | None, teacher: dict[str, str] | None) -> dict[str, Any]:
     return {
         "format": 1,
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
         "data": {"name": split.data_name, "sha256": split.sha256, "n": len(split), "path": path},
+        "teacher": teacher,
         "backend": keras.backend.backend(),
         "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
