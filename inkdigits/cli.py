@@ -87,7 +87,9 @@ def read(
 
 @app.command()
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="linear, hidden (the default), cnn, reader or line.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help="linear, hidden (the default), cnn, fast, champion, reader or line.")
+    ] = None,
     hidden: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; once for each layer.")] = None,
     convolutions: Annotated[
         list[str] | None,
@@ -98,6 +100,8 @@ def train(
     activation: Annotated[str | None, typer.Option(help="Of all but the last layer; any name Keras knows.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: Keras's for the optimizer.")] = None,
+    beta_1: Annotated[float | None, typer.Option("--beta-1", help="0 to 1, Adam's memory of gradients.")] = None,
+    beta_2: Annotated[float | None, typer.Option("--beta-2", help="0 to 1, of their squares.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Share of a weight lost a step, times the rate.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant or cosine.")] = None,
     loss: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
