@@ -38,8 +38,9 @@ PARTS = (
     Part("digits"),
     Part("digits", of_data=("",), result="handwriting"),
     Part("cells", of_data=("cells",)),
-    Part("pages", of_data=("photos", "pages")),
+    Part("pages", ("--turns", "0", "1", "2", "3"), of_data=("photos", "pages")),
     Part("reading", of_data=("",)),
+    Part("reading", ("--speed",), of_data=("",), result="reading_speed"),
 )
 
 
@@ -57,7 +58,7 @@ def main() -> None:
         name = part.result or part.name
         if (given.only and name not in given.only) or (part.of_data is not None and given.data is None):
             continue
-        words = [*part.words, *(str(given.data / path) for path in part.of_data or ())]
+        words = [*(str(given.data / path) for path in part.of_data or ()), *part.words]
         words += ["--peer-python", given.peer_python] if part.name == "reading" and given.peer_python else []
         if not run([sys.executable, str(HERE / f"{part.name}.py"), *words, "--json", str(results / f"{name}.json")]):
             failed.append(name)

@@ -1,6 +1,6 @@
 """How well whole pictures are read: digits right, rows exact, seconds a picture.
 
-    python benchmarks/pages.py DIR [--turn 1] [--misses] [--json FILE]
+    python benchmarks/pages.py DIR ... [--turns 0 1 2 3] [--misses] [--json FILE]
 
 DIR holds pictures and a truth.json, file -> {"lines": [...], "notes": ...}, or folders that do. Only the digits of a
 line are compared. Digits right is 1 - edit distance / digits; a row is exact where a row of the answer equals it and so
@@ -65,18 +65,25 @@ def measure(reader: Reader, folder: Path, turn: int, misses: bool) -> list[Score
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--turn", type=int, default=0, help="turn every picture by so many quarters first")
+    parser.add_argument("--turns", type=int, nargs="+", default=[0], help="turn every picture by so many quarters, too")
     parser.add_argument("--misses", action="store_true", help="show what was misread")
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     reader = Reader()
     reader.read_page(np.full((100, 100), 255, np.uint8))
-    found = {folder.name: summary(measure(reader, folder, given.turn, given.misses)) for folder in given.folders}
+    found = {
+        f"{folder.name}, turned by {90 * turn} degrees" if turn else folder.name: summary(
+            measure(reader, folder, turn, given.misses)
+        )
+        for folder in given.folders
+        for turn in given.turns
+    }
     header = ("pictures", "n", "digits right", "rows exact", "accepted though wrong", "ms a picture, median", "slowest")
     publish(
         "pages",
         "Photographs and scanned pages",
         [Table("", header, [cells(name, figures) for name, figures in found.items()])],
+        notes=["The layout was developed on these very photographs."],
         figures=found,
         path=given.json,
     )

@@ -1,6 +1,7 @@
 """Real handwriting read by inkdigits and by what people use instead: right answers, milliseconds, start-up, size.
 
-    python benchmarks/reading.py DATA [--n 0] [--peer-python PYTHON] [--json FILE]
+    python benchmarks/reading.py DATA [--peer-python PYTHON] [--json FILE]
+    python benchmarks/reading.py DATA --speed [--n 25] [--peer-python PYTHON] [--json FILE]
 
 DATA holds folders of pictures with a truth.json (cells: file -> value; photos and pages: file -> {"lines": [...]}) and
 digits/*.npz (x, y). Peers are measured where they are installed, all on the same pictures: RapidOCR in the environment
@@ -275,54 +276,84 @@ def peer_version(name: str, python: str) -> str:
 # The whole
 
 
-def readers(peer_python: str | None, scratch: Path) -> dict[str, str]:
+def readers(peer_python: str | None) -> dict[str, str]:
     """Return the readers that are installed here, and the Python in which each runs."""
     found = {"inkdigits": sys.executable}
     if peer_python:
         found["RapidOCR"] = peer_python
     if shutil.which("tesseract"):
         found["Tesseract"] = sys.executable
+    return found
+
+
+def tutorial_cnn(scratch: Path) -> dict[str, str]:
+    """Train what a tutorial ends with, if Keras is here, and return how it is opened."""
     try:
         import inkdigits
 
         run = inkdigits.train("cnn", runs_dir=scratch, progress=False)
-        os.environ["INKDIGITS_BENCH_CNN"] = str(run.path / "model.onnx")
-        found[CNN] = sys.executable
     except ModuleNotFoundError:
         print("no Keras here: the tutorial's net is left out", file=sys.stderr)
-    return found
+        return {}
+    os.environ["INKDIGITS_BENCH_CNN"] = str(run.path / "model.onnx")
+    return {CNN: sys.executable}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--n", type=int, default=0, help="pictures of each kind at most; 0: all")
+    parser.add_argument("--speed", action="store_true", help="measure speed, start-up and size, not right answers")
+    parser.add_argument("--n", type=int, help="pictures of each kind at most; default: all, for speed 25")
     parser.add_argument("--peer-python", help="the Python of an environment in which RapidOCR is installed")
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        tasks = list(tasks_of(given.data, given.n, Path(folder)))
-        found = readers(given.peer_python, Path(folder))
-        real = {name: python for name, python in found.items() if name != CNN}
-        startup = startup_ms(real, (tasks[0].layout, tasks[0].paths[0]))
-        workers = [stack.enter_context(Worker(name, python)) for name, python in found.items()]
-        scores = {task.name: scores_of(workers, task) for task in tasks}
-    sizes = {name: size_mb(name, python) for name, python in real.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        tasks = list(tasks_of(given.data, given.n or (25 if given.speed else 0), Path(folder)))
+        found = readers(given.peer_python) | ({} if given.speed else tutorial_cnn(Path(folder)))
+        if given.speed:
+            publish_speed(found, tasks, given.json)
+        else:
+            publish_answers(found, tasks, given.json)
+
+
+def publish_answers(found: dict[str, str], tasks: list[Task], path: Path | None) -> None:
+    scores = scores_of(found, tasks)
     publish(
         "reading",
-        "Side by side with what people use instead",
-        [right_table(scores, list(found)), ms_table(scores, list(found)), process_table(startup, sizes)],
+        "Side by side with what people use instead: right answers",
+        [right_table(scores, list(found))],
         notes=notes_of(found),
-        figures={"sets": scores, "startup_ms": startup, "size_mb": sizes},
-        path=given.json,
+        figures={"sets": scores},
+        path=path,
     )
 
 
-def scores_of(workers: list[Worker], task: Task) -> dict[str, dict[str, Any]]:
-    print(f"{task.name}: {len(task.paths)} pictures", file=sys.stderr)
-    able = [worker for worker in workers if worker.name != CNN or task.layout == DIGIT]
-    answers = answers_in_turn(able, task)
-    return {name: score(task, given, places_of(name, len(task.paths))) for name, given in answers.items()}
+def publish_speed(found: dict[str, str], tasks: list[Task], path: Path | None) -> None:
+    startup = startup_ms(found, (tasks[0].layout, tasks[0].paths[0]))
+    sizes = {name: size_mb(name, python) for name, python in found.items()}
+    scores = scores_of(found, tasks)
+    publish(
+        "reading",
+        "Side by side with what people use instead: speed and size",
+        [ms_table(scores, list(found)), process_table(startup, sizes)],
+        figures={"sets": scores, "startup_ms": startup, "size_mb": sizes},
+        path=path,
+    )
+
+
+def scores_of(found: dict[str, str], tasks: list[Task]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return set -> reader -> its score."""
+    scores = {}
+    with ExitStack() as stack:
+        workers = [stack.enter_context(Worker(name, python)) for name, python in found.items()]
+        for task in tasks:
+            print(f"{task.name}: {len(task.paths)} pictures", file=sys.stderr)
+            able = [worker for worker in workers if worker.name != CNN or task.layout == DIGIT]
+            answers = answers_in_turn(able, task)
+            scores[task.name] = {
+                name: score(task, given, places_of(name, len(task.paths))) for name, given in answers.items()
+            }
+    return scores
 
 
 def notes_of(found: dict[str, str]) -> list[str]:
@@ -360,14 +391,16 @@ def cell(found: dict[str, Any], name: str, measure: str) -> str:
 def ms_table(scores: dict[str, Any], names: list[str]) -> Table:
     rows = []
     for task, found in scores.items():
-        times = [f"{found[n]['ms_median']:.1f} ({found[n]['ms_most']:.0f})" if n in found else "" for n in names]
-        rows.append((task, *times))
-    return Table("Milliseconds a picture, from its file: median (slowest)", ("set", *names), rows)
+        times = [f"{found[n]['ms_median']:.1f} ({found[n]['ms_most']:.0f})" for n in names]
+        rows.append((task, str(found["inkdigits"]["n"]), *times))
+    return Table("Milliseconds a picture, from its file: median (slowest)", ("set", "n", *names), rows)
 
 
 def process_table(startup: dict[str, list[float]], sizes: dict[str, float | None]) -> Table:
     rows = [(name, spread(ms, 0), f"{sizes[name]:.0f}" if sizes[name] else "") for name, ms in startup.items()]
-    return Table("", ("reader", "ms from no process to the first answer", "MB installed, with what it needs"), rows)
+    return Table(
+        "Processes", ("reader", "ms from no process to the first answer", "MB installed, with what it needs"), rows
+    )
 
 
 if __name__ == "__main__":
