@@ -69,7 +69,11 @@ def as_markdown(result: dict[str, Any]) -> str:
     """Return a kept result as a section of docs/benchmarks.md."""
     used = ", ".join(f"{package} {number}" for package, number in result["versions"].items())
     when = f"{result['measured']}, commit {result['commit']}" if result.get("commit") else result["measured"]
-    parts = [f"## {result['title']}", f"    {result['command']}", f"*{when}; {result['machine']}; {used}.*"]
+    parts = [
+        f"## {result['title']}",
+        f"    {result['command']}",
+        f"*{'; '.join(filter(None, (when, result['machine'], used)))}.*",
+    ]
     parts += [str(Table(**table)) for table in result["tables"]]
     return "\n\n".join([*parts, *result["notes"]]) + "\n"
 
