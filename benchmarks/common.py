@@ -65,17 +65,20 @@ def publish(
         beside.replace(path)
 
 
-def as_markdown(result: dict[str, Any]) -> str:
-    """Return a kept result as a section of docs/benchmarks.md."""
-    used = ", ".join(f"{package} {number}" for package, number in result["versions"].items())
+def as_markdown(result: dict[str, Any], where: str | None = None) -> str:
+    """Return a kept result as a section of docs/benchmarks.md; `where` is a short name for machine and versions."""
+    if where is None:
+        where = "; ".join(filter(None, (result["machine"], in_words(result["versions"]))))
+    else:
+        where = f"machine {where}" + "".join(result["machine"].partition(", load")[1:])
     when = f"{result['measured']}, commit {result['commit']}" if result.get("commit") else result["measured"]
-    parts = [
-        f"## {result['title']}",
-        f"    {result['command']}",
-        f"*{'; '.join(filter(None, (when, result['machine'], used)))}.*",
-    ]
+    parts = [f"## {result['title']}", f"    {result['command']}", f"*{when}; {where}.*"]
     parts += [str(Table(**table)) for table in result["tables"]]
     return "\n\n".join([*parts, *result["notes"]]) + "\n"
+
+
+def in_words(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{package} {number}" for package, number in versions.items())
 
 
 def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int, repeats: int = 1) -> dict[str, list[float]]:

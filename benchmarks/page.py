@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from common import Table, as_markdown, mean_sd, percent, ratios
+from common import Table, as_markdown, in_words, mean_sd, percent, ratios
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -52,12 +52,14 @@ def page(results: Results) -> str:
     placed = {title: [name for name in names if name in results] for title, names in CHAPTERS.items()}
     known = {name for names in placed.values() for name in names}
     placed[REST] = [name for name in results if name not in known]
+    in_order = {name: results[name] for names in placed.values() for name in names}
+    letters = {where: chr(ord("A") + i) for i, where in enumerate(dict.fromkeys(map(where_of, in_order.values())))}
     contents, sections = [], []
     for title, names in placed.items():
         links = [f"[{results[name]['title']}](#{anchor(results[name]['title'])})" for name in names]
-        contents += [f"- {title}: {', '.join(links)}"] if links else []
-        sections += [as_markdown(results[name]) for name in names]
-    return "\n\n".join([INTRODUCTION, machines(results), "\n".join(contents), "\n".join(sections)])
+        contents += [f"- {title}: {'; '.join(links)}"] if links else []
+        sections += [as_markdown(results[name], letters[where_of(results[name])]) for name in names]
+    return "\n\n".join([INTRODUCTION, machines(letters), "\n".join(contents), "\n".join(sections)])
 
 
 def anchor(title: str) -> str:
@@ -65,15 +67,15 @@ def anchor(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def machines(results: Results) -> str:
-    """Return which machine measured what: figures of different machines must not be held against each other."""
-    found: dict[str, list[str]] = {}
-    for result in results.values():
-        found.setdefault(machine_of(result), []).append(result["title"])
-    if len(found) < 2:
-        return f"Measured on one machine: {next(iter(found), 'none')}."
-    lines = [f"- {name}: {', '.join(titles)}" for name, titles in found.items()]
-    return "Measured on different machines, whose figures must not be held against each other:\n\n" + "\n".join(lines)
+def machines(letters: Mapping[str, str]) -> str:
+    """Return what the letters mean by which the sections name machine and versions."""
+    warning = ", whose figures must not be held against each other" if len(letters) > 1 else ""
+    lines = [f"- **{letter}**: {where}" for where, letter in letters.items()]
+    return f"Machines and versions{warning}:\n\n" + "\n".join(lines)
+
+
+def where_of(result: Mapping[str, Any]) -> str:
+    return "; ".join(filter(None, (machine_of(result), in_words(result["versions"]))))
 
 
 def machine_of(result: Mapping[str, Any]) -> str:

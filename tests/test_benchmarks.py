@@ -88,10 +88,16 @@ publish("growth", "Grown", [Table("", ("n",), [("42",)])], path=Path(sys.argv[sy
 
 
 def test_machines_are_told_apart(module: ModuleType) -> None:
-    one = RESULT | {"title": "A"}
-    assert module.machines({"a": one}) == "Measured on one machine: one."
-    both = module.machines({"a": one, "b": one | {"machine": "two", "title": "B"}})
-    assert both.splitlines()[2:] == ["- one: A", "- two: B"]
+    one = RESULT | {"title": "First"}
+    alone = module.page({"a": one})
+    assert "- **A**: one; Python 3" in alone
+    assert "must not be held against" not in alone
+    both = module.page({"a": one, "b": one | {"machine": "two", "title": "Second"}})
+    assert "- **A**: one; Python 3\n- **B**: two; Python 3" in both
+    assert "must not be held against" in both
+    first, second = both.split("## ")[1:]
+    assert "*2026-01-01; machine A, load 1.0 at the end.*" in first
+    assert "*2026-01-01; machine B.*" in second
 
 
 def test_contestants_take_turns(common: ModuleType) -> None:
