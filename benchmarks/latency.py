@@ -55,8 +55,8 @@ def main() -> None:
         [net_table(figures), reader_table({name: (n, found[""]) for name, (n, found) in whole.items()})],
         notes=[
             f"{given.rounds} rounds in turn, all in one process; of one digit 50 calls a round, of 1,000 three. "
-            "`predict` works by batches of 256. ONNX Runtime's threads spin between calls unless told not to; a Reader's "
-            "sleep, which leaves the cores to others and costs some hundredths of a millisecond a call."
+            "`predict` works by batches of 256. ONNX Runtime's threads spin between calls unless told not to; a "
+            "Reader's sleep, which leaves the cores to others and costs some hundredths of a millisecond a call."
         ],
         figures=figures | {"whole": {name: found[""] for name, (_, found) in whole.items()}},
         path=given.json,
