@@ -94,6 +94,7 @@ def in_turn(contestants: Mapping[str, Callable[[], object]], rounds: int, repeat
         call()
     names = list(contestants)
     for number in range(rounds):
+        print(f"round {number + 1} of {rounds}", file=sys.stderr)
         turned = number % len(names)
         for name in names[turned:] + names[:turned]:
             seconds[name].append(statistics.median(_timed(contestants[name]) for _ in range(repeats)))
