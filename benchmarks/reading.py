@@ -1,6 +1,6 @@
 """Real handwriting read by inkdigits and by what people use instead: right answers, milliseconds, start-up, size.
 
-    python benchmarks/reading.py DATA [--peer-python PYTHON] [--json FILE]
+    python benchmarks/reading.py DATA [--sets NAME ...] [--peer-python PYTHON] [--json FILE]
     python benchmarks/reading.py DATA --speed [--n 25] [--peer-python PYTHON] [--json FILE]
 
 DATA holds folders of pictures with a truth.json (cells: file -> value; photos and pages: file -> {"lines": [...]}) and
@@ -35,6 +35,7 @@ Answer = tuple[list[str], float]  # lines of text, milliseconds
 CNN = "tutorial's CNN"
 TURN = 25  # pictures that a reader reads before it is another's turn
 MOST = {"Tesseract": 100}
+TITLE = "Side by side with what people use instead"
 
 
 # The readers: each opens itself and returns a function that reads one picture
@@ -56,7 +57,9 @@ def open_rapidocr() -> Callable[[str, str], list[str]]:
     engine = RapidOCR()
 
     def read(layout: str, path: str) -> list[str]:
-        found = engine(path) if layout == PAGE else engine(path, use_det=False, use_cls=False, use_rec=True)
+        # An engine keeps what it was told for the call before: every call says all.
+        whole = layout == PAGE
+        found = engine(path, use_det=whole, use_cls=whole, use_rec=True)
         return list(found.txts or ())
 
     return read
@@ -303,13 +306,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--speed", action="store_true", help="measure speed, start-up and size, not right answers")
+    parser.add_argument("--sets", nargs="+", help="these alone, such as photos or semeion; default: all")
     parser.add_argument("--n", type=int, help="pictures of each kind at most; default: all, for speed 25")
     parser.add_argument("--peer-python", help="the Python of an environment in which RapidOCR is installed")
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         tasks = list(tasks_of(given.data, given.n or (25 if given.speed else 0), Path(folder)))
-        found = readers(given.peer_python) | ({} if given.speed else tutorial_cnn(Path(folder)))
+        tasks = [task for task in tasks if not given.sets or task.name in given.sets]
+        digits = any(task.layout == DIGIT for task in tasks)
+        found = readers(given.peer_python) | (tutorial_cnn(Path(folder)) if digits and not given.speed else {})
         if given.speed:
             publish_speed(found, tasks, given.json)
         else:
@@ -320,7 +326,7 @@ def publish_answers(found: dict[str, str], tasks: list[Task], path: Path | None)
     scores = scores_of(found, tasks)
     publish(
         "reading",
-        "Side by side with what people use instead: right answers",
+        f"{TITLE}: right answers{'' if any(task.layout != PAGE for task in tasks) else ' on whole pictures'}",
         [right_table(scores, list(found))],
         notes=notes_of(found),
         figures={"sets": scores},
@@ -334,7 +340,7 @@ def publish_speed(found: dict[str, str], tasks: list[Task], path: Path | None) -
     scores = scores_of(found, tasks)
     publish(
         "reading",
-        "Side by side with what people use instead: speed and size",
+        f"{TITLE}: speed and size",
         [ms_table(scores, list(found)), process_table(startup, sizes)],
         figures={"sets": scores, "startup_ms": startup, "size_mb": sizes},
         path=path,
