@@ -40,6 +40,7 @@ PARTS = (
     Part("cells", of_data=("cells",)),
     Part("pages", ("--turns", "0", "1", "2", "3"), of_data=("photos", "pages")),
     Part("reading", of_data=("",)),
+    Part("reading", ("--whole",), of_data=("",), result="reading_pages"),
     Part("reading", ("--speed",), of_data=("",), result="reading_speed"),
 )
 

@@ -34,7 +34,7 @@ mean and standard deviation.
 optimistic**; no weight learned from them."""
 
 CHAPTERS = {
-    "Reading real handwriting": ("reading", "reading_speed", "handwriting", "cells", "pages"),
+    "Reading real handwriting": ("reading", "reading_pages", "reading_speed", "handwriting", "cells", "pages"),
     "MNIST": ("accuracy", "champion", "digits"),
     "Speed of training": ("train_speed", "time_to_99"),
     "Speed of reading": ("latency", "startup", "growth", "bulk", "serve"),
@@ -108,7 +108,10 @@ PEERS = ("RapidOCR", "Tesseract", "tutorial's CNN")
 
 def handwriting(results: Results) -> str:
     """The table of real handwriting, and what is refused."""
-    sets, cells = results["reading"]["figures"]["sets"], results["cells"]["figures"]["all"]
+    sets = {
+        name: found for part in ("reading", "reading_pages") for name, found in results[part]["figures"]["sets"].items()
+    }
+    cells = results["cells"]["figures"]["all"]
     mnist = results["digits"]["figures"]["digits"][0]
     rows = [_set_row(words, sets[name]) for name, words in SETS.items()]
     half = ("the half of the cells it is surest of", f"{cells['n'] // 2:,}", _bold(cells["accuracy_surest_half"], 1))

@@ -1,6 +1,6 @@
 """Real handwriting read by inkdigits and by what people use instead: right answers, milliseconds, start-up, size.
 
-    python benchmarks/reading.py DATA [--sets NAME ...] [--peer-python PYTHON] [--json FILE]
+    python benchmarks/reading.py DATA [--whole] [--peer-python PYTHON] [--json FILE]
     python benchmarks/reading.py DATA --speed [--n 25] [--peer-python PYTHON] [--json FILE]
 
 DATA holds folders of pictures with a truth.json (cells: file -> value; photos and pages: file -> {"lines": [...]}) and
@@ -306,27 +306,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--speed", action="store_true", help="measure speed, start-up and size, not right answers")
-    parser.add_argument("--sets", nargs="+", help="these alone, such as photos or semeion; default: all")
+    parser.add_argument("--whole", action="store_true", help="photographs and pages, in place of cells and digits")
     parser.add_argument("--n", type=int, help="pictures of each kind at most; default: all, for speed 25")
     parser.add_argument("--peer-python", help="the Python of an environment in which RapidOCR is installed")
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         tasks = list(tasks_of(given.data, given.n or (25 if given.speed else 0), Path(folder)))
-        tasks = [task for task in tasks if not given.sets or task.name in given.sets]
-        digits = any(task.layout == DIGIT for task in tasks)
-        found = readers(given.peer_python) | (tutorial_cnn(Path(folder)) if digits and not given.speed else {})
+        found = readers(given.peer_python)
         if given.speed:
             publish_speed(found, tasks, given.json)
+        elif given.whole:
+            publish_answers(found, [task for task in tasks if task.layout == PAGE], given.json, " on whole pictures")
         else:
-            publish_answers(found, tasks, given.json)
+            found |= tutorial_cnn(Path(folder))
+            publish_answers(found, [task for task in tasks if task.layout != PAGE], given.json, "")
 
 
-def publish_answers(found: dict[str, str], tasks: list[Task], path: Path | None) -> None:
+def publish_answers(found: dict[str, str], tasks: list[Task], path: Path | None, what: str) -> None:
     scores = scores_of(found, tasks)
     publish(
         "reading",
-        f"{TITLE}: right answers{'' if any(task.layout != PAGE for task in tasks) else ' on whole pictures'}",
+        f"{TITLE}: right answers{what}",
         [right_table(scores, list(found))],
         notes=notes_of(found),
         figures={"sets": scores},
