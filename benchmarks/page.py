@@ -59,7 +59,7 @@ def page(results: Results) -> str:
         links = [f"[{results[name]['title']}](#{anchor(results[name]['title'])})" for name in names]
         contents += [f"- {title}: {'; '.join(links)}"] if links else []
         sections += [as_markdown(results[name], letters[where_of(results[name])]) for name in names]
-    return "\n\n".join([INTRODUCTION, machines(letters), "\n".join(contents), "\n".join(sections)])
+    return "\n\n".join([INTRODUCTION, machines(letters), "Contents:", "\n".join(contents), "\n".join(sections)])
 
 
 def anchor(title: str) -> str:
@@ -123,7 +123,7 @@ def handwriting(results: Results) -> str:
     made = [row["auroc"] for row in results["digits"]["figures"]["outliers"] if "dot" not in row["set"]]
     return (
         f"{Table('', ('', 'n', 'inkdigits', *PEERS), rows)}\n\n"
-        "(Tesseract, which is slow, read 100 of each set.) Things that are no digits are refused: AUROC "
+        "(Tesseract, which is slow, read 100 of a set at most.) Things that are no digits are refused: AUROC "
         f"{percent(others['fashion28, as it is'], 2)} against Fashion-MNIST, "
         f"{percent(others['omniglot105, framed'], 2)} against the letters of Omniglot, "
         f"{percent(min(made), 1)} against blank paper, noise and lines."
