@@ -66,6 +66,8 @@ def read(
     explain: Annotated[Path | None, typer.Option(help="Folder for a picture a digit: crop, 28 x 28, bars.")] = None,
 ) -> None:
     """Read handwritten digits in pictures; doubtful ones are marked with a question mark."""
+    # Reading multiplies no large matrices: BLAS's threads would only delay the start, by a tenth.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from inkdigits import bulk
 
     answers = bulk.read_files(images, layout.value, model, save_overlay, explain)

@@ -310,12 +310,16 @@ class Reader:
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28):
             raise ValueError(f"images must be uint8 (N, 28, 28), got {images.dtype} {images.shape}")
-        card = self.card
-        scores = self._digit_net.scores(images)
-        probabilities = probabilities_of(scores, card["output"], card.get("temperature", 1.0))
+        # In chunks to the end: calibration works in float64, which of a million digits at once would take 0.4 GB.
+        parts = [self._probabilities(images[i : i + CHUNK]) for i in range(0, max(1, len(images)), CHUNK)]
+        probabilities = parts[0] if len(parts) == 1 else np.concatenate(parts)
         confidence = probabilities.max(axis=1)
-        accepted = confidence >= card.get("threshold", 0.0)
+        accepted = confidence >= self.card.get("threshold", 0.0)
         return Classified(probabilities.argmax(axis=1).astype(np.int64), probabilities, confidence, accepted)
+
+    def _probabilities(self, images: np.ndarray) -> np.ndarray:
+        scores = self._digit_net.scores(images)
+        return probabilities_of(scores, self.card["output"], self.card.get("temperature", 1.0))
 
     def frame(self, image: ImageSource) -> np.ndarray:
         """Return what the digit net sees of a picture of one digit: uint8 (28, 28)."""
