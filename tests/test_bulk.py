@@ -1,36 +1,7 @@
-from pathlib import Path
-
-import cv2
 import numpy as np
-import pytest
 
 from inkdigits import bulk
-from inkdigits.errors import ImageError
 from inkdigits.reader import Item, NumberReading, PageReading
-
-
-def picture(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((20, 20), 255, np.uint8))
-    return path
-
-
-def test_folders_globs_and_files_become_pictures_in_order(tmp_path: Path) -> None:
-    for name in ("b.png", "a.PNG", "deep/er/c.jpg"):
-        picture(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
-    found = [Path(name).name for name in bulk.find_files([str(tmp_path)])]
-    assert found == ["a.PNG", "b.png", "c.jpg"]
-    assert [Path(n).name for n in bulk.find_files([str(tmp_path / "*.png"), "-"])] == ["b.png", "-"]
-    # A file that somebody names is read, whatever its suffix; a missing one is reported when it is read.
-    named = [str(tmp_path / "notes.txt"), str(tmp_path / "missing.png")]
-    assert list(bulk.find_files(named)) == named
-
-
-@pytest.mark.parametrize("name", ["", "*.png"])
-def test_nothing_to_read_is_an_error_that_names_the_place(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ImageError, match=str(tmp_path)):
-        list(bulk.find_files([str(tmp_path / name)]))
 
 
 def line(text: str, accepted: list[bool]) -> NumberReading:
