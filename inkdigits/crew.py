@@ -98,6 +98,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self._pipe, end = context.Pipe()
         self._parts = parts
+        self._in_work: list[str] = []  # the first pictures of the chunks that the process has
         self._process = context.Process(target=_serve, args=(end, settings, parts), daemon=True)
         self._process.start()
         end.close()
@@ -109,36 +110,38 @@ class _Worker:
 
     def _drive(self, shared: _Shared, results: "queue.SimpleQueue[Done | Exception | None]") -> None:
         """Hand chunks to the process, one ahead of the one it works on, and its results to the queue."""
-        waiting = 0
-        chunk: Chunk | None = None
         try:
             while (chunk := shared.take()) is not None:
                 if not chunk.pictures:
                     results.put(self._known(chunk))
                     continue
                 self._pipe.send(chunk)
-                waiting += 1
-                if waiting == 2:
-                    results.put(self._pipe.recv())
-                    waiting -= 1
-            for _ in range(waiting):
-                results.put(self._pipe.recv())
+                self._in_work.append(chunk.pictures[0][0])
+                if len(self._in_work) == 2:
+                    results.put(self._receive())
+            while self._in_work:
+                results.put(self._receive())
             results.put(None)
         except (EOFError, OSError):
-            results.put(self._death(chunk))
+            results.put(self._death())
         except Exception as error:
             results.put(error)
+
+    def _receive(self) -> Done | Exception:
+        result: Done | Exception = self._pipe.recv()
+        self._in_work.pop(0)
+        return result
 
     def _known(self, chunk: Chunk) -> Done:
         return replace(self._parts.done[chunk.number], consumed=chunk.consumed, before=True)
 
-    def _death(self, chunk: Chunk | None) -> InkdigitsError:
+    def _death(self) -> InkdigitsError:
         self._process.join(5)
         code = self._process.exitcode or 0
         cause = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
-        near = f" near {chunk.pictures[0][0]}" if chunk and chunk.pictures else ""
+        near = f" near {self._in_work[0]}" if self._in_work else ""
         return InkdigitsError(
-            f"a process {cause}{near} (is there enough memory?); --resume goes on, --workers 1 needs least"
+            f"a process {cause}{near}; out of memory? --resume goes on, --workers 1 needs least"
         )
 
     def stop(self) -> None:
@@ -201,18 +204,21 @@ def _answer_batch(
 ) -> Iterator[tuple[str, PageReading | str]]:
     images = [image for _, image in batch if not isinstance(image, str)]
     try:
-        found: Iterator[PageReading | str] = iter(reader.read_many(images, layout) if images else [])
+        found = iter(reader.read_many(images, layout) if images else [])
     except Exception:  # one of them breaks something; the others are to be read all the same
-        found = (_answer_alone(reader, image, layout) for image in images)
+        yield from ((name, _answer_alone(reader, name, image, layout)) for name, image in batch)
+        return
     for name, image in batch:
         yield name, image if isinstance(image, str) else next(found)
 
 
-def _answer_alone(reader: Reader, image: np.ndarray, layout: str) -> PageReading | str:
+def _answer_alone(reader: Reader, name: str, image: np.ndarray | str, layout: str) -> PageReading | str:
+    if isinstance(image, str):
+        return image
     try:
         return reader.read(image, layout)
     except Exception as error:
-        return f"cannot be read ({type(error).__name__}: {storage.reason(error)})"
+        return f"{name}: cannot be read ({type(error).__name__}: {storage.reason(error)})"
 
 
 def _fetched(pictures: Sequence[Picture]) -> Iterator[Picture]:

@@ -14,6 +14,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import IO, Any, TypeAlias
@@ -165,6 +166,7 @@ class Listing:
 
     Raises:
         ImageError: there are none, or none can be found.
+        OutputError: the disk of temporary files is full.
     """
 
     def __init__(self, sources: Iterator[storage.Found]) -> None:
@@ -176,6 +178,10 @@ class Listing:
             self.sha256 = self._fill(sources)
             if not self.count:
                 raise ImageError("nothing to read: no file was named")
+        except OSError as error:
+            with suppress(OSError):  # it would write what it still holds
+                self._spool.close()
+            raise storage.cannot_write(f"{tempfile.gettempdir()}, the list of inputs", error) from None
         except BaseException:
             self._spool.close()
             raise
