@@ -7,6 +7,7 @@ those stop at the first file that is damaged or missing, and know no numbers of 
 import json
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -67,6 +68,7 @@ def _connected(address: str, workers: int | None) -> Iterator[int]:
     """Connect to a cluster, or to the one that this process is connected to already; yield the number of actors."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
     try:
         import ray
         import ray.data
@@ -87,16 +89,26 @@ def _connected(address: str, workers: int | None) -> Iterator[int]:
 
 
 def _start(ray: Any, address: str, workers: int | None) -> None:
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         if address == "local":
             # One more than there are actors: writing their rows must find a core, too.
-            ray.init(address="local", num_cpus=(workers or cores) + 1, **quiet)
+            ray.init(address="local", num_cpus=(workers or cores) + 1, include_dashboard=False, **quiet)
         else:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            _knock(address)
+            ray.init(address=address, **quiet)
+    except UnicodeEncodeError:  # it notes the program's words
+        raise InkdigitsError("Ray takes no words that are not UTF-8: name such files in a --list FILE") from None
+    except Exception as error:  # one too slow to start raises no type of its own
         raise InkdigitsError(f"no Ray cluster answers at {address} ({storage.reason(error)})") from None
+
+
+def _knock(address: str) -> None:
+    """Raise OSError unless somebody listens at HOST:PORT: Ray would ask again for minutes."""
+    host, _, port = address.removeprefix("ray://").partition(":")
+    if port:
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _tasks(listing: Listing, layout: str) -> Iterator[Any]:

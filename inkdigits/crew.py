@@ -140,9 +140,7 @@ class _Worker:
         code = self._process.exitcode or 0
         cause = f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
         near = f" near {self._in_work[0]}" if self._in_work else ""
-        return InkdigitsError(
-            f"a process {cause}{near}; out of memory? --resume goes on, --workers 1 needs least"
-        )
+        return InkdigitsError(f"a process {cause}{near}; out of memory? --resume goes on, --workers 1 needs least")
 
     def stop(self) -> None:
         """End the process; what it has not finished is not there."""
