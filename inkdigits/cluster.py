@@ -68,7 +68,6 @@ def _connected(address: str, workers: int | None) -> Iterator[int]:
     """Connect to a cluster, or to the one that this process is connected to already; yield the number of actors."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
     try:
         import ray
         import ray.data
