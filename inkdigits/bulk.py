@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -314,4 +315,6 @@ def _manifest(settings: Settings, nets: list[str], listing: Listing) -> dict[str
     """Return all that rows depend on, as JSON would give it back."""
     own = {name: value for name, value in asdict(settings).items() if name not in ("model", "suffix")}
     inputs = {"files": listing.count, "size_bytes": listing.size_bytes, "checksum": listing.sha256}
+    # Another version may frame or decode otherwise.
+    own["version of inkdigits"] = version("inkdigits")
     return {"format": 1, **own, "model": nets, "inputs": inputs, "pictures in a part": CHUNK[settings.layout]}
