@@ -88,12 +88,11 @@ def _connected(address: str, workers: int | None) -> Iterator[int]:
 
 
 def _start(ray: Any, address: str, workers: int | None) -> None:
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         if address == "local":
-            # One more than there are actors: writing their rows must find a core, too.
-            ray.init(address="local", num_cpus=(workers or cores) + 1, include_dashboard=False, **quiet)
+            _start_here(ray, workers or cores, quiet)
         else:
             _knock(address)
             ray.init(address=address, **quiet)
@@ -101,6 +100,19 @@ def _start(ray: Any, address: str, workers: int | None) -> None:
         raise InkdigitsError("Ray takes no words that are not UTF-8: name such files in a --list FILE") from None
     except Exception as error:  # one too slow to start raises no type of its own
         raise InkdigitsError(f"no Ray cluster answers at {address} ({storage.reason(error)})") from None
+
+
+def _start_here(ray: Any, workers: int, quiet: dict[str, Any]) -> None:
+    """Start Ray on this machine; a very busy one misses the deadline of 30 s that Ray sets it, so try again."""
+    for attempt in range(3):
+        try:
+            # One more core than there are actors: writing their rows must find one, too.
+            ray.init(address="local", num_cpus=workers + 1, include_dashboard=False, **quiet)
+            return
+        except Exception:
+            ray.shutdown()
+            if attempt == 2:
+                raise
 
 
 def _knock(address: str) -> None:
