@@ -280,6 +280,32 @@ def data(
 
 
 @app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    recipe: Annotated[str, typer.Option(help="By which the nets that judge the labels are trained.")] = "cnn",
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the training set; a net for each.")] = 5,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes the folds and the nets.")] = 0,
+    top: Annotated[int, typer.Option(min=1, help="How many doubtful labels of each set to list.")] = 50,
+    report: Annotated[Path | None, typer.Option(help="HTML file with pictures of all that was found.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
+) -> None:
+    """Examine a data set: labels that are probably wrong, pictures that occur twice, classes out of balance."""
+    from inkdigits.datasets import load_data
+
+    train, test = load_data(data)
+    with quiet_stderr():
+        from inkdigits.training.doctor import examine
+    diagnosis = examine(train, test, recipe, folds=folds, seed=seed, top=top, **({"epochs": epochs} if epochs else {}))
+    if report is not None:
+        from inkdigits.report import save
+        from inkdigits.training.doctor_page import diagnosis_html
+
+        say(f"report: {save(report, diagnosis_html(diagnosis).encode())}")
+    print(json.dumps(diagnosis.to_dict(), allow_nan=False) if json_ else diagnosis)
+
+
+@app.command()
 def serve(
     model: Annotated[Path | None, typer.Option(help="A run or an ONNX file in place of the nets that ship.")] = None,
     host: Annotated[str, typer.Option(help="Address to bind to; by default only this machine gets in.")] = "127.0.0.1",
