@@ -2,8 +2,8 @@
 
 Near means: scaled to unit length and laid over each other at the best shift by whole pixels, two pictures have a
 cosine similarity of at least 0.995. Comparing all pairs at all shifts would take hours for 70,000 images, so pairs that
-cannot be that alike are left out first, by a bound that misses none: a shift changes only the phases of a picture's
-Fourier transform, and neither dropping phases nor projecting can move two pictures apart.
+cannot be that alike are left out first, by a bound: a shift changes only the phases of a picture's Fourier transform,
+and neither dropping the phases nor projecting what is left can move two pictures apart.
 """
 
 from collections.abc import Iterator
@@ -16,8 +16,9 @@ NEAR = 0.995
 SIDE = 32  # of the grid on which spectra are taken: 28 and room to shift
 COMPONENTS = 48  # enough that of MNIST's 2.4e9 pairs fewer than 1e5 are left to look at more closely
 ROWS, COLUMNS = 512, 4096  # pairs are compared in tiles that fit a processor's cache
-# A picture's candidates in a tile, the nearest first: without a bound, a set of a few printed glyphs would have N * N.
-MOST_CANDIDATES = 8
+# Of a picture's candidates in a tile the nearest are looked at: a set made of a few printed glyphs would have N * N.
+MOST_CANDIDATES = 64
+MOST_PAIRS = 8
 CHUNK = 2000
 
 
@@ -108,34 +109,39 @@ def _projected(spectra: np.ndarray) -> np.ndarray:
 
 def _candidates(points: np.ndarray, reach: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield first and second index of the pairs of points whose squared distance is at most `reach`, tile by tile."""
+    reach += 1e-4  # rounding must lose no pair; what it adds is sorted out later
+    # In the order of one coordinate, what lies further ahead in it than `reach` allows need not be looked at.
+    order = np.argsort(points[:, -1], kind="stable")
+    points, along = points[order], points[order, -1]
     squares, ones = (points**2).sum(axis=1), np.ones(len(points), np.float32)
     # |a - b|² = a² - 2 a b + b² as one product of matrices.
-    left = np.column_stack([-2 * points, squares, ones]).astype(np.float32)
-    right = np.column_stack([points, ones, squares]).astype(np.float32)
-    reach += 1e-4  # rounding must lose no pair; what it adds is sorted out later
+    left, right = np.column_stack([-2 * points, squares, ones]), np.column_stack([points, ones, squares])
     for top in range(0, len(points), ROWS):
-        for start in range(top, len(points), COLUMNS):
+        furthest = along[top : top + ROWS][-1] + np.sqrt(reach)
+        for start in range(top, int(np.searchsorted(along, furthest, side="right")), COLUMNS):
             distances = left[top : top + ROWS] @ right[start : start + COLUMNS].T
             rows, columns = np.nonzero(distances <= reach)
             later = columns + start > rows + top
-            rows, columns = _nearest(distances, rows[later], columns[later])
+            rows, columns = rows[later], columns[later]
+            rows, columns = _nearest(rows, columns, distances[rows, columns], MOST_CANDIDATES)
             if len(rows):
-                yield rows + top, columns + start
+                pairs = np.sort([order[rows + top], order[columns + start]], axis=0)
+                yield pairs[0], pairs[1]
 
 
-def _nearest(distances: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs of a tile, of each row the nearest few."""
-    order = np.lexsort((distances[rows, columns], rows))
-    rows, columns = rows[order], columns[order]
-    rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    return rows[rank < MOST_CANDIDATES], columns[rank < MOST_CANDIDATES]
+def _nearest(first: np.ndarray, second: np.ndarray, distances: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return those pairs that are among the `most` nearest of their first."""
+    order = np.lexsort((distances, first))
+    first, second = first[order], second[order]
+    kept = np.arange(len(first)) - np.searchsorted(first, first) < most
+    return first[kept], second[kept]
 
 
 def _closer(spectra: np.ndarray, first: np.ndarray, second: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return those pairs whose whole spectra are within reach."""
+    """Return those pairs whose whole spectra are within reach, of each first the nearest few."""
     distances = ((spectra[first] - spectra[second]) ** 2).sum(axis=1)
     within = distances <= reach + 1e-4
-    return first[within], second[within]
+    return _nearest(first[within], second[within], distances[within], MOST_PAIRS)
 
 
 def _chunks(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -206,7 +206,9 @@ class Diagnosis:
 
     def headlines(self) -> list[str]:
         """Return the chief findings, one a line."""
-        lines = [f"{self.train.split.source}: {len(self.train.split):,} training and {len(self.test.split):,} test images"]
+        lines = [
+            f"{self.train.split.source}: {len(self.train.split):,} training and {len(self.test.split):,} test images"
+        ]
         for doubts in (self.train, self.test):
             lines.append(
                 f"{doubts.split.name + ' labels':<14} {doubts.doubted.sum():,} doubted, {doubts.suspected.sum():,} of "
@@ -219,6 +221,11 @@ class Diagnosis:
             f"test, {contradict:,} with different labels"
         )
         return lines + [f"balance        {remark}" for remark in self.remarks or ["nothing to remark"]]
+
+
+def in_words(quality: float) -> str:
+    """Return a label quality with as many places as it deserves: 0.4193, 3e-05."""
+    return f"{quality:.4f}" if quality >= 0.001 else f"{quality:.0e}"
 
 
 def _doubts_table(doubts: Doubts, top: int) -> list[str]:
@@ -234,7 +241,9 @@ def _doubts_table(doubts: Doubts, top: int) -> list[str]:
     for rank, i in enumerate(worst, 1):
         given, suggested = names[doubts.split.labels[i]], names[doubts.suggested[i]]
         mark = "  !" if doubts.suspected[i] else ""
-        lines.append(f"{rank:>4}  {i:>7}  {given:<{width}}  {suggested:<{width}}  {doubts.quality[i]:7.4f}{mark}")
+        lines.append(
+            f"{rank:>4}  {i:>7}  {given:<{width}}  {suggested:<{width}}  {in_words(doubts.quality[i]):>7}{mark}"
+        )
     return lines
 
 
@@ -281,7 +290,9 @@ def examine(
     """
     chosen = models.check(recipes.resolve(recipe, **changes))
     if chosen.composed:
-        raise RecipeError(f"the recipe {recipe!r} learns from composed pictures; choose one that takes them as they are")
+        raise RecipeError(
+            f"the recipe {recipe!r} learns from composed pictures; choose one that takes them as they are"
+        )
     fold = fold_of(train.labels, folds, seed)
     of_train, of_test = _out_of_fold(train, test, fold, chosen, seed, progress)
     known = np.bincount(train.labels, minlength=len(train.class_names)) >= 2

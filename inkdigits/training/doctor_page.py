@@ -8,7 +8,7 @@ import numpy as np
 from inkdigits.evaluation import percent
 from inkdigits.figures import draw_balance, png_of
 from inkdigits.report import Section, digit_picture, document, picture, table, tiles
-from inkdigits.training.doctor import Diagnosis, Doubts, Twins
+from inkdigits.training.doctor import Diagnosis, Doubts, Twins, in_words
 
 MOST_TWINS = 60
 
@@ -22,7 +22,9 @@ DOUBTED_REMARK = (
 def diagnosis_html(diagnosis: Diagnosis) -> str:
     """Return the page."""
     train, test = diagnosis.train, diagnosis.test
-    sections = [Section(f"Doubtful labels: {doubts.split.name}", doubts_body(doubts, diagnosis.top)) for doubts in (test, train)]
+    sections = [
+        Section(f"Doubtful labels: {doubts.split.name}", doubts_body(doubts, diagnosis.top)) for doubts in (test, train)
+    ]
     sections += [
         Section("Duplicates", twins_body(diagnosis.twins)),
         Section("Class balance", balance_body(diagnosis)),
@@ -76,7 +78,7 @@ def _doubt(doubts: Doubts, i: np.intp, rank: int) -> str:
     return (
         f'<li class="{"marked" if doubts.suspected[i] else ""}">{image}<br>labelled <b>{escape(given)}</b>'
         f'<br><span class="wrong">likely {escape(likely)}</span>'
-        f'<br><span class="soft">quality {doubts.quality[i]:.4f}<br>{rank}. {split.name} {i}</span></li>'
+        f'<br><span class="soft">quality {in_words(doubts.quality[i])}<br>{rank}. {split.name} {i}</span></li>'
     )
 
 
@@ -88,7 +90,7 @@ def twins_body(twins: Sequence[Twins]) -> str:
     return (
         f"<p>{len(twins):,} pictures stand in the data already: {across:,} pairs across train and test, which flatter "
         f"whatever is judged by them, and {contradict:,} with different labels, of which one must be wrong. "
-        f'{"The" if len(twins) <= MOST_TWINS else f"The first {MOST_TWINS} of these"}, different labels first:</p>'
+        f"{'The' if len(twins) <= MOST_TWINS else f'The first {MOST_TWINS} of these'}, different labels first:</p>"
         f'<ul class="digits wide">{"".join(map(_pair, twins[:MOST_TWINS]))}</ul>'
     )
 
@@ -100,7 +102,11 @@ def _pair(twins: Twins) -> str:
     ]
     images = "".join(digit_picture(image, f"{place}: labelled {label}") for image, place, label in places)
     labels = " and ".join(f"<b>{escape(label)}</b>" for _, _, label in places)
-    words = f'<span class="wrong">labelled {labels}</span>' if twins.contradict else f"labelled <b>{escape(twins.labels[0])}</b>"
+    words = (
+        f'<span class="wrong">labelled {labels}</span>'
+        if twins.contradict
+        else f"labelled <b>{escape(twins.labels[0])}</b>"
+    )
     kind = "equal to the byte" if twins.exact else f"similarity {twins.similarity:.4f}"
     where = " = ".join(place for _, place, _ in places)
     return f'<li><div class="pair">{images}</div>{words}<br><span class="soft">{kind}<br>{where}</span></li>'
@@ -109,7 +115,9 @@ def _pair(twins: Twins) -> str:
 def balance_body(diagnosis: Diagnosis) -> str:
     """Return how many images each class has."""
     (n_train, n_test) = (len(doubts.split) for doubts in (diagnosis.train, diagnosis.test))
-    rows = [[name, f"{n:,}", percent(n / n_train, 1), f"{m:,}", percent(m / n_test, 1)] for name, n, m in diagnosis.balance]
+    rows = [
+        [name, f"{n:,}", percent(n / n_train, 1), f"{m:,}", percent(m / n_test, 1)] for name, n, m in diagnosis.balance
+    ]
     remarks = "".join(f"<li>{escape(remark)}</li>" for remark in diagnosis.remarks)
     caption = "The share of each class. A class that is rare in training is read worse; nets guess it less often."
     return (
