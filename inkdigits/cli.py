@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,6 +46,17 @@ def quiet_stderr() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Keep a record in MLflow: local for a database in the folder of runs, or a tracking URI."
+    ),
+]
+TensorboardOption = Annotated[
+    bool, typer.Option("--tensorboard", help="Keep a record for TensorBoard, in the folder of runs.")
+]
 
 
 class Layout(StrEnum):
@@ -110,20 +121,25 @@ def train(
     seed: Annotated[int | None, typer.Option(min=0, help="Fixes first weights, order and all else.")] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an unfinished run.")] = None,
     data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    mlflow: MlflowOption = None,
+    tensorboard: TensorboardOption = False,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Train a model, export it and judge it on the test set; the run directory's path goes to stdout."""
-    settings = {
+    settings: dict[str, Any] = {
         name: value
         for name, value in locals().items()
-        if value is not None and name not in ("recipe", "seed", "resume", "data", "runs")
+        if value is not None and name not in ("recipe", "seed", "resume", "data", "mlflow", "tensorboard", "runs")
     }
     if recipe == "line":
+        settings |= {"mlflow": mlflow} if mlflow else {}
+        settings |= {"tensorboard": tensorboard} if tensorboard else {}
         train_line(runs, data, seed, resume, settings)
         return
     with quiet_stderr():
         from inkdigits.training.session import train
 
+    settings |= {"mlflow": mlflow, "tensorboard": tensorboard}
     run = train(recipe, data=data, runs_dir=runs, seed=seed, resume=resume, **settings)
     figures = run.figures
     say(
@@ -199,6 +215,8 @@ def evaluate(
     cells: Annotated[Path | None, typer.Option(help="Folder of pictures of one number each, and truth.json.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML file for the report on single digits.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
+    mlflow: MlflowOption = None,
+    tensorboard: TensorboardOption = False,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Judge a model: accuracy with its interval, loss, each class, the confusion matrix, calibration, refusal."""
@@ -208,11 +226,19 @@ def evaluate(
     if run is not None and model is not None:
         raise typer.BadParameter("give RUN or --model, not both")
     path, own_data = model_and_data(run or model or "reader", runs)
+    if mlflow is not None or tensorboard:
+        with quiet_stderr():
+            from inkdigits.training import records
+
+            to = records.destinations(mlflow, tensorboard, runs)
     judgement = judge(Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells)
     if report is not None and judgement.digits is not None:
         from inkdigits.report import evaluation_html, save
 
         say(f"report: {save(report, evaluation_html(judgement.digits).encode())}")
+    if mlflow is not None or tensorboard:
+        for kept in records.keep_evaluation(to, judgement.digits, path):
+            say(kept)
     print(json.dumps(judgement.to_dict(), allow_nan=False) if json_ else judgement)
 
 
@@ -296,7 +322,8 @@ def doctor(
     train, test = load_data(data)
     with quiet_stderr():
         from inkdigits.training.doctor import examine
-    diagnosis = examine(train, test, recipe, folds=folds, seed=seed, top=top, **({"epochs": epochs} if epochs else {}))
+    changes: dict[str, Any] = {"epochs": epochs} if epochs else {}
+    diagnosis = examine(train, test, recipe, folds=folds, seed=seed, top=top, **changes)
     if report is not None:
         from inkdigits.report import save
         from inkdigits.training.doctor_page import diagnosis_html

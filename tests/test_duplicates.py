@@ -47,7 +47,7 @@ def near_pairs_the_slow_way(images: np.ndarray) -> set[tuple[int, int]]:
 
 
 def distinct(images: np.ndarray, n: int) -> np.ndarray:
-    """The first n of the images which are like none before: printed digits repeat themselves, handwritten ones do not."""
+    """The first n of the images which are like none before: printed digits repeat themselves."""
     pairs = find_duplicates(images)
     return np.delete(images, sorted({each.second for each in pairs}), axis=0)[:n].copy()
 

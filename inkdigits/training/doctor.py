@@ -69,7 +69,8 @@ class Doubts:
 
     def worst(self, n: int) -> np.ndarray:
         """Return int64 (<= n,): the most doubtful labels, of those for which the nets would give another."""
-        return self.ranking[self.doubted[self.ranking]][:n]
+        worst: np.ndarray = self.ranking[self.doubted[self.ranking]][:n]
+        return worst
 
     @property
     def pairs(self) -> list[tuple[str, str, int]]:
@@ -207,13 +208,13 @@ class Diagnosis:
     def headlines(self) -> list[str]:
         """Return the chief findings, one a line."""
         lines = [
-            f"{self.train.split.source}: {len(self.train.split):,} training and {len(self.test.split):,} test images"
-        ]
-        for doubts in (self.train, self.test):
-            lines.append(
+            f"{self.train.split.source}: {len(self.train.split):,} training and {len(self.test.split):,} test images",
+            *(
                 f"{doubts.split.name + ' labels':<14} {doubts.doubted.sum():,} doubted, {doubts.suspected.sum():,} of "
                 "them most likely wrong"
-            )
+                for doubts in (self.train, self.test)
+            ),
+        ]
         across, exact = (sum(getattr(twins, kind) for twins in self.twins) for kind in ("across", "exact"))
         contradict = sum(twins.contradict for twins in self.twins)
         lines.append(
@@ -335,7 +336,7 @@ def fold_of(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
 def _out_of_fold(
     train: Split, test: Split, fold: np.ndarray, recipe: Recipe, seed: int, progress: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return float64 (N, classes) of the training set, each row by the net that has not seen it, and of the test set."""
+    """Return float64 (N, classes) of the training set, each row by a net that has not seen it, and of the test set."""
     folds = int(fold.max()) + 1
     of_train = np.empty((len(train), len(train.class_names)))
     of_test = np.zeros((len(test), len(train.class_names)))
@@ -381,7 +382,7 @@ def _doubts(split: Split, probabilities: np.ndarray, known: np.ndarray) -> Doubt
 
 
 def find_twins(train: Split, test: Split) -> list[Twins]:
-    """Return the pictures that occur twice in a data set: different labels first, then across the sets, then by likeness.
+    """Return the pictures that occur twice: different labels first, then across the sets, then by likeness.
 
     Args:
         train: its training set.

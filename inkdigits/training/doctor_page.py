@@ -129,16 +129,15 @@ def balance_body(diagnosis: Diagnosis) -> str:
 
 def method_body(diagnosis: Diagnosis) -> str:
     """Return how the doubts and duplicates were found, in words."""
-    n = diagnosis.folds
-    recipe = escape(diagnosis.recipe.name)
+    n, recipe = diagnosis.folds, escape(diagnosis.recipe.name)
     return (
         f"<p><b>Labels.</b> The training set was parted into {n} folds. {n} nets of the recipe <code>{recipe}</code> "
         f"({diagnosis.recipe.epochs} epochs) each learned from {n - 1} of them and answered for the one left out; for "
         f"the test set all {n} answered, and their probabilities were averaged. So no net judged an image that it had "
         "learned from. An image's label quality is the probability of the label it was given (cleanlab's "
-        "self-confidence); <i>doubted</i> means that another label is likelier; <i>most likely wrong</i> are those that "
-        "cleanlab's confident learning picks (Northcutt, Jiang, Chuang 2021).</p>"
+        "self-confidence); <i>doubted</i> means that another label is likelier; <i>most likely wrong</i> are those "
+        "which cleanlab's confident learning picks (Northcutt, Jiang, Chuang 2021).</p>"
         "<p><b>Duplicates.</b> Exact: equal to the byte. Near: a cosine similarity of at least 0.995 at the best shift "
-        "by whole pixels, so that a copy that was moved, made brighter or darker, or saved as a good JPEG is found; one "
-        "that was turned or scaled is not. Different images of MNIST reach 0.991.</p>"
+        "by whole pixels, so that a copy that was moved, made brighter or darker, or saved as a good JPEG is found; "
+        "one that was turned or scaled is not. Different images of MNIST reach 0.991.</p>"
     )

@@ -1,0 +1,393 @@
+"""Experiments kept where people keep them: MLflow and TensorBoard. The run directory needs neither of them.
+
+`destinations` is asked before a training starts, and refuses what cannot be reached. `keep` is called when all else is
+done, never raises for a server's sake, and so cannot lose a training. MLflow's own chatter and telemetry are off.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from inkdigits.errors import RecordError
+from inkdigits.evaluation import Evaluation
+from inkdigits.figures import draw_confusion, png_of
+from inkdigits.reader import model_path
+from inkdigits.training.runs import Run
+
+EXPERIMENT = "inkdigits"
+MODEL = "model"
+LOCAL = "local"
+SQLITE = "sqlite:///"
+# Of MLflow's client: by its own defaults a server that is down is asked for minutes. A user's own settings win.
+MLFLOW_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+# MLflow refuses larger batches.
+METRICS_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one training or judgement.
+
+    Attributes:
+        name: under which it is listed.
+        parameters: every setting; nested ones are flattened to text.
+        history: one row an epoch, with "epoch"; none for a judgement.
+        figures: what was measured at the end.
+        evaluation: for the confusion matrix and all of its figures, if the test set was read.
+        model: an ONNX file.
+        folder: files to keep as they are, a run directory say.
+        tags: what to find it by.
+    """
+
+    name: str
+    parameters: Mapping[str, Any]
+    history: Sequence[Mapping[str, float]] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    model: Path | None = None
+    folder: Path | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Where records go; None: not there.
+
+    Attributes:
+        mlflow: a tracking URI, complete.
+        tensorboard: the folder that `tensorboard --logdir` is to be given.
+    """
+
+    mlflow: str | None = None
+    tensorboard: Path | None = None
+
+    def __bool__(self) -> bool:
+        return self.mlflow is not None or self.tensorboard is not None
+
+
+def destinations(mlflow: str | None, tensorboard: bool, root: Path) -> Destinations:
+    """Return where records go, after making sure that they can.
+
+    Args:
+        mlflow: None, "local" for an SQLite database in `root`, or a tracking URI.
+        tensorboard: write event files below `root`, in "tensorboard"?
+        root: the folder of all runs.
+
+    Raises:
+        RecordError: a package is missing, the URI is none, or nothing can be kept there. Before anything is trained.
+    """
+    uri = f"{SQLITE}{(root / 'mlflow.db').absolute()}" if mlflow == LOCAL else mlflow
+    if uri is not None:
+        _check_mlflow(uri)
+    if tensorboard:
+        _check_tensorboard()
+    return Destinations(uri, root / "tensorboard" if tensorboard else None)
+
+
+def record_of(run: Run, evaluation: Evaluation | None = None) -> Record:
+    """Return what is kept of a finished run; its directory's files go along."""
+    info = run.info
+    data = {f"data_{name}": info["data"][name] for name in ("name", "sha256", "n")}
+    parameters = {**info["recipe"], "seed": run.seed, **data, "backend": info.get("backend", "")}
+    tags = {"run": str(run.path.absolute()), "machine": info.get("machine", ""), "started": info.get("started", "")}
+    return Record(
+        run.name,
+        parameters,
+        run.history,
+        run.figures,
+        evaluation,
+        run.path / "model.onnx",
+        run.path,
+        _versions(info) | tags,
+    )
+
+
+def keep_evaluation(to: Destinations, evaluation: Evaluation | None, model: Path | None) -> list[str]:
+    """Keep the record of a judgement, of a run's model or of any other, and return where it went, in words.
+
+    Args:
+        to: from `destinations`.
+        evaluation: of single digits; None: there is nothing to keep.
+        model: what was judged: a run directory, an ONNX file, or None for the nets that ship.
+    """
+    if evaluation is None:
+        warnings.warn("only the judgement of single digits is recorded; there is none", stacklevel=2)
+        return []
+    card = evaluation.card
+    data = {"data": evaluation.split.source, "data_sha256": evaluation.split.sha256, "data_n": len(evaluation)}
+    seed = {"seed": card["seed"]} if "seed" in card else {}
+    record = Record(
+        f"evaluate {evaluation.model} {datetime.now():%Y%m%d-%H%M%S}",
+        {**card.get("recipe", {}), **seed, **data},
+        figures=figures_of(evaluation),
+        evaluation=evaluation,
+        model=model_path(model),
+        tags=_versions(card),
+    )
+    return keep(record, to)
+
+
+def figures_of(evaluation: Evaluation) -> dict[str, float]:
+    """Return the chief figures of an evaluation, under names that say so of the test set."""
+    return {
+        "test_accuracy": evaluation.accuracy,
+        "test_loss": evaluation.loss,
+        "test_mistakes": float(evaluation.mistakes),
+        "n_test": float(len(evaluation)),
+        "test_calibration_error": evaluation.calibration_error,
+        "test_coverage": evaluation.coverage,
+    }
+
+
+def keep(record: Record, to: Destinations) -> list[str]:
+    """Keep a record and return where it went, in words. What cannot be kept is a warning, not an error.
+
+    Args:
+        record: what to keep.
+        to: from `destinations`.
+    """
+    kept = []
+    for name, wanted, send in (("MLflow", to.mlflow, _to_mlflow), ("TensorBoard", to.tensorboard, _to_tensorboard)):
+        if wanted is None:
+            continue
+        try:
+            kept.append(send(record, to))
+        except Exception as error:  # whatever a server or a library does: the training it tells of is done and stays
+            warnings.warn(f"{name} did not take the record of {record.name}: {_first_line(error)}", stacklevel=2)
+    return kept
+
+
+def _versions(facts: Mapping[str, Any]) -> dict[str, str]:
+    return {f"version_{name}": str(number) for name, number in facts.get("versions", {}).items()}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+# ------------------------------------------------------------------------------------------------------------ MLflow
+
+
+@contextlib.contextmanager
+def _mlflow(uri: str) -> Iterator[Any]:
+    """Lend MLflow turned to a URI, silent, and turn it back to what it was."""
+    for name, value in MLFLOW_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's, about packages of its own choice
+        import mlflow
+        import mlflow.onnx
+
+        with _no_log("mlflow", "alembic", "urllib3"):
+            before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
+            mlflow.set_tracking_uri(uri)
+            try:
+                yield mlflow
+            finally:
+                mlflow.set_tracking_uri(before)  # None: as if never set
+
+
+@contextlib.contextmanager
+def _no_log(*names: str) -> Iterator[None]:
+    """Silence loggers: what goes wrong comes as an exception, too."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _check_mlflow(uri: str) -> None:
+    if "://" not in uri and not uri.startswith("databricks"):
+        raise RecordError(f"{uri!r} is no MLflow URI; give {LOCAL}, sqlite:///FILE.db or the address of a server")
+    try:
+        if uri.startswith(SQLITE):
+            Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        with _mlflow(uri) as mlflow:
+            mlflow.MlflowClient().search_experiments(max_results=1)
+    except ModuleNotFoundError as error:
+        raise RecordError(f"{error.name} is missing: `pip install 'inkdigits[track,train]'` brings it") from None
+    except Exception as error:  # MLflow, requests, SQLAlchemy and the operating system each have their own
+        raise RecordError(
+            f"{_without_password(uri)}: MLflow cannot keep records there ({_first_line(error)})"
+        ) from None
+
+
+def _without_password(uri: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", uri)
+
+
+def _to_mlflow(record: Record, to: Destinations) -> str:
+    assert to.mlflow is not None
+    with _mlflow(to.mlflow) as mlflow:
+        client = mlflow.MlflowClient()
+        experiment = _experiment(client, to.mlflow)
+        run_id = client.create_run(experiment, run_name=record.name, tags=_mlflow_tags(record)).info.run_id
+        try:
+            _log_numbers(client, run_id, record)
+            _log_files(client, run_id, record)
+            if record.model is not None:
+                _log_model(mlflow, experiment, run_id, record)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                client.set_terminated(run_id, "FAILED")
+            raise
+        client.set_terminated(run_id)
+    return f"MLflow: {_without_password(to.mlflow)}, run {run_id}"
+
+
+def _experiment(client: Any, uri: str) -> str:
+    """Return the id of our experiment, made where there is none."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    # MLflow would put the files of a database of one's own wherever the program happens to run; a server knows where.
+    beside = Path(uri.removeprefix(SQLITE)).absolute().with_name("mlflow").as_uri() if uri.startswith(SQLITE) else None
+    return str(client.create_experiment(name, artifact_location=beside))
+
+
+def _mlflow_tags(record: Record) -> dict[str, str]:
+    return {name: value for name, value in record.tags.items() if value}
+
+
+def _log_numbers(client: Any, run_id: str, record: Record) -> None:
+    from mlflow.entities import Metric, Param
+
+    params = [Param(name, _as_text(value)) for name, value in record.parameters.items()]
+    now = int(datetime.now().timestamp() * 1000)
+    metrics = [
+        Metric(name, float(value), now, int(row["epoch"]))
+        for row in record.history
+        for name, value in row.items()
+        if name != "epoch"
+    ]
+    last = int(record.history[-1]["epoch"]) if record.history else 0
+    metrics += [Metric(name, float(value), now, last) for name, value in record.figures.items()]
+    client.log_batch(run_id, params=params)
+    for start in range(0, len(metrics), METRICS_AT_ONCE):
+        client.log_batch(run_id, metrics=metrics[start : start + METRICS_AT_ONCE])
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _log_files(client: Any, run_id: str, record: Record) -> None:
+    """Log the folder as it is, and the evaluation: every figure as JSON, the confusion matrix as a picture."""
+    if record.folder is not None:
+        client.log_artifacts(run_id, str(record.folder), "run")
+    if record.evaluation is not None:
+        client.log_text(run_id, json.dumps(record.evaluation.to_dict(), indent=1), "evaluation.json")
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "confusion_matrix.png"
+            path.write_bytes(png_of(draw_confusion(record.evaluation)))
+            client.log_artifact(run_id, str(path))
+
+
+def _log_model(mlflow: Any, experiment: str, run_id: str, record: Record) -> None:
+    """Log the ONNX file as a model that `mlflow.onnx.load_model` gives back, the card inside it."""
+    import numpy as np
+    import onnx
+    import onnxruntime
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    proto = onnx.load(record.model)
+    n_classes = proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value or -1
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype(np.uint8), (-1, 28, 28), "images")]),
+        Schema([TensorSpec(np.dtype(np.float32), (-1, n_classes), "scores")]),
+    )
+    params = {name: _as_text(value) for name, value in record.parameters.items()}
+    # Made here and not by `log`, which would put it into whatever experiment is the process's own.
+    model = mlflow.MlflowClient().create_logged_model(experiment, MODEL, source_run_id=run_id, params=params)
+    Model.log(
+        artifact_path=None,
+        flavor=mlflow.onnx,
+        model_id=model.model_id,
+        run_id=run_id,
+        onnx_model=proto,
+        signature=signature,
+        # Said, or MLflow starts a process that loads the model to find out.
+        pip_requirements=[f"onnx=={onnx.__version__}", f"onnxruntime=={onnxruntime.__version__}"],
+        save_as_external_data=False,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- TensorBoard
+
+
+def _check_tensorboard() -> None:
+    try:
+        import tensorboard  # noqa: F401
+        import tensorflow  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise RecordError(f"{error.name} is missing: `pip install 'inkdigits[track,train]'` brings it") from None
+
+
+def _to_tensorboard(record: Record, to: Destinations) -> str:
+    import tensorflow as tf
+
+    assert to.tensorboard is not None
+    folder = to.tensorboard / record.name.replace(" ", "-")
+    writer = tf.summary.create_file_writer(str(folder))
+    try:
+        with writer.as_default():
+            _write_curves(tf, record)
+            _write_parameters(tf, record)
+            if record.evaluation is not None:
+                png = png_of(draw_confusion(record.evaluation))
+                tf.summary.image("confusion matrix", tf.image.decode_png(png, channels=3)[None], step=0)
+    finally:
+        writer.close()
+    return f"TensorBoard: tensorboard --logdir {to.tensorboard}"
+
+
+def _write_curves(tf: Any, record: Record) -> None:
+    """Write loss and accuracy of each epoch, and the figures at the end, training and validation in one group each."""
+    for row in record.history:
+        for name, value in row.items():
+            if name != "epoch":
+                part, measure = (
+                    ("validation", name.removeprefix("val_")) if name.startswith("val_") else ("training", name)
+                )
+                tf.summary.scalar(f"{measure}/{part}", value, step=int(row["epoch"]))
+    last = int(record.history[-1]["epoch"]) if record.history else 0
+    for name, value in record.figures.items():
+        part = "test" if name.startswith("test_") else "count"
+        tf.summary.scalar(f"{name.removeprefix('test_')}/{part}", value, step=last)
+
+
+def _write_parameters(tf: Any, record: Record) -> None:
+    from tensorboard.plugins.hparams import api
+
+    shown = {
+        name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for name, value in record.parameters.items()
+    }
+    api.hparams(shown, trial_id=record.name)
+    rows = "\n".join(f"| {name} | {value} |" for name, value in shown.items())
+    place = f"\n\nmodel: `{record.model.absolute()}`" if record.model else ""
+    tf.summary.text("parameters", f"| setting | value |\n|---|---|\n{rows}{place}", step=0)
