@@ -1,27 +1,24 @@
 """Does `inkdigits doctor` find wrong labels? Of the 15 disputed ones of MNIST's test set, how many come first?
 
 Human raters dispute 15 labels of the test set (cleanlab's listing, labelerrors.com). How many are among the first 15,
-25, 50 and 100 of the doctor's ranking, and what would chance give? And of labels turned wrong on purpose in the
-training set (1 %), how many are found? Some 6 minutes on two cores with the default recipe.
+25, 50 and 100 of the doctor's ranking, and what would chance give? `benchmarks/flips.py` asks about labels turned
+wrong on purpose.
 
-Usage: python benchmarks/doctor.py [--recipe cnn] [--folds 5] [--seed 0] [--no-flips] [--json FILE]
+Usage: python benchmarks/doctor.py [--recipe cnn] [--folds 5] [--seed 0] [--json FILE]
 """
 
 import argparse
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from common import Table, publish
 
 import inkdigits
-from inkdigits.datasets import Split
-from inkdigits.training.doctor import Doubts, examine, find_twins
+from inkdigits.training.doctor import Diagnosis, Doubts, examine, find_twins
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
 FIRST = (15, 25, 50, 100)
-FLIPPED = 600
 
 
 def main() -> None:
@@ -29,7 +26,6 @@ def main() -> None:
     parser.add_argument("--recipe", default="cnn")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--no-flips", action="store_true", help="leave out the labels turned wrong on purpose")
     parser.add_argument("--json", type=Path, help="keep the figures here")
     arguments = parser.parse_args()
     train, test = inkdigits.load_mnist()
@@ -43,9 +39,6 @@ def main() -> None:
     ranks = ranks_of(diagnosis.test, DISPUTED)
     tables = [disputed_table(ranks, len(test)), whole_table(diagnosis, seconds, twins_seconds)]
     figures = {"ranks": dict(zip(map(str, DISPUTED), ranks, strict=True)), "seconds": seconds, "twins_s": twins_seconds}
-    if not arguments.no_flips:
-        table, figures["flips"] = flipped(train, test, settings)
-        tables.append(table)
     notes = [
         f"Ranks of the disputed, of 10,000: {', '.join(f'{i}: {r}' for i, r in zip(DISPUTED, ranks, strict=True))}.",
         "cleanlab's default score (self-confidence) throughout; nothing was tuned on these 15.",
@@ -69,7 +62,7 @@ def disputed_table(ranks: list[int], n: int) -> Table:
     return Table("Disputed test labels, n = 10,000", ["among the first", "found", "by chance"], rows)
 
 
-def whole_table(diagnosis, seconds: float, twins_seconds: float) -> Table:
+def whole_table(diagnosis: Diagnosis, seconds: float, twins_seconds: float) -> Table:
     rows = [
         ["test labels doubted", f"{diagnosis.test.doubted.sum()} of 10,000"],
         ["training labels doubted", f"{diagnosis.train.doubted.sum()} of 60,000"],
@@ -78,32 +71,6 @@ def whole_table(diagnosis, seconds: float, twins_seconds: float) -> Table:
         ["of these, seconds for the duplicates", f"{twins_seconds:.0f}"],
     ]
     return Table("The whole examination", ["", ""], rows)
-
-
-def flipped(train: Split, test: Split, settings: dict) -> tuple[Table, dict[str, float]]:
-    """Turn 1 % of the training labels wrong, each to another class at random, and count those found."""
-    rng = np.random.default_rng(1)
-    which = rng.choice(len(train), FLIPPED, replace=False)
-    labels = train.labels.copy()
-    labels[which] = (labels[which] + rng.integers(1, 10, FLIPPED)) % 10
-    doubts = examine(replace(train, labels=labels), test, **settings).train
-    turned = np.zeros(len(train), bool)
-    turned[which] = True
-    found = {
-        "first_600": int(turned[doubts.ranking[:FLIPPED]].sum()),
-        "suspected": int(doubts.suspected.sum()),
-        "suspected_and_turned": int((doubts.suspected & turned).sum()),
-        "doubted_and_turned": int((doubts.doubted & turned).sum()),
-    }
-    rows = [
-        [f"among the first {FLIPPED} of the ranking", f"{found['first_600']} of {FLIPPED}"],
-        ["doubted", f"{found['doubted_and_turned']} of {FLIPPED}"],
-        [
-            'called "most likely wrong"',
-            f"{found['suspected_and_turned']} of {FLIPPED}, in {found['suspected']} so called",
-        ],
-    ]
-    return Table("1 % of the training labels turned wrong at random", ["", "found"], rows), found
 
 
 if __name__ == "__main__":

@@ -169,17 +169,12 @@ def keep(record: Record, to: Destinations) -> list[str]:
         try:
             kept.append(send(record, to))
         except Exception as error:  # whatever a server or a library does: the training it tells of is done and stays
-            warnings.warn(f"{name} did not take the record of {record.name}: {_first_line(error)}", stacklevel=2)
+            warnings.warn(f"{name} did not take the record of {record.name}: {_reason(error)}", stacklevel=2)
     return kept
 
 
 def _versions(facts: Mapping[str, Any]) -> dict[str, str]:
     return {f"version_{name}": str(number) for name, number in facts.get("versions", {}).items()}
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
 
 
 # ------------------------------------------------------------------------------------------------------------ MLflow
@@ -220,18 +215,30 @@ def _no_log(*names: str) -> Iterator[None]:
 
 def _check_mlflow(uri: str) -> None:
     if "://" not in uri and not uri.startswith("databricks"):
-        raise RecordError(f"{uri!r} is no MLflow URI; give {LOCAL}, sqlite:///FILE.db or the address of a server")
+        raise RecordError(f"{uri!r} is no MLflow URI; give {LOCAL}, {SQLITE}FILE.db or the address of a server")
     try:
         if uri.startswith(SQLITE):
             Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         with _mlflow(uri) as mlflow:
             mlflow.MlflowClient().search_experiments(max_results=1)
     except ModuleNotFoundError as error:
-        raise RecordError(f"{error.name} is missing: `pip install 'inkdigits[track,train]'` brings it") from None
+        raise _missing(error) from None
     except Exception as error:  # MLflow, requests, SQLAlchemy and the operating system each have their own
-        raise RecordError(
-            f"{_without_password(uri)}: MLflow cannot keep records there ({_first_line(error)})"
-        ) from None
+        raise RecordError(f"{_without_password(uri)}: MLflow cannot keep records there: {_reason(error)}") from None
+
+
+def _missing(error: ModuleNotFoundError) -> RecordError:
+    return RecordError(f"{error.name} is missing: `pip install 'inkdigits[track,train]'` brings it")
+
+
+def _reason(error: Exception) -> str:
+    """Return why MLflow failed, in one line: its own words are a paragraph."""
+    text = str(error)
+    if "Max retries exceeded" in text or isinstance(error, ConnectionError):
+        return "no server answers; start one with `mlflow server`, or give another URI"
+    if "maintenance mode" in text:
+        return f"it no longer writes plain folders; give {LOCAL} or {SQLITE}FILE.db"
+    return next(iter(text.strip().splitlines()), type(error).__name__)[:300]
 
 
 def _without_password(uri: str) -> str:
@@ -344,7 +351,7 @@ def _check_tensorboard() -> None:
         import tensorboard  # noqa: F401
         import tensorflow  # noqa: F401
     except ModuleNotFoundError as error:
-        raise RecordError(f"{error.name} is missing: `pip install 'inkdigits[track,train]'` brings it") from None
+        raise _missing(error) from None
 
 
 def _to_tensorboard(record: Record, to: Destinations) -> str:
