@@ -91,18 +91,17 @@ def test_tensorboard_holds_curves_settings_and_the_matrix(run: inkdigits.Run, ro
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.util.tensor_util import make_ndarray
 
-    events = EventAccumulator(str(root / "tensorboard" / run.name))
-    events.Reload()
+    def points(part: str, tag: str) -> list[tuple[int, Any]]:
+        events = EventAccumulator(str(root / "tensorboard" / run.name / part))
+        events.Reload()
+        return [(event.step, make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
 
-    def curve(tag: str) -> list[tuple[int, float]]:
-        return [(event.step, float(make_ndarray(event.tensor_proto))) for event in events.Tensors(tag)]
-
-    for tag, name in (("loss/training", "loss"), ("accuracy/validation", "val_accuracy")):
-        assert curve(tag) == [(row["epoch"], np.float32(row[name])) for row in run.history]
-    assert curve("accuracy/test") == [(3, np.float32(run.figures["test_accuracy"]))]
-    text = make_ndarray(events.Tensors("parameters")[0].tensor_proto)[0].decode()
-    assert "| activation | relu |" in text
-    picture = make_ndarray(events.Tensors("confusion matrix")[0].tensor_proto)
+    for part, tag, name in (("training", "loss", "loss"), ("validation", "accuracy", "val_accuracy")):
+        assert points(part, tag) == [(row["epoch"], np.float32(row[name])) for row in run.history]
+    assert points("test", "accuracy") == [(3, np.float32(run.figures["test_accuracy"]))]
+    ((_, text),) = points("", "parameters")
+    assert "| activation | relu |" in text.item().decode()
+    ((_, picture),) = points("", "confusion matrix")
     assert picture[2].startswith(b"\x89PNG")
 
 

@@ -359,32 +359,42 @@ def _to_tensorboard(record: Record, to: Destinations) -> str:
 
     assert to.tensorboard is not None
     folder = to.tensorboard / record.name.replace(" ", "-")
-    writer = tf.summary.create_file_writer(str(folder))
-    try:
-        with writer.as_default():
-            _write_curves(tf, record)
-            _write_parameters(tf, record)
-            if record.evaluation is not None:
-                png = png_of(draw_confusion(record.evaluation))
-                tf.summary.image("confusion matrix", tf.image.decode_png(png, channels=3)[None], step=0)
-    finally:
-        writer.close()
+    for part, curves in _parts(record).items():
+        # As Keras does: one measure is one chart, in which training, validation and test are lines of their own.
+        with _writing(tf, folder / part):
+            for name, step, value in curves:
+                tf.summary.scalar(name, value, step=step)
+    with _writing(tf, folder):
+        _write_parameters(tf, record)
+        if record.evaluation is not None:
+            png = png_of(draw_confusion(record.evaluation))
+            tf.summary.image("confusion matrix", tf.image.decode_png(png, channels=3)[None], step=0)
     return f"TensorBoard: tensorboard --logdir {to.tensorboard}"
 
 
-def _write_curves(tf: Any, record: Record) -> None:
-    """Write loss and accuracy of each epoch, and the figures at the end, training and validation in one group each."""
-    for row in record.history:
-        for name, value in row.items():
-            if name != "epoch":
-                part, measure = (
-                    ("validation", name.removeprefix("val_")) if name.startswith("val_") else ("training", name)
-                )
-                tf.summary.scalar(f"{measure}/{part}", value, step=int(row["epoch"]))
+@contextlib.contextmanager
+def _writing(tf: Any, folder: Path) -> Iterator[None]:
+    writer = tf.summary.create_file_writer(str(folder))
+    try:
+        with writer.as_default():
+            yield
+    finally:
+        writer.close()
+
+
+def _parts(record: Record) -> dict[str, list[tuple[str, int, float]]]:
+    """Return "training", "validation", "test" -> (measure, epoch, value) of every point; only parts that have some."""
+    parts: dict[str, list[tuple[str, int, float]]] = {}
+    rows = [
+        (int(row["epoch"]), name, value) for row in record.history for name, value in row.items() if name != "epoch"
+    ]
+    for epoch, name, value in rows:
+        part = "validation" if name.startswith("val_") else "training"
+        parts.setdefault(part, []).append((name.removeprefix("val_"), epoch, value))
     last = int(record.history[-1]["epoch"]) if record.history else 0
-    for name, value in record.figures.items():
-        part = "test" if name.startswith("test_") else "count"
-        tf.summary.scalar(f"{name.removeprefix('test_')}/{part}", value, step=last)
+    if record.figures:
+        parts["test"] = [(name.removeprefix("test_"), last, value) for name, value in record.figures.items()]
+    return parts
 
 
 def _write_parameters(tf: Any, record: Record) -> None:
