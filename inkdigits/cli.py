@@ -236,10 +236,10 @@ def evaluate(
         from inkdigits.report import evaluation_html, save
 
         say(f"report: {save(report, evaluation_html(judgement.digits).encode())}")
-    if mlflow is not None or tensorboard:
-        for kept in records.keep_evaluation(to, judgement.digits, path):
-            say(kept)
     print(json.dumps(judgement.to_dict(), allow_nan=False) if json_ else judgement)
+    if mlflow is not None or tensorboard:
+        for kept in records.keep(records.record_of_judgement(judgement, path), to):
+            say(kept)
 
 
 @app.command()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 import inkdigits
 from inkdigits.datasets import Split
 from inkdigits.errors import RecordError
+from inkdigits.evaluation import CellsEvaluation, Judgement, Outliers
 from inkdigits.reader import Reader, model_path
 from inkdigits.training import records, runs
 
@@ -60,6 +62,15 @@ def test_mlflow_holds_settings_curves_and_figures(run: inkdigits.Run, mlflow: An
         assert [(point.step, point.value) for point in curve] == [(row["epoch"], row[name]) for row in run.history]
     for name, value in run.figures.items():
         assert logged.data.metrics[name] == value
+
+
+def test_mlflow_tells_when_it_was(run: inkdigits.Run, mlflow: Any, logged: Any) -> None:
+    begun, ended = (datetime.fromisoformat(run.info[when]).timestamp() * 1000 for when in ("started", "finished"))
+    assert (logged.info.start_time, logged.info.end_time) == (begun, ended)
+    curve = mlflow.MlflowClient().get_metric_history(logged.info.run_id, "loss")
+    assert [int(point.timestamp - begun) for point in curve] == pytest.approx(
+        np.cumsum([1000 * row["seconds"] for row in run.history]), abs=2
+    )
 
 
 def test_mlflow_holds_the_confusion_matrix_and_the_run(
@@ -116,6 +127,26 @@ def test_the_process_keeps_its_own_tracking_uri(run: inkdigits.Run, monkeypatch:
     before = mlflow.is_tracking_uri_set()
     records.destinations("sqlite:///" + str(run.path.parent / "mlflow.db"), False, run.path.parent)
     assert mlflow.is_tracking_uri_set() == before
+
+
+def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    to = records.Destinations(tensorboard=tmp_path / "runs" / "tensorboard")
+    records.keep(records.Record("../../sweep/a b/.", {}, figures={"test_accuracy": 0.5}), to)
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    assert (tmp_path / "runs" / "tensorboard" / "sweep" / "a-b" / "test").is_dir()
+
+
+def test_a_judgement_of_cells_and_outliers_is_told_in_figures() -> None:
+    cells = CellsEvaluation(
+        "scans", ("a", "b"), ("12", "7"), ("12", "1"), np.array([0.9, 0.8]), np.array([True, False])
+    )
+    record = records.record_of_judgement(Judgement(None, Outliers("letters", 9, 0.75, 0.5, 0.25), cells), None)
+    assert record.parameters["outliers"] == "letters"
+    assert record.parameters["cells"] == "scans"
+    assert record.figures["outliers_auroc"] == 0.75
+    assert record.figures["cells_digits_exact"] == 0.5
+    assert "n_test" not in record.figures
+    assert record.model == model_path(None)
 
 
 class OneAnswer(BaseHTTPRequestHandler):

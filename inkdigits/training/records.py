@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from inkdigits.errors import RecordError
-from inkdigits.evaluation import Evaluation
+from inkdigits.evaluation import Evaluation, Judgement
 from inkdigits.figures import draw_confusion, png_of
-from inkdigits.reader import model_path
+from inkdigits.reader import load_card, model_path
 from inkdigits.training.runs import Run
 
 EXPERIMENT = "inkdigits"
@@ -45,7 +45,7 @@ class Record:
     """What is kept of one training or judgement.
 
     Attributes:
-        name: under which it is listed.
+        name: under which it is listed; slashes group it with others in TensorBoard.
         parameters: every setting; nested ones are flattened to text.
         history: one row an epoch, with "epoch"; none for a judgement.
         figures: what was measured at the end.
@@ -53,6 +53,8 @@ class Record:
         model: an ONNX file.
         folder: files to keep as they are, a run directory say.
         tags: what to find it by.
+        started: when it began and
+        finished: ended, as ISO 8601 with its zone; None: now.
     """
 
     name: str
@@ -63,6 +65,8 @@ class Record:
     model: Path | None = None
     folder: Path | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
+    started: str | None = None
+    finished: str | None = None
 
 
 @dataclass(frozen=True)
@@ -104,55 +108,52 @@ def record_of(run: Run, evaluation: Evaluation | None = None) -> Record:
     """Return what is kept of a finished run; its directory's files go along."""
     info = run.info
     data = {f"data_{name}": info["data"][name] for name in ("name", "sha256", "n")}
-    parameters = {**info["recipe"], "seed": run.seed, **data, "backend": info.get("backend", "")}
-    tags = {"run": str(run.path.absolute()), "machine": info.get("machine", ""), "started": info.get("started", "")}
     return Record(
         run.name,
-        parameters,
-        run.history,
-        run.figures,
-        evaluation,
-        run.path / "model.onnx",
-        run.path,
-        _versions(info) | tags,
+        {**info["recipe"], "seed": run.seed, **data, "backend": info.get("backend", "")},
+        history=run.history,
+        figures=run.figures,
+        evaluation=evaluation,
+        model=run.path / "model.onnx",
+        folder=run.path,
+        tags=_versions(info) | {"run": str(run.path.absolute()), "machine": info.get("machine", "")},
+        started=info.get("started"),
+        finished=info.get("finished"),
     )
 
 
-def keep_evaluation(to: Destinations, evaluation: Evaluation | None, model: Path | None) -> list[str]:
-    """Keep the record of a judgement, of a run's model or of any other, and return where it went, in words.
+def record_of_judgement(judgement: Judgement, model: Path | None) -> Record:
+    """Return what is kept of a judgement, of a run's model or of any other.
 
     Args:
-        to: from `destinations`.
-        evaluation: of single digits; None: there is nothing to keep.
+        judgement: what `evaluate` found.
         model: what was judged: a run directory, an ONNX file, or None for the nets that ship.
     """
-    if evaluation is None:
-        warnings.warn("only the judgement of single digits is recorded; there is none", stacklevel=2)
-        return []
-    card = evaluation.card
-    data = {"data": evaluation.split.source, "data_sha256": evaluation.split.sha256, "data_n": len(evaluation)}
+    path, digits = model_path(model), judgement.digits
+    card = digits.card if digits else load_card(model)
+    data = {"data": digits.split.source, "data_sha256": digits.split.sha256, "data_n": len(digits)} if digits else {}
+    data |= {"outliers": judgement.outliers.source} if judgement.outliers else {}
+    data |= {"cells": judgement.cells.source} if judgement.cells else {}
     seed = {"seed": card["seed"]} if "seed" in card else {}
-    record = Record(
-        f"evaluate {evaluation.model} {datetime.now():%Y%m%d-%H%M%S}",
+    return Record(
+        f"evaluate {card.get('name', 'model')} {datetime.now():%Y%m%d-%H%M%S}",
         {**card.get("recipe", {}), **seed, **data},
-        figures=figures_of(evaluation),
-        evaluation=evaluation,
-        model=model_path(model),
-        tags=_versions(card),
+        figures=figures_of(judgement),
+        evaluation=digits,
+        model=path,
+        tags=_versions(card) | {"model": str(path.absolute())},
     )
-    return keep(record, to)
 
 
-def figures_of(evaluation: Evaluation) -> dict[str, float]:
-    """Return the chief figures of an evaluation, under names that say so of the test set."""
-    return {
-        "test_accuracy": evaluation.accuracy,
-        "test_loss": evaluation.loss,
-        "test_mistakes": float(evaluation.mistakes),
-        "n_test": float(len(evaluation)),
-        "test_calibration_error": evaluation.calibration_error,
-        "test_coverage": evaluation.coverage,
-    }
+def figures_of(judgement: Judgement) -> dict[str, float]:
+    """Return the chief figures of a judgement, each under a name that says of what: test, outliers or cells."""
+    told = judgement.to_dict()
+    figures = {"n_test": told["n"]} if judgement.digits else {}
+    for name in ("accuracy", "loss", "mistakes", "calibration_error", "coverage"):
+        figures |= {f"test_{name}": told[name]} if judgement.digits else {}
+    for part in ("outliers", "cells"):
+        figures |= {f"{part}_{name}": value for name, value in told.get(part, {}).items()}
+    return {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
 
 
 def keep(record: Record, to: Destinations) -> list[str]:
@@ -250,7 +251,9 @@ def _to_mlflow(record: Record, to: Destinations) -> str:
     with _mlflow(to.mlflow) as mlflow:
         client = mlflow.MlflowClient()
         experiment = _experiment(client, to.mlflow)
-        run_id = client.create_run(experiment, run_name=record.name, tags=_mlflow_tags(record)).info.run_id
+        tags = {name: value for name, value in record.tags.items() if value}
+        run = client.create_run(experiment, start_time=_ms(record.started), tags=tags, run_name=record.name)
+        run_id = run.info.run_id
         try:
             _log_numbers(client, run_id, record)
             _log_files(client, run_id, record)
@@ -260,7 +263,7 @@ def _to_mlflow(record: Record, to: Destinations) -> str:
             with contextlib.suppress(Exception):
                 client.set_terminated(run_id, "FAILED")
             raise
-        client.set_terminated(run_id)
+        client.set_terminated(run_id, end_time=_ms(record.finished))
     return f"MLflow: {_without_password(to.mlflow)}, run {run_id}"
 
 
@@ -275,26 +278,28 @@ def _experiment(client: Any, uri: str) -> str:
     return str(client.create_experiment(name, artifact_location=beside))
 
 
-def _mlflow_tags(record: Record) -> dict[str, str]:
-    return {name: value for name, value in record.tags.items() if value}
+def _ms(moment: str | None) -> int:
+    """Return a moment in milliseconds since 1970, as MLflow counts; now for None."""
+    return int((datetime.fromisoformat(moment) if moment else datetime.now()).timestamp() * 1000)
 
 
 def _log_numbers(client: Any, run_id: str, record: Record) -> None:
     from mlflow.entities import Metric, Param
 
-    params = [Param(name, _as_text(value)) for name, value in record.parameters.items()]
-    now = int(datetime.now().timestamp() * 1000)
-    metrics = [
-        Metric(name, float(value), now, int(row["epoch"]))
-        for row in record.history
-        for name, value in row.items()
-        if name != "epoch"
-    ]
-    last = int(record.history[-1]["epoch"]) if record.history else 0
-    metrics += [Metric(name, float(value), now, last) for name, value in record.figures.items()]
-    client.log_batch(run_id, params=params)
+    client.log_batch(run_id, params=[Param(name, _as_text(value)) for name, value in record.parameters.items()])
+    metrics, at = [], float(_ms(record.started))
+    for row in record.history:
+        at += 1000 * row.get("seconds", 0.0)
+        named = [(name, value) for name, value in row.items() if name != "epoch"]
+        metrics += [Metric(name, float(value), int(at), int(row["epoch"])) for name, value in named]
+    last, end = _last_epoch(record), _ms(record.finished)
+    metrics += [Metric(name, float(value), end, last) for name, value in record.figures.items()]
     for start in range(0, len(metrics), METRICS_AT_ONCE):
         client.log_batch(run_id, metrics=metrics[start : start + METRICS_AT_ONCE])
+
+
+def _last_epoch(record: Record) -> int:
+    return int(record.history[-1]["epoch"]) if record.history else 0
 
 
 def _as_text(value: Any) -> str:
@@ -358,7 +363,9 @@ def _to_tensorboard(record: Record, to: Destinations) -> str:
     import tensorflow as tf
 
     assert to.tensorboard is not None
-    folder = to.tensorboard / record.name.replace(" ", "-")
+    # A name may come out of a stranger's model file: it must not lead out of the folder.
+    words = [re.sub(r"[^\w.-]+", "-", word) for word in record.name.split("/")]
+    folder = to.tensorboard.joinpath(*(word for word in words if word.strip(".")))
     for part, curves in _parts(record).items():
         # As Keras does: one measure is one chart, in which training, validation and test are lines of their own.
         with _writing(tf, folder / part):
@@ -391,8 +398,8 @@ def _parts(record: Record) -> dict[str, list[tuple[str, int, float]]]:
     for epoch, name, value in rows:
         part = "validation" if name.startswith("val_") else "training"
         parts.setdefault(part, []).append((name.removeprefix("val_"), epoch, value))
-    last = int(record.history[-1]["epoch"]) if record.history else 0
     if record.figures:
+        last = _last_epoch(record)
         parts["test"] = [(name.removeprefix("test_"), last, value) for name, value in record.figures.items()]
     return parts
 
