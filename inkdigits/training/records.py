@@ -5,6 +5,7 @@ done, never raises for a server's sake, and so cannot lose a training. MLflow's 
 """
 
 import contextlib
+import dataclasses
 import io
 import json
 import logging
@@ -22,6 +23,7 @@ from inkdigits.errors import RecordError
 from inkdigits.evaluation import Evaluation, Judgement
 from inkdigits.figures import draw_confusion, png_of
 from inkdigits.reader import load_card, model_path
+from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 
 EXPERIMENT = "inkdigits"
@@ -120,6 +122,28 @@ def record_of(run: Run, evaluation: Evaluation | None = None) -> Record:
         started=info.get("started"),
         finished=info.get("finished"),
     )
+
+
+def record_of_trial(
+    sweep: str,
+    trial: str,
+    recipe: Recipe,
+    seed: int,
+    history: Sequence[Mapping[str, float]],
+    figures: Mapping[str, float],
+) -> Record:
+    """Return what is kept of one training of a sweep, which leaves no run directory.
+
+    Args:
+        sweep: the study's name; a tag in MLflow, a folder in TensorBoard.
+        trial: the training's name within it.
+        recipe: with its settings.
+        seed: fixes all else.
+        history: one row an epoch.
+        figures: what it is ranked by, such as "val_accuracy".
+    """
+    parameters = {**dataclasses.asdict(recipe), "seed": seed}
+    return Record(f"{sweep}/{trial}", parameters, history, figures, tags={"sweep": sweep})
 
 
 def record_of_judgement(judgement: Judgement, model: Path | None) -> Record:
