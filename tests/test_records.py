@@ -153,11 +153,12 @@ def test_a_judgement_of_cells_and_outliers_is_told_in_figures() -> None:
 def test_a_trial_is_found_by_its_sweep(mlflow: Any, root: Path) -> None:
     history = [{"epoch": 1, "loss": 0.5, "val_accuracy": 0.25}, {"epoch": 2, "loss": 0.25, "val_accuracy": 0.75}]
     recipe = resolve("linear", learning_rate=0.01)
-    record = records.record_of_trial("hidden-1234", "7", recipe, 3, history, {"val_accuracy": 0.75})
+    record = records.record_of_trial("hidden-1234", "7", recipe, 3, history)
     (kept,) = records.keep(record, records.Destinations(f"sqlite:///{(root / 'mlflow.db').absolute()}"))
     logged = mlflow.get_run(kept.rpartition(" ")[2])
     assert (logged.data.tags["sweep"], logged.info.run_name) == ("hidden-1234", "hidden-1234/7")
     assert (logged.data.params["learning_rate"], logged.data.params["seed"]) == ("0.01", "3")
+    assert logged.data.metrics["val_accuracy"] == 0.75
     curve = mlflow.MlflowClient().get_metric_history(logged.info.run_id, "loss")
     assert [point.value for point in curve] == [0.5, 0.25]
 

@@ -130,7 +130,6 @@ def record_of_trial(
     recipe: Recipe,
     seed: int,
     history: Sequence[Mapping[str, float]],
-    figures: Mapping[str, float],
 ) -> Record:
     """Return what is kept of one training of a sweep, which leaves no run directory.
 
@@ -139,11 +138,11 @@ def record_of_trial(
         trial: the training's name within it.
         recipe: with its settings.
         seed: fixes all else.
-        history: one row an epoch.
-        figures: what it is ranked by, such as "val_accuracy".
+        history: one row an epoch; what it is ranked by, such as "val_accuracy", stands in the last.
     """
-    parameters = {**dataclasses.asdict(recipe), "seed": seed}
-    return Record(f"{sweep}/{trial}", parameters, history, figures, tags={"sweep": sweep})
+    return Record(
+        f"{sweep}/{trial}", {**dataclasses.asdict(recipe), "seed": seed}, history=history, tags={"sweep": sweep}
+    )
 
 
 def record_of_judgement(judgement: Judgement, model: Path | None) -> Record:
