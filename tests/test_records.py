@@ -46,9 +46,10 @@ def mlflow(run: inkdigits.Run, root: Path) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def logged(mlflow: Any) -> Any:
-    (found,) = mlflow.search_runs(experiment_names=["inkdigits"], output_format="list")
-    return found
+def logged(run: inkdigits.Run, mlflow: Any) -> Any:
+    found = mlflow.search_runs(experiment_names=["inkdigits"], output_format="list")
+    (logged,) = [each for each in found if each.info.run_name == run.name]
+    return logged
 
 
 def test_mlflow_holds_settings_curves_and_figures(run: inkdigits.Run, mlflow: Any, logged: Any) -> None:
