@@ -43,7 +43,7 @@ def find_duplicates(images: np.ndarray) -> list[Duplicate]:
     """Return pictures that occur more than once: exact copies first, then near ones, the most alike first.
 
     Of k equal pictures each later one is paired with the first, and only the first is held against others. The time
-    grows with the square of the number of images: 70,000 take some 10 s on two cores.
+    grows with the square of the number of images: 70,000 take some 10 s of processor time.
 
     Args:
         images: uint8 (N, H, W), H and W at most 32.
