@@ -51,6 +51,15 @@ def quiet_stderr() -> Iterator[None]:
 
 
 RAY_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+")
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Keep a record in MLflow: local for a database in the folder of runs, or a tracking URI."
+    ),
+]
+TensorboardOption = Annotated[
+    bool, typer.Option("--tensorboard", help="Keep a record for TensorBoard, in the folder of runs.")
+]
 
 
 class Layout(StrEnum):
@@ -201,24 +210,30 @@ def train(
     ] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an unfinished run.")] = None,
     data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    mlflow: MlflowOption = None,
+    tensorboard: TensorboardOption = False,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Train a model, export it and judge it on the test set; the run directory's path goes to stdout."""
-    settings = {
+    settings: dict[str, Any] = {
         name: value
         for name, value in locals().items()
-        if value is not None and name not in ("recipe", "seed", "teacher", "resume", "data", "runs")
+        if value is not None
+        and name not in ("recipe", "seed", "teacher", "resume", "data", "mlflow", "tensorboard", "runs")
     }
     if teacher is not None:
         from inkdigits.reader import model_path
 
         teacher = str(model_path(model_and_data(teacher, runs)[0]))
     if recipe == "line":
+        settings |= {"mlflow": mlflow} if mlflow else {}
+        settings |= {"tensorboard": tensorboard} if tensorboard else {}
         train_line(runs, data, seed, resume, settings)
         return
     with quiet_stderr():
         from inkdigits.training.session import train
 
+    settings |= {"mlflow": mlflow, "tensorboard": tensorboard}
     run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **settings)
     figures = run.figures
     say(
@@ -310,6 +325,8 @@ def evaluate(
     cells: Annotated[Path | None, typer.Option(help="Folder of pictures of one number each, and truth.json.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML file for the report on single digits.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
+    mlflow: MlflowOption = None,
+    tensorboard: TensorboardOption = False,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Judge a model: accuracy with its interval, loss, each class, the confusion matrix, calibration, refusal."""
@@ -319,12 +336,20 @@ def evaluate(
     if run is not None and model is not None:
         raise typer.BadParameter("give RUN or --model, not both")
     path, own_data = model_and_data(run or model or "reader", runs)
+    if mlflow is not None or tensorboard:
+        with quiet_stderr():
+            from inkdigits.training import records
+
+            to = records.destinations(mlflow, tensorboard, runs)
     judgement = judge(Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells)
     if report is not None and judgement.digits is not None:
         from inkdigits.report import evaluation_html, save
 
         say(f"report: {save(report, evaluation_html(judgement.digits).encode())}")
     print(json.dumps(judgement.to_dict(), allow_nan=False) if json_ else judgement)
+    if mlflow is not None or tensorboard:
+        for kept in records.keep(records.record_of_judgement(judgement, path), to):
+            say(kept)
 
 
 @app.command()
@@ -388,6 +413,33 @@ def data(
     description = datasets.describe(train, test)
     bar = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
     print(json.dumps(description) if json_ else datasets.as_table(description, bar))
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    recipe: Annotated[str, typer.Option(help="By which the nets that judge the labels are trained.")] = "cnn",
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the training set; a net for each.")] = 5,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes the folds and the nets.")] = 0,
+    top: Annotated[int, typer.Option(min=1, help="How many doubtful labels of each set to list.")] = 50,
+    report: Annotated[Path | None, typer.Option(help="HTML file with pictures of all that was found.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
+) -> None:
+    """Examine a data set: labels that are probably wrong, pictures that occur twice, classes out of balance."""
+    from inkdigits.datasets import load_data
+
+    train, test = load_data(data)
+    with quiet_stderr():
+        from inkdigits.training.doctor import examine
+    changes: dict[str, Any] = {"epochs": epochs} if epochs else {}
+    diagnosis = examine(train, test, recipe, folds=folds, seed=seed, top=top, **changes)
+    if report is not None:
+        from inkdigits.report import save
+        from inkdigits.training.doctor_page import diagnosis_html
+
+        say(f"report: {save(report, diagnosis_html(diagnosis).encode())}")
+    print(json.dumps(diagnosis.to_dict(), allow_nan=False) if json_ else diagnosis)
 
 
 @app.command()

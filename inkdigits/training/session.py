@@ -14,10 +14,10 @@ import keras
 
 from inkdigits.datasets import Split, hold_out, load_data
 from inkdigits.errors import ModelError, RecipeError, RunError, TrainingError
-from inkdigits.evaluation import evaluate, look_inside
+from inkdigits.evaluation import Evaluation, evaluate, look_inside
 from inkdigits.reader import Net, Reader, model_path
 from inkdigits.report import save_run_report
-from inkdigits.training import digits, export, loop, models, recipes, runs
+from inkdigits.training import digits, export, loop, models, recipes, records, runs
 from inkdigits.training.committee import Taught, card_of_member
 from inkdigits.training.distortion import Distorted
 from inkdigits.training.recipes import Recipe
@@ -33,6 +33,8 @@ def train(
     teacher: str | Path | None = None,
     resume: str | Path | None = None,
     progress: bool = True,
+    mlflow: str | None = None,
+    tensorboard: bool = False,
     **changes: Any,
 ) -> Run:
     """Train and return the finished run.
@@ -45,6 +47,8 @@ def train(
         teacher: a run or an ONNX file whose probabilities are learned in place of the labels (see `committee`).
         resume: an unfinished run to go on with, by name or path; recipe, seed and settings are then the run's.
         progress: print epochs and a bar to stderr.
+        mlflow: keep a record in MLflow as well: "local" for a database in `runs_dir`, or a tracking URI.
+        tensorboard: keep one for TensorBoard, in the folder "tensorboard" in `runs_dir`.
         changes: fields of `Recipe`, such as `activation="tanh"`, `hidden=(300, 100)`, `epochs=10`.
 
     Raises:
@@ -54,10 +58,13 @@ def train(
         TrainingError: the loss is no longer a number.
         ModelError: the exported model does not agree with Keras's.
         RunError: the run directory cannot be written, or cannot be resumed.
+        RecordError: MLflow or TensorBoard cannot keep records; raised before anything is trained. What goes wrong with
+            them later is a warning: the run is complete without.
     """
     if resume is not None:
         # Refused before a checkpoint is read: other settings would not end where the run was going.
         run = _resumable(resume, Path(runs_dir), recipe, seed, changes)
+        to = records.destinations(mlflow, tensorboard, Path(runs_dir))
         train_split, test = _load(data if data is not None else run.info["data"]["path"])
         if teacher is not None and str(Path(teacher).absolute()) != (run.info.get("teacher") or {}).get("path"):
             raise RunError(f"{run.name}: was not started with this teacher; leave --teacher out to resume it")
@@ -67,6 +74,7 @@ def train(
     else:
         seed = seed or 0
         model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed)
+        to = records.destinations(mlflow, tensorboard, Path(runs_dir))
         train_split, test = _load(data)
         taught_by = _teacher(teacher, train_split) if teacher is not None else None
         if taught_by:
@@ -77,7 +85,7 @@ def train(
         run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path, taught_by))
         model.save(run.path / "initial.keras")
     try:
-        return _go(run, model, train_split, test, progress)
+        run, evaluation = _go(run, model, train_split, test, progress)
     except (TrainingError, RecipeError):
         run.discard()
         raise
@@ -85,6 +93,10 @@ def train(
         if progress:
             print(f"stopped; go on with `inkdigits train --resume {run.path}`", file=sys.stderr)
         raise
+    for kept in records.keep(records.record_of(run, evaluation), to):
+        if progress:
+            print(kept, file=sys.stderr)
+    return run
 
 
 def _model_and_recipe(
@@ -122,7 +134,7 @@ def _resumable(name: str | Path, root: Path, recipe: Any, seed: int | None, chan
     return run
 
 
-def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> Run:
+def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> tuple[Run, Evaluation]:
     """Train from wherever the run stands, export, judge, finish."""
     recipe, start = run.recipe, time.perf_counter()
     part, validation = (train_split, None)
@@ -146,15 +158,16 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     (run.path / "initial.keras").unlink()
     seconds = run.info.get("seconds", 0.0) + time.perf_counter() - start
     run = run.save_info(figures=figures, finished=_now(), seconds=round(seconds, 3))
-    _report(run, test, history)
-    return run.finish()
+    evaluation = _report(run, test, history)
+    return run.finish(), evaluation
 
 
-def _report(run: Run, test: Split, history: loop.History) -> None:
-    """Judge the exported model by the path that users take, and write report.html and the figures."""
+def _report(run: Run, test: Split, history: loop.History) -> Evaluation:
+    """Judge the exported model by the path that users take, write report.html and the figures, return the judgement."""
     evaluation = evaluate(Reader(run.path), test)
     inside = look_inside(Net(run.path / "model.onnx"), test.images[:1])
     save_run_report(run.path, evaluation, history, run.info, inside)
+    return evaluation
 
 
 def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, progress: bool) -> loop.History:
