@@ -22,7 +22,7 @@ N_SAMPLES = 10
 MOST_ANNOTATED = 20
 
 
-def _figure(width: float, height: float) -> "Figure":
+def blank_figure(width: float, height: float) -> "Figure":
     """Return an empty figure, width x height inches, that no window and no global state knows of."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def draw_history(history: Sequence[Mapping[str, float]]) -> "Figure":
     Args:
         history: one row an epoch, >= 1, with "epoch", "loss", "accuracy" and at will "val_loss", "val_accuracy".
     """
-    figure = _figure(10, 4)
+    figure = blank_figure(10, 4)
     epochs = [row["epoch"] for row in history]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label, style in ((name, "while training", "o-"), (f"val_{name}", "validation", "s--")):
@@ -54,14 +54,14 @@ def draw_history(history: Sequence[Mapping[str, float]]) -> "Figure":
 
 def draw_confusion(evaluation: Evaluation) -> "Figure":
     """Draw the confusion matrix as the tutorial does: a seaborn heatmap, 10 x 7 inches, counts, Predicted, Truth."""
-    figure = _figure(10, 7)
+    figure = blank_figure(10, 7)
     _heatmap(evaluation, figure.subplots())
     return figure
 
 
 def draw_confusions(comparison: Comparison) -> "Figure":
     """Draw both matrices side by side, on one scale of colours."""
-    figure = _figure(15, 6)
+    figure = blank_figure(15, 6)
     top = int(max(comparison.first.confusion.max(), comparison.second.confusion.max()))
     for axes, evaluation in zip(figure.subplots(1, 2), (comparison.first, comparison.second), strict=True):
         _heatmap(evaluation, axes, top)
@@ -83,7 +83,7 @@ def _heatmap(evaluation: Evaluation, axes: "Axes", top: int | None = None) -> No
 def draw_mistakes(evaluation: Evaluation) -> "Figure":
     """Draw the wrong answers that the model was surest of, with truth, answer and confidence."""
     worst = evaluation.worst_mistakes(N_WORST)
-    figure = _figure(10, 1.5 * max(1, -(-len(worst) // 6)) + 0.2)
+    figure = blank_figure(10, 1.5 * max(1, -(-len(worst) // 6)) + 0.2)
     for axes, i in zip(_cells(figure, len(worst), 6), worst, strict=False):
         axes.imshow(255 - evaluation.split.images[i], cmap="gray", vmin=0, vmax=255)
         truth, answer = names_of(evaluation, i)
@@ -94,7 +94,7 @@ def draw_mistakes(evaluation: Evaluation) -> "Figure":
 def draw_samples(evaluation: Evaluation) -> "Figure":
     """Draw the first images with the bars of their probabilities; the truth's bar is dark."""
     n = min(N_SAMPLES, len(evaluation))
-    figure = _figure(10, 1.6 * n / 2)
+    figure = blank_figure(10, 1.6 * n / 2)
     names = list(evaluation.class_names)
     for i, (image, bars) in enumerate(figure.subplots(-(-n // 2), 4, squeeze=False).reshape(-1, 2)):
         if i >= n:
@@ -119,7 +119,7 @@ def draw_weights(weights: np.ndarray, class_names: Sequence[str]) -> "Figure":
         weights: float (28, 28, classes).
         class_names: what each class is called.
     """
-    figure = _figure(10, 2.25 * -(-len(class_names) // 5))
+    figure = blank_figure(10, 2.25 * -(-len(class_names) // 5))
     # Border pixels are blank in all of MNIST and keep the weights they were born with; extremes must not pale the rest.
     reach = float(np.quantile(np.abs(weights), 0.995)) or 1.0
     for k, axes in enumerate(_cells(figure, len(class_names), 5)):
@@ -133,7 +133,7 @@ def draw_reliability(evaluation: Evaluation) -> "Figure":
     """Draw how often answers of each confidence are right, and how many there are."""
     counts, mean, share = metrics.reliability(evaluation.answers.confidence, evaluation.right).T
     seen = counts > 0
-    figure = _figure(6, 6)
+    figure = blank_figure(6, 6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], "--", color="#a3a3a3", label="as it should be")
     pairs = zip(counts[seen], share[seen], strict=True)
@@ -157,7 +157,7 @@ def draw_balance(balance: Sequence[tuple[str, int, int]]) -> "Figure":
     Args:
         balance: (class, training images, test images) of every class.
     """
-    figure = _figure(10, 3.5)
+    figure = blank_figure(10, 3.5)
     axes = figure.subplots()
     places = np.arange(len(balance))
     for column, name, colour, side in ((1, "train", "#1d4ed8", -0.2), (2, "test", "#a3a3a3", 0.2)):

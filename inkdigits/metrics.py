@@ -273,6 +273,77 @@ def paired_interval(n_fixed: int, n_broken: int, n: int) -> tuple[float, float]:
     return max(-1.0, up - down - half), min(1.0, up - down + half)
 
 
+def compare_over_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hold nets, each trained with several seeds, against each other on the same examples.
+
+    One would like to know about other examples and, at once, about other seeds: McNemar's test knows nothing of the
+    luck of a seed, and calls every fifth pair of equal nets on MNIST different. So the variance of a difference has two
+    parts, from the mean squares of the two-way layout examples x seeds: (MS_examples + (rho - 1) MS_rest) / (S N),
+    where rho = MS_seeds / MS_rest says how much more the seeds scatter than their flips of single answers explain.
+    A few seeds say little about rho, so it is the mean over the configurations, at least 1, with C (S - 1) degrees of
+    freedom; a configuration whose seeds scatter far more than the others' (some of them fail, say) stands by its own.
+
+    Args:
+        right: bool (C, S, N): configuration, seed, example. C >= 2, S >= 2, N >= 2.
+
+    Returns:
+        float (C, C): half of the 95 % interval of each difference of mean accuracies, and its two-sided p (Student's
+        t), not adjusted for the number of pairs.
+
+    Raises:
+        ValueError: fewer than two configurations, seeds or examples.
+
+    Source: Cornfield and Tukey 1956, "Average values of mean squares in factorials" (the mean squares of two crossed
+    random factors); Bonett and Price 2012 (the two examples more, one on either side, that keep the variance of nearly
+    equal nets from 0). How often it cries wolf over equal nets: `benchmarks/sweep.py`.
+    """
+    from scipy import stats
+
+    if min(right.shape) < 2:
+        raise ValueError(f"{right.shape} configurations, seeds and examples: at least two of each are needed")
+    n, n_seeds, n_examples = right.shape
+    by_example, by_seed = right.mean(axis=1), right.mean(axis=2)
+    # Sums of squares of the differences of each two configurations, (C, C).
+    mean = _squared_distances(by_seed.mean(axis=1, keepdims=True))
+    of_examples = n_seeds * (_squared_distances(by_example) - n_examples * mean)
+    of_seeds = n_examples * (_squared_distances(by_seed) - n_seeds * mean)
+    of_all = _squared_distances(right.reshape(n, -1).astype(np.float64)) - n_seeds * n_examples * mean
+    rest = (of_all - of_examples - of_seeds) / ((n_seeds - 1) * (n_examples - 1))
+    rho, freedom = _scatter_of_seeds(right)
+    rho, freedom = np.maximum(rho[:, None], rho[None, :]), np.minimum(freedom[:, None], freedom[None, :])
+    mean_square = (of_examples + 2 * n_seeds) / (n_examples - 1) + (rho - 1) * np.maximum(rest, 0)
+    errors = np.sqrt(mean_square / (n_seeds * n_examples))
+    p_values: np.ndarray = 2 * stats.t.sf(np.sqrt(np.maximum(mean, 0)) / errors, freedom)
+    return stats.t.ppf(0.975, freedom) * errors, p_values
+
+
+def _squared_distances(rows: np.ndarray) -> np.ndarray:
+    """Return float64 (C, C): the squared distance of each two of C rows."""
+    gram = rows @ rows.T
+    squares = np.diag(gram)
+    result: np.ndarray = squares[:, None] + squares[None, :] - 2 * gram
+    return result
+
+
+def _scatter_of_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return float (C,), rho for each configuration, >= 1, and its degrees of freedom."""
+    from scipy import stats
+
+    n, n_seeds, n_examples = right.shape
+    by_seed, total = right.mean(axis=2), n_seeds * n_examples * right.var(axis=(1, 2))
+    of_seeds = n_examples * n_seeds * by_seed.var(axis=1)
+    of_examples = n_seeds * n_examples * right.mean(axis=1).var(axis=1)
+    rest = (total - of_seeds - of_examples) / ((n_seeds - 1) * (n_examples - 1))
+    # Seeds that all answer alike tell nothing of either: 1.
+    own = np.where(rest > 0, of_seeds / (n_seeds - 1) / np.where(rest > 0, rest, 1), 1.0)
+    typical = np.median(own) / (stats.chi2.median(n_seeds - 1) / (n_seeds - 1))
+    alike = own <= max(1.0, typical) * stats.chi2.ppf(1 - 0.01 / n, n_seeds - 1) / (n_seeds - 1)
+    alike |= own <= np.median(own)
+    pooled = max(1.0, float(own[alike].mean()))
+    freedom = np.where(alike, alike.sum() * (n_seeds - 1), n_seeds - 1)
+    return np.where(alike, pooled, np.maximum(own, pooled)), freedom
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for having looked at all of them at once.
 

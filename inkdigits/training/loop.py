@@ -13,7 +13,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ def fit(
     checkpoint: Path | None = None,
     on_epoch: Callable[[History], None] | None = None,
     progress: bool = True,
+    runner: Runner | None = None,
+    behind: History | None = None,
 ) -> History:
     """Train `model` in place and return its history.
 
@@ -63,6 +65,9 @@ def fit(
             bits as one never stopped.
         on_epoch: called with the history after each epoch, its checkpoint written.
         progress: print a line for each epoch and, to a terminal, a bar. To stderr.
+        runner: what `runner_for` gave for this very model, batch size and number of images, so that nothing is
+            compiled again.
+        behind: the history of the epochs that this very model has behind it; training goes on after them.
 
     Raises:
         TrainingError: the loss is no longer a number.
@@ -72,8 +77,8 @@ def fit(
     first = train(1) if callable(train) else train
     n_steps = math.ceil(len(first) / recipe.batch_size)
     prepare(model, recipe, n_steps)
-    history = load_checkpoint(checkpoint, model) if checkpoint and checkpoint.exists() else []
-    runner = runner_for(model, recipe.batch_size, len(first))
+    history = load_checkpoint(checkpoint, model) if checkpoint and checkpoint.exists() else list(behind or [])
+    runner = runner or runner_for(model, recipe.batch_size, len(first))
     with _display(recipe.epochs, n_steps, progress) as show:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             split = train(epoch) if callable(train) else first
@@ -119,7 +124,7 @@ def targets_for(model: keras.Model, labels: np.ndarray) -> np.ndarray:
 
 def judge(model: keras.Model, recipe: Recipe, split: Split) -> dict[str, float]:
     """Return "val_loss" and "val_accuracy" on a split; of the averaged weights, where the recipe averages."""
-    with _averaged(model) if recipe.ema else _unchanged():
+    with averaged(model) if recipe.ema else nullcontext():
         figures = model.evaluate(
             split.images, targets_for(model, split.labels), batch_size=1000, verbose=0, return_dict=True
         )
@@ -127,17 +132,13 @@ def judge(model: keras.Model, recipe: Recipe, split: Split) -> dict[str, float]:
 
 
 @contextmanager
-def _averaged(model: keras.Model) -> Iterator[None]:
+def averaged(model: keras.Model) -> Iterator[None]:
+    """Let the model have its averaged weights for a while; it must average them."""
     weights = [keras.ops.convert_to_numpy(variable).copy() for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
     yield
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         variable.assign(value)
-
-
-@contextmanager
-def _unchanged() -> Iterator[None]:
-    yield
 
 
 def run_epoch(
@@ -238,7 +239,7 @@ def save_checkpoint(path: Path, model: keras.Model, history: History) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    arrays = {f"v{i:04}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(_state(model))}
+    arrays = {f"v{i:04}": keras.ops.convert_to_numpy(variable) for i, variable in enumerate(state_of(model))}
     buffer = io.BytesIO()
     np.savez(buffer, history=np.array(json.dumps(history)), **arrays)
     write_beside(path, buffer.getvalue())
@@ -256,7 +257,7 @@ def load_checkpoint(path: Path, model: keras.Model) -> History:
             values = [stored[name] for name in sorted(stored.files) if name != "history"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise RunError(f"{path}: not a readable checkpoint ({error}); start anew") from None
-    variables = _state(model)
+    variables = state_of(model)
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise RunError(f"{path}: the checkpoint of another model or optimizer")
     for variable, value in zip(variables, values, strict=True):
@@ -264,7 +265,7 @@ def load_checkpoint(path: Path, model: keras.Model) -> History:
     return history
 
 
-def _state(model: keras.Model) -> list[Any]:
+def state_of(model: keras.Model) -> list[Any]:
     """Return all variables that the next step depends on: weights, random states (dropout's), the optimizer's."""
     return [*model.variables, *model.optimizer.variables]
 

@@ -28,7 +28,7 @@ def check(recipe: Recipe) -> Recipe:
         RecipeError: Keras does not know the activation, the optimizer or the loss; the nearest names are given.
     """
     _known("activation", recipe.activation, keras.activations)
-    recipe = dataclasses.replace(recipe, loss=_unabbreviated(recipe.loss))
+    recipe = dataclasses.replace(recipe, loss=unabbreviated(recipe.loss))
     _known("loss", recipe.loss, keras.losses)
     optimizer = type(_known("optimizer", recipe.optimizer, keras.optimizers))
     known = inspect.signature(optimizer).parameters
@@ -52,7 +52,7 @@ def _known(field: str, name: str, room: Any) -> Any:
         raise RecipeError(f"Keras cannot make the {field} {name!r} by its name alone; {nearest(name, names)}") from None
 
 
-def _unabbreviated(loss: str) -> str:
+def unabbreviated(loss: str) -> str:
     """Return the full name of a loss for which Keras knows an abbreviation, such as "mse"; any other name as it is."""
     try:
         found = keras.losses.get(loss)

@@ -4,6 +4,7 @@ import dataclasses
 import platform
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -35,6 +36,7 @@ def train(
     progress: bool = True,
     mlflow: str | None = None,
     tensorboard: bool = False,
+    facts: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Run:
     """Train and return the finished run.
@@ -49,6 +51,7 @@ def train(
         progress: print epochs and a bar to stderr.
         mlflow: keep a record in MLflow as well: "local" for a database in `runs_dir`, or a tracking URI.
         tensorboard: keep one for TensorBoard, in the folder "tensorboard" in `runs_dir`.
+        facts: what run.json is to hold besides, such as the sweep that chose the settings.
         changes: fields of `Recipe`, such as `activation="tanh"`, `hidden=(300, 100)`, `epochs=10`.
 
     Raises:
@@ -82,7 +85,8 @@ def train(
         if model is None:
             model = models.build(chosen, seed, len(train_split.class_names))
         path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
-        run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path, taught_by))
+        info = _info(chosen, seed, train_split, path, taught_by) | dict(facts or {})
+        run = runs.start(Path(runs_dir), chosen.name, info)
         model.save(run.path / "initial.keras")
     try:
         run, evaluation = _go(run, model, train_split, test, progress)
@@ -172,13 +176,11 @@ def _report(run: Run, test: Split, history: loop.History) -> Evaluation:
 
 def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, progress: bool) -> loop.History:
     recipe = run.recipe
-    changing: digits.Composed | Distorted | Taught | None = None
+    changing: digits.Composed | Distorted | Taught | None
     if run.info.get("teacher"):
         changing = Taught(part, recipe.distortion, run.seed, _unchanged_teacher(run))
-    elif recipe.composed:
-        changing = digits.Composed(part, recipe.composed, run.seed)
-    elif recipe.distortion:
-        changing = Distorted(part, recipe.distortion, run.seed)
+    else:
+        changing = digits.epochs_of(part, recipe, run.seed)
     try:
         return loop.fit(
             model,

@@ -1,0 +1,298 @@
+"""The words of `inkdigits sweep` -> the recipes to train: lists, ranges, what goes together, what is refused.
+
+Every field of `Recipe` is a knob. Its words are those of `inkdigits train`, several of them parted by commas; layers
+of one net are joined by +: `--hidden 100,300,100+100`, `--convolutions 5x16s+pool,3x8+pool+3x16`, `none` for no layer.
+"""
+
+import dataclasses
+import itertools
+import math
+import typing
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inkdigits.errors import RecipeError
+from inkdigits.training import loop, models, recipes
+from inkdigits.training.recipes import Recipe, nearest
+
+# What a study keeps of a knob's value; layers are words such as "300+100".
+Plain = str | int | float | bool
+Settings = dict[str, Plain]
+
+FIELDS = {each.name: each.type for each in dataclasses.fields(Recipe) if each.name != "name"}
+NONE, DEFAULT = "none", "default"
+TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+# Fields that neither shape a net nor its loss: two recipes that differ in these alone can both be built, or neither.
+WITHOUT_SHAPE: dict[str, Any] = {
+    "optimizer": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "ema": 0.0,
+    "epochs": 1,
+}
+WITHOUT_SHAPE |= {"batch_size": 32, "validation": 0, "precision": "float32", "composed": 0, "distortion": 0.0}
+WITHOUT_SHAPE |= {"beta_1": None, "beta_2": None, "weight_decay": None}
+# A range whose ends lie so far apart is searched on a logarithmic scale.
+LOGARITHMIC_FROM = 10
+
+
+@dataclass(frozen=True)
+class Range:
+    """A knob's range for a search.
+
+    Attributes:
+        low: the least value, included.
+        high: the greatest, included.
+    """
+
+    low: float
+    high: float
+
+    @property
+    def whole(self) -> bool:
+        """Are its values whole numbers?"""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    @property
+    def logarithmic(self) -> bool:
+        """Is it searched on a logarithmic scale?"""
+        return self.low > 0 and self.high / self.low >= LOGARITHMIC_FROM
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}"
+
+
+# The words of one knob, read.
+Values = tuple[Plain, ...] | Range
+Space = dict[str, Values]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One configuration of a sweep.
+
+    Attributes:
+        settings: the knobs that were named, by field.
+        recipe: all hyperparameters, checked.
+    """
+
+    settings: Settings = field(hash=False)
+    recipe: Recipe
+
+
+def read_space(base: Recipe, words: Mapping[str, str]) -> Space:
+    """Return what the words say, each knob's values in their order, each once.
+
+    Args:
+        base: the recipe they change.
+        words: field -> its words, such as "relu,tanh" or "1e-4..1e-2".
+
+    Raises:
+        RecipeError: an unknown field or value, or one out of its range; the nearest names are given.
+    """
+    space: Space = {}
+    for name, text in words.items():
+        if name not in FIELDS:
+            raise RecipeError(f"recipes have no setting {name!r}; {nearest(name, list(FIELDS))}")
+        space[name] = _range(name, text) if ".." in text else _values(name, text)
+        if name == "validation" and (isinstance(space[name], Range) or len(space[name]) > 1):  # type: ignore[arg-type]
+            raise RecipeError("validation takes one number in a sweep: all are compared on the same held-out images")
+        _check_each(base, name, space[name])
+    return space
+
+
+def _values(name: str, text: str) -> tuple[Plain, ...]:
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise RecipeError(f"--{flag(name)} {text!r}: a value is missing between two commas")
+    return tuple(dict.fromkeys(plain(_value(name, word)) for word in words))
+
+
+def _range(name: str, text: str) -> Range:
+    ends = [plain(_value(name, word.strip())) for word in text.split("..")]
+    numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
+    if len(ends) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
+        raise RecipeError(f"--{flag(name)} {text!r}: a range is two numbers, the smaller first, such as 1e-4..1e-2")
+    return Range(*numbers)
+
+
+def _check_each(base: Recipe, name: str, values: Values) -> None:
+    """Refuse what no recipe can hold, whatever the other knobs say."""
+    for value in (values.low, values.high) if isinstance(values, Range) else values:
+        # A label smoothing alone would be refused for the loss of the base, which the sweep may change.
+        lenient: dict[str, Any] = {"loss": "sparse_categorical_crossentropy"} if name == "label_smoothing" else {}
+        lenient |= {"label_smoothing": 0.0} if name == "loss" else {}
+        models.check(recipes.change(base, **lenient, **{name: fit_for(name, value)}))
+
+
+def flag(name: str) -> str:
+    """Return a field's name as the command line spells it."""
+    return name.replace("_", "-")
+
+
+def plain(value: Any) -> Plain:
+    """Return a field's value as a study keeps it: layers and "no value" as words."""
+    if value is None:
+        return DEFAULT
+    if isinstance(value, tuple):
+        return "+".join(map(str, value)) or NONE
+    return typing.cast(Plain, value)
+
+
+def fit_for(name: str, value: Plain) -> Any:
+    """Return what the recipe's field holds for a value as a study keeps it."""
+    return _value(name, str(value)) if FIELDS[name] in (tuple[int, ...], tuple[str, ...], float | None) else value
+
+
+def _value(name: str, word: str) -> Any:
+    kind = FIELDS[name]
+    try:
+        if kind == tuple[int, ...]:
+            return () if word == NONE else tuple(int(part) for part in word.replace("x", "+").split("+"))
+        if kind == tuple[str, ...]:
+            return () if word == NONE else tuple(word.split("+"))
+        if kind is bool:
+            return TRUTH[word.lower()]
+        if kind is str:
+            return word.lower() if name == "optimizer" else models.unabbreviated(word) if name == "loss" else word
+        if kind == float | None and word == DEFAULT:
+            return None
+        number = int(word) if kind is int else float(word)
+    except (ValueError, KeyError):
+        raise RecipeError(f"--{flag(name)}: {word!r} is not {_wanted(kind)}") from None
+    if not math.isfinite(number):
+        raise RecipeError(f"--{flag(name)}: {word!r} is not {_wanted(kind)}")
+    return number
+
+
+def _wanted(kind: Any) -> str:
+    if kind is bool:
+        return "yes or no"
+    if kind == tuple[int, ...]:
+        return "units of hidden layers, such as 100 or 300+100 or none"
+    return "a whole number" if kind is int else "a number"
+
+
+def knobs_of(space: Space) -> list[str]:
+    """Return the fields of which the sweep tries more than one value."""
+    return [name for name, values in space.items() if isinstance(values, Range) or len(values) > 1]
+
+
+def apply(base: Recipe, settings: Settings) -> Recipe:
+    """Return the recipe with the settings, checked.
+
+    Raises:
+        RecipeError: they do not go together.
+    """
+    changes = {name: fit_for(name, value) for name, value in settings.items()}
+    return models.check(recipes.change(base, **changes))
+
+
+def grid(base: Recipe, space: Space, n_classes: int) -> tuple[list[Combination], dict[str, int]]:
+    """Return all combinations that can be trained, and why how many others are left out: reason -> count.
+
+    Args:
+        base: the recipe the settings change.
+        space: lists alone, no range.
+        n_classes: >= 2.
+
+    Raises:
+        RecipeError: a range, or a value that goes with no combination of the others.
+    """
+    for name, values in space.items():
+        if isinstance(values, Range):
+            raise RecipeError(f"--{flag(name)} {values} is a range: ranges need --search, a grid takes lists")
+    checker = Checker(base, n_classes)
+    found: dict[Recipe, Combination] = {}
+    left_out: dict[str, int] = defaultdict(int)
+    reasons: dict[tuple[str, Plain], str] = {}
+    for settings in _products(space):
+        reason = checker.reason_against(settings)
+        if reason is None:
+            found.setdefault(recipe := apply(base, settings), Combination(settings, recipe))
+            continue
+        left_out[reason] += 1
+        reasons |= dict.fromkeys(settings.items(), reason)
+    usable = {(name, value) for each in found.values() for name, value in each.settings.items()}
+    for (name, value), reason in reasons.items():
+        if (name, value) not in usable:
+            raise RecipeError(f"--{flag(name)} {value} goes with nothing else in this sweep: {reason}")
+    return list(found.values()), dict(left_out)
+
+
+def _products(space: Space) -> Iterator[Settings]:
+    lists = [values for values in space.values() if not isinstance(values, Range)]
+    for values in itertools.product(*lists):
+        yield dict(zip(space, values, strict=True))
+
+
+class Checker:
+    """Says whether settings can be trained: the recipe holds, the net can be built, the loss can judge its scores.
+
+    Args:
+        base: the recipe the settings change.
+        n_classes: >= 2.
+    """
+
+    def __init__(self, base: Recipe, n_classes: int) -> None:
+        self._base, self._n_classes = base, n_classes
+        self._known: dict[Recipe, str | None] = {}
+
+    def reason_against(self, settings: Settings) -> str | None:
+        """Return one line why these settings cannot be trained, or None if they can."""
+        try:
+            recipe = apply(self._base, settings)
+        except RecipeError as error:
+            return str(error)
+        shape = dataclasses.replace(recipe, **WITHOUT_SHAPE)
+        if shape not in self._known:
+            self._known[shape] = self._try(shape)
+        return self._known[shape]
+
+    def _try(self, recipe: Recipe) -> str | None:
+        try:
+            model = models.build(recipe, 0, self._n_classes)
+            loop.prepare(model, recipe, 1)
+        except RecipeError as error:
+            return str(error)
+        except ValueError as error:  # Keras's own words, when convolutions leave nothing of the picture
+            return f"such a net cannot be built: {_first_sentence(error)}"
+        return None
+
+
+def _first_sentence(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
+
+
+def in_words(settings: Settings, names: Sequence[str] | None = None) -> str:
+    """Return settings in one line: "tanh adam 0.001"; booleans and counts with their names."""
+    shown = settings if names is None else {name: settings[name] for name in names if name in settings}
+    return "  ".join(f"{flag(name)} {value_in_words(value)}" for name, value in shown.items()) or "as it is"
+
+
+def value_in_words(value: Plain) -> str:
+    """Return one value as the command line takes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def train_flags(settings: Settings) -> list[str]:
+    """Return the words with which `inkdigits train` trains with these settings."""
+    words: list[str] = []
+    for name, value in settings.items():
+        if isinstance(value, bool):
+            words.append(f"--{'' if value else 'no-'}{flag(name)}")
+        elif FIELDS[name] in (tuple[int, ...], tuple[str, ...]):
+            words += [word for layer in str(value).split("+") for word in (f"--{flag(name)}", layer)]
+        elif value != DEFAULT:
+            words += [f"--{flag(name)}", f"{value!r}" if isinstance(value, float) else str(value)]
+    return words
+
+
+def exactly(value: Plain) -> str:
+    """Return one value as the command line takes it, to the last bit."""
+    return repr(value) if isinstance(value, float) else value_in_words(value)

@@ -1,0 +1,284 @@
+"""The jobs of a sweep -> a ranking: mean and spread over seeds, and which differences are real."""
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from inkdigits import metrics
+from inkdigits.evaluation import p_in_words, percent
+from inkdigits.training.knobs import Plain, Settings, flag, value_in_words
+from inkdigits.training.study import Job, Outcome, load_optuna
+
+REAL_BELOW = 0.05
+# Fewer configurations than these tell nothing about which knob matters.
+LEAST_FOR_IMPORTANCE = 4
+
+HOW_TO_READ = (
+    "real: other images and other seeds would most likely show it as well; noise: they might show the opposite. "
+    "p is paired over images and seeds, and adjusted for looking at all pairs at once (Holm)."
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration.
+
+    Attributes:
+        settings: the knobs that were named.
+        outcomes: of the seeds that are done: seed -> outcome.
+        n_seeds: how many seeds there are to be.
+        difference: mean accuracy less that of the best; None where nothing was tested.
+        half: half of the 95 % interval of the difference, for this pair alone.
+        p: of the difference, adjusted for all pairs.
+    """
+
+    settings: Settings = field(hash=False)
+    outcomes: dict[int, Outcome] = field(hash=False)
+    n_seeds: int
+    difference: float | None = None
+    half: float | None = None
+    p: float | None = None
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Of the seeds that came to an end, on the validation images."""
+        return [outcome.accuracy for _, outcome in sorted(self.outcomes.items()) if outcome.accuracy is not None]
+
+    @property
+    def whole(self) -> bool:
+        """Did every seed come to an end?"""
+        return len(self.accuracies) == self.n_seeds
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy; NaN where there is none."""
+        return statistics.mean(self.accuracies) if self.accuracies else math.nan
+
+    @property
+    def sd(self) -> float | None:
+        """Standard deviation over the seeds; None for one seed."""
+        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else None
+
+    @property
+    def error(self) -> str | None:
+        """Why a seed went wrong, if one did."""
+        return next((outcome.error for outcome in self.outcomes.values() if outcome.error), None)
+
+    @property
+    def verdict(self) -> str:
+        """In a word or two: what to make of its distance from the best."""
+        if self.error:
+            failed = sum(outcome.error is not None for outcome in self.outcomes.values())
+            return f"failed ({failed} of {len(self.outcomes)})"
+        if any(outcome.pruned for outcome in self.outcomes.values()):
+            return "stopped early"
+        if self.p is not None:
+            return "real" if self.p < REAL_BELOW else "noise"
+        if not self.whole:
+            return "not repeated" if self.outcomes else ""
+        return "best" if self.difference == 0 else "one seed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "settings": self.settings,
+            "accuracy": self.mean if self.accuracies else None,
+            "sd": self.sd,
+            "accuracies": self.accuracies,
+            "seeds": sorted(self.outcomes),
+            "difference": self.difference,
+            "interval": None if self.half is None or self.difference is None else self._interval(),
+            "p": self.p,
+            "verdict": self.verdict,
+            "error": self.error,
+            "seconds": sum(outcome.seconds for outcome in self.outcomes.values()),
+        }
+
+    def _interval(self) -> list[float]:
+        return [self.difference - self.half, self.difference + self.half]  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """All configurations, the best first; those which are not whole below those which are.
+
+    Attributes:
+        rows: the configurations.
+        knobs: the fields with more than one value.
+        n_seeds: seeds a configuration.
+        n_validation: images they are judged on.
+    """
+
+    rows: list[Row]
+    knobs: list[str]
+    n_seeds: int
+    n_validation: int
+
+    @property
+    def best(self) -> Row | None:
+        """The configuration with the highest mean accuracy of all its seeds, if one is whole."""
+        return self.rows[0] if self.rows and self.rows[0].whole else None
+
+    @property
+    def tested(self) -> list[Row]:
+        """The rows which were held against the best."""
+        return [row for row in self.rows if row.p is not None]
+
+    def names(self, row: Row) -> list[str]:
+        """Return the values of the knobs in a row, as the command line takes them."""
+        return [value_in_words(row.settings[knob]) for knob in self.knobs]
+
+    def in_words(self) -> str:
+        """Return one or two sentences on what is real."""
+        if self.best is None:
+            return "No configuration has come to an end with all its seeds."
+        if self.n_seeds == 1:
+            return (
+                "One seed: nobody knows whether these differences are more than luck. --seeds 3 tells, and goes on "
+                "from here."
+            )
+        real = sum(row.p < REAL_BELOW for row in self.tested if row.p is not None)
+        if not self.tested:
+            return "There is nothing to hold the best against."
+        return (
+            f"Of {len(self.tested)} differences from the best {real} {'is' if real == 1 else 'are'} real. {HOW_TO_READ}"
+        )
+
+    def table(self, most: int | None = None) -> str:
+        """Return the ranking as lines of text; `most` rows of it."""
+        head = self.head()
+        lines = [head, *self.cells()[:most]]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        left = set(range(1, 1 + len(self.knobs)))
+        text = [
+            "  ".join(
+                cell.ljust(width) if i in left else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in lines
+        ]
+        more = len(self.rows) - len(text) + 1
+        return "\n".join(text + ([f"... and {more} more"] if more > 0 else []))
+
+    def head(self) -> list[str]:
+        """Return the names of the table's columns."""
+        return ["", *map(flag, self.knobs), "accuracy", "± sd", "seeds", "verdict", "points from best", "95 %", "p"]
+
+    def cells(self) -> list[list[str]]:
+        """Return the table's rows, in words."""
+        return [
+            [str(number), *self.names(row), *accuracy_words(row), row.verdict, *difference_words(row)]
+            for number, row in enumerate(self.rows, 1)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {
+            "knobs": self.knobs,
+            "n_seeds": self.n_seeds,
+            "n_validation": self.n_validation,
+            "ranking": [row.to_dict() for row in self.rows],
+            "importance": importance(self),
+        }
+
+
+def accuracy_words(row: Row) -> tuple[str, str, str]:
+    """Return mean accuracy, its standard deviation over the seeds in points, and the count of seeds."""
+    accuracy = percent(row.mean) if row.accuracies else "-"
+    return accuracy, f"{row.sd * 100:.2f}" if row.sd is not None else "", str(len(row.accuracies))
+
+
+def difference_words(row: Row) -> tuple[str, str, str]:
+    """Return the difference from the best in points, its interval and p; empty words where nothing was tested."""
+    if row.p is None or row.difference is None or row.half is None:
+        return "", "", ""
+    low, high = (100 * (row.difference + sign * row.half) for sign in (-1, 1))
+    return f"{100 * row.difference:+.2f}", f"{low:+.2f} to {high:+.2f}", p_in_words(row.p).removeprefix("= ")
+
+
+def rank(jobs: Iterable[Job], knobs: Sequence[str], n_seeds: int, n_validation: int) -> Ranking:
+    """Return the ranking of what is done, nothing tested yet.
+
+    Args:
+        jobs: of the sweep; those that are not finished do not count.
+        knobs: the fields with more than one value.
+        n_seeds: seeds 0 to n_seeds - 1 count, others do not.
+        n_validation: images they are judged on.
+    """
+    groups: dict[str, tuple[Settings, dict[int, Outcome]]] = {}
+    for job in jobs:
+        if job.outcome is not None and job.seed < n_seeds:
+            key = json.dumps(sorted(job.settings.items()))
+            groups.setdefault(key, (job.settings, {}))[1][job.seed] = job.outcome
+    rows = [Row(settings, outcomes, n_seeds) for settings, outcomes in groups.values()]
+    rows.sort(key=lambda row: (not row.whole, not row.accuracies, -row.mean if row.accuracies else 0.0))
+    return Ranking(rows, list(knobs), n_seeds, n_validation)
+
+
+def judge(ranking: Ranking) -> Ranking:
+    """Return the ranking with every whole configuration held against the best."""
+    whole = [row for row in ranking.rows if row.whole]
+    if not whole:
+        return ranking
+    judged = [replace(whole[0], difference=0.0), *whole[1:]]
+    if len(whole) > 1 and ranking.n_seeds > 1:
+        answers = [[row.outcomes[seed].right for seed in range(ranking.n_seeds)] for row in whole]
+        right = np.array(answers, bool)
+        halves, p_values = metrics.compare_over_seeds(right)
+        # The best is the best of all by chance as well, so that every pair might have been the one looked at.
+        pairs = np.triu_indices(len(whole), 1)
+        adjusted = np.zeros_like(p_values)
+        adjusted[pairs] = metrics.holm(list(p_values[pairs]))
+        judged[1:] = [
+            replace(row, difference=row.mean - whole[0].mean, half=float(halves[0, i]), p=float(adjusted[0, i]))
+            for i, row in enumerate(whole[1:], 1)
+        ]
+    return replace(ranking, rows=judged + ranking.rows[len(whole) :])
+
+
+def by_value(ranking: Ranking, knob: str) -> dict[Plain, list[float]]:
+    """Return the mean accuracies of all configurations with each value of a knob, the values in order."""
+    found: dict[Plain, list[float]] = {}
+    for row in ranking.rows:
+        if row.accuracies:
+            found.setdefault(row.settings[knob], []).append(row.mean)
+    order: Callable[[Plain], Any] = lambda value: (isinstance(value, str), value)  # noqa: E731
+    return {value: found[value] for value in sorted(found, key=order)}
+
+
+def importance(ranking: Ranking) -> dict[str, float]:
+    """Return how much of the accuracy's variance over the configurations each knob explains, the sum being 1.
+
+    By fANOVA (Hutter, Hoos, Leyton-Brown 2014), as Optuna computes it. Empty where there are fewer than two knobs of
+    several values or too few configurations.
+    """
+    rows = [row for row in ranking.rows if row.accuracies]
+    varied = [knob for knob in ranking.knobs if len(by_value(ranking, knob)) > 1]
+    if len(rows) < LEAST_FOR_IMPORTANCE or len(varied) < 2 or len({row.mean for row in rows}) < 2:
+        return {}
+    optuna = load_optuna()
+    study = optuna.create_study(direction="maximize")
+    distributions = {knob: _distribution(list(by_value(ranking, knob))) for knob in varied}
+    for row in rows:
+        params = {knob: row.settings[knob] for knob in varied}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=row.mean))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    found = optuna.importance.get_param_importances(study, evaluator=evaluator, params=varied)
+    return {knob: float(value) for knob, value in found.items()}
+
+
+def _distribution(values: list[Plain]) -> Any:
+    """Return the distribution that a knob's seen values are of."""
+    optuna = load_optuna()
+    if any(isinstance(value, str | bool) for value in values):
+        return optuna.distributions.CategoricalDistribution(values)
+    low, high = min(values), max(values)
+    log = low > 0 and high / low >= 10  # type: ignore[operator]
+    if all(isinstance(value, int) for value in values):
+        return optuna.distributions.IntDistribution(low, high, log=log)
+    return optuna.distributions.FloatDistribution(low, high, log=log)
