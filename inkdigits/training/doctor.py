@@ -20,7 +20,7 @@ from inkdigits.datasets import Split
 from inkdigits.duplicates import Duplicate, find_duplicates
 from inkdigits.errors import DataError, RecipeError
 from inkdigits.reader import probabilities_of
-from inkdigits.training import loop, models, recipes
+from inkdigits.training import digits, loop, models, recipes
 from inkdigits.training.recipes import Recipe
 
 FOLDS = 5
@@ -355,7 +355,12 @@ def _out_of_fold(
 def _learn_and_answer(part: Split, recipe: Recipe, seed: int, asked: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return float64 (N, classes) for each array of images, by a net that learned from `part`."""
     model = models.build(recipe, seed, len(part.class_names))
-    loop.fit(model, recipe, part, seed=seed, progress=False)
+    changing = digits.epochs_of(part, recipe, seed)
+    try:
+        loop.fit(model, recipe, changing or part, seed=seed, progress=False)
+    finally:
+        if changing:
+            changing.close()
     trained = models.in_float32(model)
     output = recipe.output if recipe.output == "logits_none" else models.output_of(trained)
     scores = (trained.predict(images, batch_size=1000, verbose=0) for images in asked)
