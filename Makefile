@@ -57,14 +57,9 @@ fix: $(READY) ## format and mend what ruff can mend
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY) ## every benchmark that needs no long training; DATA=folder adds those of real handwriting
-	@for file in train_speed serve; do echo "== $$file" >&2; $(BIN)/python benchmarks/$$file.py || exit 1; done
-	@echo "== digits" >&2; $(BIN)/python benchmarks/digits.py $(DATA)
-	@if [ -n "$(DATA)" ]; then \
-		echo "== pages" >&2; $(BIN)/python benchmarks/pages.py "$(DATA)/photos" "$(DATA)/pages" && \
-		echo "== cells" >&2; $(BIN)/inkdigits evaluate --cells "$(DATA)/cells" && \
-		echo "== reading" >&2; $(BIN)/python benchmarks/reading.py "$(DATA)"; \
-	fi
+# PEER_PYTHON: the Python of an environment with RapidOCR in it, to measure it beside ours.
+bench: $(READY) ## every benchmark that needs no long training, and the page of figures; DATA=folder adds real handwriting
+	@$(BIN)/python benchmarks/all.py $(if $(DATA),"$(DATA)") $(if $(PEER_PYTHON),--peer-python "$(PEER_PYTHON)")
 
 lock: ## make requirements.lock anew (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \

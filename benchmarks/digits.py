@@ -2,20 +2,19 @@
 
     python benchmarks/digits.py [DIR] [--model RUN|FILE] [--json FILE]
 
-MNIST's test set comes from `load_mnist`. DIR holds `digits/*.npz` (x uint8 (N, H, W), y (N,)) and `not-digits/*.npz`
-(x). Every picture of DIR is framed first, as `Reader.read_digit` does it. Confidence is judged against that on MNIST's
-test set: AUROC and FPR at 95 % say how well it tells digits from what is none; accepted is the share at or above the
-card's threshold. Dots, lines, noise and blank paper are made here.
+Without DIR: MNIST's test set, and dots, lines, noise and blank paper that are made here. With DIR, which holds
+`digits/*.npz` (x uint8 (N, H, W), y (N,)) and `not-digits/*.npz` (x): these, each picture framed first, as
+`Reader.read_digit` does it. AUROC and FPR at 95 % say how well confidence tells MNIST's test digits from what is no
+digit; accepted is the share at or above the card's threshold.
 """
 
 import argparse
-import json
-import time
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from common import Table, percent, publish
 
 from inkdigits.datasets import load_mnist
 from inkdigits.framing import frame_digit
@@ -26,29 +25,40 @@ N_MADE = 500
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dir", type=Path, nargs="?", help="with digits/*.npz and not-digits/*.npz")
     parser.add_argument("--model", default=None, help="a run or an ONNX file; default: the shipped digit net")
-    parser.add_argument("--json", type=Path, default=None)
-    arguments = parser.parse_args()
-    reader = Reader(arguments.model)
+    parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
+    given = parser.parse_args()
+    reader = Reader(given.model)
     test = load_mnist()[1]
     home = reader.classify(test.images)
-    digits = [digits_row("MNIST test", home, test.labels)]
-    sets = sorted((arguments.dir / "digits").glob("*.npz")) if arguments.dir else []
-    for path in sets:
-        with np.load(path) as arrays:
-            images, labels = arrays["x"], arrays["y"]
-        digits.append(digits_row(path.stem, reader.classify(framed(images)), labels))
-    outliers = [
-        outliers_row(name, reader.classify(images), home.confidence)
-        for name, images in {**made_outliers(test.images), **stored_outliers(arguments.dir)}.items()
-    ]
-    speed = speed_of(reader, test.images)
-    show(digits, outliers, speed, reader)
-    if arguments.json:
-        report = {"card": reader.card, "digits": digits, "outliers": outliers, "speed": speed}
-        arguments.json.write_text(json.dumps(report, indent=1))
+    if given.dir:
+        digits = [digits_row(path.stem, *stored_digits(reader, path)) for path in npz_in(given.dir / "digits")]
+        others = stored_outliers(given.dir)
+    else:
+        digits = [digits_row("MNIST test", home, test.labels)]
+        others = made_outliers(test.images)
+    outliers = [outliers_row(name, reader.classify(images), home.confidence) for name, images in others.items()]
+    publish(
+        "digits",
+        "Single digits of real handwriting, and real things that are no digits"
+        if given.dir
+        else "The digit net on MNIST",
+        [digits_table(digits), outliers_table(outliers)],
+        notes=[f"Model {reader.card['name']}, threshold {reader.card.get('threshold', 0):.3f}."],
+        figures={"digits": digits, "outliers": outliers},
+        path=given.json,
+    )
+
+
+def npz_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*.npz"))
+
+
+def stored_digits(reader: Reader, path: Path) -> tuple[Classified, np.ndarray]:
+    with np.load(path) as arrays:
+        return reader.classify(framed(arrays["x"])), arrays["y"]
 
 
 def framed(images: np.ndarray) -> np.ndarray:
@@ -101,9 +111,9 @@ def made_outliers(digits: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def stored_outliers(folder: Path | None) -> dict[str, np.ndarray]:
+def stored_outliers(folder: Path) -> dict[str, np.ndarray]:
     found = {}
-    for path in sorted((folder / "not-digits").glob("*.npz")) if folder else []:
+    for path in npz_in(folder / "not-digits"):
         with np.load(path) as arrays:
             images = arrays["x"]
         found[f"{path.stem}, framed"] = framed(images)
@@ -112,35 +122,31 @@ def stored_outliers(folder: Path | None) -> dict[str, np.ndarray]:
     return found
 
 
-def speed_of(reader: Reader, images: np.ndarray) -> dict[str, float]:
-    """Return milliseconds a digit, the median of seven rounds: framing a 70 px picture, and the net by 256."""
-    large = [cv2.resize(255 - image, (70, 70), interpolation=cv2.INTER_CUBIC) for image in images[:256]]
-    rounds = []
-    for _ in range(7):
-        start = time.perf_counter()
-        framed(np.stack(large))
-        middle = time.perf_counter()
-        reader.classify(images[:256])
-        rounds.append((middle - start, time.perf_counter() - middle))
-    frame_s, classify_s = np.median(rounds, axis=0)
-    return {"frame_ms": 1000 * frame_s / 256, "classify_ms": 1000 * classify_s / 256}
+def digits_table(digits: list[dict[str, Any]]) -> Table:
+    header = ("digits", "n", "accuracy", "95 % interval", "misses", "ECE", "accepted", "error among accepted")
+    return Table("", header, [digits_cells(row) for row in digits])
 
 
-def show(digits: list[dict[str, Any]], outliers: list[dict[str, Any]], speed: dict[str, float], reader: Reader) -> None:
-    print(f"model {reader.card['name']}, threshold {reader.card.get('threshold', 0):.3f}\n")
-    print("| digits | n | accuracy | 95 % interval | misses | ECE | accepted | error among accepted |")
-    print("|---|---|---|---|---|---|---|---|")
-    for row in digits:
-        low, high = row["interval"]
-        print(
-            f"| {row['set']} | {row['n']:,} | {row['accuracy']:.2%} | {low:.2%} to {high:.2%} | {row['misses']} "
-            f"| {row['ece']:.2%} | {row['accepted']:.1%} | {row['error_among_accepted']:.3%} "
-            f"({row['misses_accepted']}) |"
-        )
-    print("\n| no digits | n | AUROC | FPR at 95 % | accepted |\n|---|---|---|---|---|")
-    for row in outliers:
-        print(f"| {row['set']} | {row['n']:,} | {row['auroc']:.2%} | {row['fpr95']:.2%} | {row['accepted']:.2%} |")
-    print(f"\nframing {speed['frame_ms']:.2f} ms, net {speed['classify_ms']:.2f} ms a digit")
+def digits_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    low, high = row["interval"]
+    return (
+        row["set"],
+        f"{row['n']:,}",
+        percent(row["accuracy"], 2),
+        f"{percent(low, 2)} to {percent(high, 2)}",
+        str(row["misses"]),
+        percent(row["ece"], 2),
+        percent(row["accepted"], 1),
+        f"{percent(row['error_among_accepted'], 2)} ({row['misses_accepted']})",
+    )
+
+
+def outliers_table(outliers: list[dict[str, Any]]) -> Table:
+    rows = [
+        (row["set"], f"{row['n']:,}", percent(row["auroc"], 2), percent(row["fpr95"], 2), percent(row["accepted"], 2))
+        for row in outliers
+    ]
+    return Table("", ("no digits", "n", "AUROC", "FPR at 95 %", "accepted"), rows)
 
 
 if __name__ == "__main__":

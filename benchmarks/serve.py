@@ -5,14 +5,12 @@ at a fixed pace and as fast as answers come, in MNIST's form and such as have to
 The generator shares the machine's cores with the server and is kept thin: raw HTTP over asyncio's transports.
 CPU time a request tells what a quiet machine would do where others keep this one busy.
 
-    python benchmarks/serve.py [--seconds 10] [--connections 32] [--rate 1500] [--json]
+    python benchmarks/serve.py [--seconds 10] [--connections 32] [--rate 1500] [--json FILE]
 """
 
 import argparse
 import asyncio
-import json
 import os
-import platform
 import signal
 import subprocess
 import sys
@@ -23,6 +21,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from common import Table, publish
 
 from inkdigits.framing import frame_digit
 
@@ -175,7 +174,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1500)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     options = parser.parse_args()
     seconds = min(options.seconds, MAX_SECONDS)
     with tempfile.TemporaryDirectory() as home:
@@ -185,17 +184,33 @@ def main() -> None:
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=60)
-    if options.json:
-        print(json.dumps([asdict(load) for load in loads]))
-        return
-    print(f"{os.cpu_count()} cores for server and generator together, Python {platform.python_version()}")
-    print("                                                                                        CPU us a request")
-    print("load                      conn.  requests   a second   p50 ms   p99 ms   max ms  wrong  server generator")
-    for load in loads:
-        print(
-            f"{load.name:24} {load.connections:6} {load.requests:9} {load.per_second:10.0f} {load.p50_ms:8.1f} "
-            f"{load.p99_ms:8.1f} {load.max_ms:8.1f} {load.wrong:6} {load.server_us:7.0f} {load.generator_us:9.0f}"
-        )
+    publish(
+        "serve",
+        "The web server",
+        [
+            Table(
+                "Cores shared by server and load generator; digits as PNG files", HEADER, [row(load) for load in loads]
+            )
+        ],
+        notes=['"Not framed": drawn off the middle, so that the server frames each; the others are in MNIST\'s form.'],
+        figures=[asdict(load) for load in loads],
+        path=options.json,
+    )
+
+
+HEADER = ("load", "connections", "requests", "a second", "p50 ms", "p99 ms", "max ms", "wrong", "server CPU us")
+
+
+def row(load: Load) -> tuple[str, ...]:
+    return (
+        load.name,
+        str(load.connections),
+        f"{load.requests:,}",
+        f"{load.per_second:,.0f}",
+        *(f"{ms:.1f}" for ms in (load.p50_ms, load.p99_ms, load.max_ms)),
+        str(load.wrong),
+        str(load.server_us),
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from common import Table, publish
 from inkdigits import metrics
 from inkdigits.datasets import hold_out, load_mnist
 from inkdigits.training import models, recipes
-from inkdigits.training.crew import Order, Threads
 from inkdigits.training.study import Job
+from inkdigits.training.trainers import Order, Threads
 
 SHAPES = ((4, 2), (4, 3), (12, 2), (12, 3), (12, 5))
 LEVEL = 0.05

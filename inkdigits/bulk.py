@@ -1,20 +1,25 @@
-"""Files in, answers out: what `inkdigits read` does with names, folders, globs and stdin."""
+"""`inkdigits read`: pictures in, answers out. A few go to the terminal one by one, very many to a file of rows."""
 
-import glob
+import hashlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inkdigits.errors import ImageError
-from inkdigits.images import read_image
-from inkdigits.reader import NumberReading, PageReading, Reader
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pbm", ".pgm", ".ppm"}
+from inkdigits import cluster, rows, storage
+from inkdigits.crew import CHUNK, Report, Settings, doubtful_digits, image_of, work
+from inkdigits.errors import ImageError, OutputError
+from inkdigits.inputs import Listing, all_sources, loaded, members_of
+from inkdigits.parts import Done, Parts
+from inkdigits.reader import SHIPPED, PageReading, Reader, model_path
+from inkdigits.rows import marked
 
 
 @dataclass(frozen=True)
@@ -30,31 +35,7 @@ class Answer:
         return {"image": self.name} | (self.page.to_dict() if self.page else {"error": self.error})
 
 
-def find_files(names: Sequence[str]) -> Iterator[str]:
-    """Yield the pictures that names mean: a file as it is, a folder's pictures at any depth, a glob's matches, "-".
-
-    Raises:
-        ImageError: a folder or a glob without any picture.
-    """
-    for name in names:
-        if name == "-" or os.path.isfile(name):
-            yield name
-        elif os.path.isdir(name):
-            yield from _in_folder(name)
-        elif glob.has_magic(name):
-            found = sorted(glob.glob(name, recursive=True))
-            if not found:
-                raise ImageError(f"{name}: matches no file")
-            yield from found
-        else:
-            yield name  # reading it says what is wrong
-
-
-def _in_folder(folder: str) -> list[str]:
-    found = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not found:
-        raise ImageError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
-    return found
+# A few pictures
 
 
 def read_files(
@@ -63,34 +44,38 @@ def read_files(
     model: str | Path | None = None,
     overlay_folder: Path | None = None,
     explain_folder: Path | None = None,
+    list_file: str | None = None,
+    column: str | None = None,
 ) -> Iterator[Answer]:
     """Yield an answer for each picture, in order; a picture that cannot be read does not stop the others.
 
     Args:
-        names: files, folders, globs, or "-" for one picture on stdin.
+        names: files, folders, globs, tar shards, tables, s3:// and gs:// paths, or "-" for one picture on stdin.
         layout: "digit", "number" or "page".
         model: a run or an ONNX file; the shipped nets where None.
         overlay_folder: where to write each picture with its boxes, if anywhere.
         explain_folder: where to write a picture for each digit, if anywhere.
+        list_file: a file that names further files, one a line; "-" for stdin.
+        column: of Parquet and Arrow tables, the one with the pictures' bytes; found where None.
 
     Raises:
         ImageError: a folder or a glob without any picture, or a folder that cannot be written to.
         ModelError: the model cannot be used.
     """
-    files = list(find_files(names))
+    sources = list(all_sources(names, list_file))
     reader = Reader(model)
-    for name in files:
-        try:
-            image = read_image(sys.stdin.buffer.read(), name="stdin") if name == "-" else read_image(name)
-        except ImageError as error:
-            yield Answer(name, error=str(error))
-            continue
-        page = reader.read(image, layout)
-        if overlay_folder:
-            _save_overlay(overlay_folder, name, image, page)
-        if explain_folder:
-            _save_explanations(explain_folder, name, image, page)
-        yield Answer(name, page)
+    for source in sources:
+        for member in members_of(source.path, column):
+            image = image_of(loaded(member))
+            if isinstance(image, str):
+                yield Answer(member.name, error=image)
+                continue
+            page = reader.read(image, layout)
+            if overlay_folder:
+                _save_overlay(overlay_folder, member.name, image, page)
+            if explain_folder:
+                _save_explanations(explain_folder, member.name, image, page)
+            yield Answer(member.name, page)
 
 
 def _save_overlay(folder: Path, name: str, image: np.ndarray, page: PageReading) -> None:
@@ -109,6 +94,7 @@ def _save_explanations(folder: Path, name: str, image: np.ndarray, page: PageRea
 
 def _flat(name: str) -> str:
     """Return a file name that tells pictures of the same name in different folders apart."""
+    name = name.replace("://", os.sep) if storage.is_remote(name) else name
     return "stdin" if name == "-" else os.path.relpath(name).replace("..", "").strip(os.sep).replace(os.sep, "_")
 
 
@@ -124,18 +110,211 @@ def _save(path: Path, picture: np.ndarray) -> None:
 
 def count_doubtful(answer: Answer) -> int:
     """Return how many digits of an answer are not accepted."""
-    return sum(not item.accepted for line in answer.page.lines for item in line.items) if answer.page else 0
+    return doubtful_digits(answer.page) if answer.page else 0
 
 
 def as_text(answer: Answer) -> str:
     """Return an answer as `inkdigits read` prints it: the name, then a line a row, doubtful digits marked `?`."""
-    rows = [marked(line) for line in answer.page.lines] if answer.page else []
-    return "\n".join(f"{answer.name}: {row}" for row in rows or [""])
+    lines = [marked(line) for line in answer.page.lines] if answer.page else []
+    return "\n".join(f"{answer.name}: {line}" for line in lines or [""])
 
 
-def marked(line: NumberReading) -> str:
-    """Return a line's text with a question mark behind each doubtful digit."""
-    items = iter(line.items)
-    return "".join(
-        character + ("?" if character.isdigit() and not next(items).accepted else "") for character in line.text
-    )
+# Very many
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run came to.
+
+    Attributes:
+        output: the file.
+        pictures: in all.
+        errors: of them, those that could not be read.
+        doubtful: digits that are not accepted.
+        seconds: from start to end.
+        pictures_now: those that were not done before this run went on.
+        complete: there was nothing to do: the output stood already.
+    """
+
+    output: str
+    pictures: int
+    errors: int
+    doubtful: int
+    seconds: float
+    pictures_now: int
+    complete: bool = False
+
+    def __str__(self) -> str:
+        if self.complete:
+            return f"{self.output}: is complete already, nothing is left to do"
+        earlier = (
+            f" ({self.pictures - self.pictures_now:,} of them before)" if self.pictures_now < self.pictures else ""
+        )
+        return (
+            f"{self.pictures:,} pictures{earlier}, {self.errors:,} could not be read, {self.doubtful:,} digits "
+            f"doubtful; {self.seconds:.1f} s, {self.pictures_now / max(self.seconds, 1e-9):,.0f} a second"
+        )
+
+
+def read_to_file(
+    output: str,
+    names: Sequence[str] = (),
+    layout: str = "page",
+    rows_: str = "number",
+    *,
+    model: str | Path | None = None,
+    list_file: str | None = None,
+    column: str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
+    report: Report | None = None,
+) -> Summary:
+    """Read any number of pictures into a file of rows, in order; one that cannot be read is a row with its error.
+
+    Args:
+        output: a path, s3:// or gs://, that ends in .csv, .jsonl or .parquet. It appears when all is done; until then
+            its parts lie in the folder `output`.parts.
+        names: as for `read_files`.
+        layout: "digit", "number" or "page".
+        rows_: what a row is: "number" or "digit".
+        model: a run or an ONNX file; the shipped nets where None.
+        list_file: a file that names further files, one a line; "-" for stdin.
+        column: of Parquet and Arrow tables, the one with the pictures' bytes; found where None.
+        resume: go on with a run of the same inputs and settings that was stopped; begin where there is none.
+        overwrite: replace an output that is there, and forget a run that was stopped.
+        workers: processes; as many as there are cores where None.
+        ray: share the work on a Ray cluster of this address; "local" starts one here. See `cluster`.
+        report: told of every chunk that is done.
+
+    Raises:
+        ImageError: no input is found, or a table has no such column.
+        OutputError: the output is there already, cannot be written, or its parts belong to other inputs or settings.
+        ModelError: the model cannot be used.
+    """
+    started = time.monotonic()
+    suffix = rows.check_format(output)
+    settings = Settings(layout, rows_, suffix, None if model is None else str(model), column)
+    if ray is not None:
+        _check_cluster_run(output, suffix, resume, overwrite)
+        with Listing(all_sources(names, list_file)) as listing:
+            cluster.read_on_cluster(output, listing, settings, ray, workers)
+        pictures, errors, doubtful = cluster.count(output)
+        return Summary(output, pictures, errors, doubtful, time.monotonic() - started, pictures)
+    parts = Parts(output, suffix)
+    if parts.is_complete(resume, overwrite):
+        return Summary(output, 0, 0, 0, 0.0, 0, complete=True)
+    fingerprints = _model_fingerprints(model)
+    with Listing(all_sources(names, list_file)) as listing:
+        parts.open(_manifest(settings, fingerprints, listing), resume)
+        before = dict(parts.done)
+        chunks = listing.chunks(CHUNK[layout], column, before)
+        # Files show how much there is to do; containers may hold any number.
+        most = -(-listing.count // CHUNK[layout]) if listing.is_of_files else 1 << 16
+        work(chunks, settings, parts, min(workers or _cores(), most), report or (lambda done: None))
+    parts.join()
+    return _summary(output, parts, before, time.monotonic() - started)
+
+
+def _check_cluster_run(output: str, suffix: str, resume: bool, overwrite: bool) -> None:
+    if suffix != ".parquet" or resume:
+        raise OutputError(
+            f"{output}: a cluster writes a folder of Parquet files and has no --resume; name one .parquet"
+        )
+    there = storage.stat(output) is not None or bool(storage.names_in(output))
+    if there and not overwrite:
+        raise OutputError(f"{output}: is there already; --overwrite replaces it")
+    storage.remove(output)
+    storage.remove(f"{output}.parts")
+
+
+def _summary(output: str, parts: Parts, before: Mapping[int, Done], seconds: float) -> Summary:
+    done = parts.done.values()
+    pictures, errors = sum(each.pictures for each in done), sum(each.errors for each in done)
+    now = pictures - sum(each.pictures for each in before.values())
+    return Summary(output, pictures, errors, sum(each.doubtful for each in done), seconds, now)
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """Show on stderr, while a run lasts, how far it is, how fast, and how long it will take."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    so_far = _SoFar()
+    console = Console(stderr=True)
+    columns = BarColumn(), TextColumn("{task.percentage:.0f} %"), TextColumn("{task.description}")
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=1.0)
+
+        def report(done: Done) -> None:
+            so_far.add(done)
+            bar.update(task, completed=so_far.consumed, description=str(so_far))
+            if not console.is_terminal and so_far.is_time_for_a_line():
+                print(f"{so_far.consumed:.0%}: {so_far}", file=sys.stderr)
+
+        yield report
+
+
+class _SoFar:
+    """How far a run is: in words, with its rate and the time that is left at this rate."""
+
+    def __init__(self) -> None:
+        self.consumed = self._consumed_before = 0.0
+        self._pictures = self._now = self._errors = 0
+        self._started = self._last_line = time.monotonic()
+
+    def add(self, done: Done) -> None:
+        self.consumed = max(self.consumed, done.consumed)
+        self._pictures += done.pictures
+        self._errors += done.errors
+        if done.before:
+            self._consumed_before = self.consumed
+        else:
+            self._now += done.pictures
+
+    def is_time_for_a_line(self) -> bool:
+        """Say, every half minute, that somebody may like to know: where there is no terminal to draw a bar on."""
+        due = time.monotonic() - self._last_line > 30
+        if due:
+            self._last_line = time.monotonic()
+        return due
+
+    def __str__(self) -> str:
+        seconds = time.monotonic() - self._started
+        advanced = self.consumed - self._consumed_before
+        left = seconds * (1 - self.consumed) / advanced if advanced > 0 else 0.0
+        errors = f", {self._errors:,} cannot be read" if self._errors else ""
+        return (
+            f"{self._pictures:,} pictures{errors}, {self._now / max(seconds, 1e-9):,.0f} a second, {_clock(left)} left"
+        )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _model_fingerprints(model: str | Path | None) -> list[str]:
+    """Return the checksums of the nets that answer, which must be usable.
+
+    Raises:
+        ModelError: they are not.
+    """
+    Reader(model)
+    paths = [SHIPPED / "digit.onnx", SHIPPED / "line.onnx"] + ([] if model is None else [model_path(model)])
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+
+
+def _manifest(settings: Settings, nets: list[str], listing: Listing) -> dict[str, Any]:
+    """Return all that rows depend on, as JSON would give it back."""
+    own = {name: value for name, value in asdict(settings).items() if name not in ("model", "suffix")}
+    inputs = {"files": listing.count, "size_bytes": listing.size_bytes, "checksum": listing.sha256}
+    # Another version may frame or decode otherwise.
+    own["version of inkdigits"] = version("inkdigits")
+    return {"format": 1, **own, "model": nets, "inputs": inputs, "pictures in a part": CHUNK[settings.layout]}

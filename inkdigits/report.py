@@ -64,6 +64,8 @@ table.facts td { text-align: left; white-space: normal; overflow-wrap: anywhere;
 .digits li { background: var(--card); border: 1px solid var(--line); border-radius: .75rem; padding: .6rem;
   text-align: center; font-size: .9rem; line-height: 1.35; }
 .digits img { width: 100%; max-width: 7rem; image-rendering: pixelated; border-radius: .4rem; background: #fff; }
+.digits .marked { border: 2px solid var(--bad); }
+.pair { display: flex; gap: .4rem; } .pair img { width: 50%; }
 .digits .wrong { color: var(--bad); font-weight: 600; }
 .bars { display: flex; align-items: flex-end; gap: 2px; height: 3.2rem; margin-top: .5rem; }
 .bars span { flex: 1; background: var(--line); border-radius: 2px 2px 0 0; min-height: 2px; }

@@ -11,7 +11,10 @@ from typer.testing import CliRunner
 from inkdigits.cli import app
 from inkdigits.datasets import Split
 
-COMMANDS = ("read", "train", "sweep", "runs", "evaluate", "compare", "data", "tutorial", "serve", "corrections")
+COMMANDS = (
+    *("read", "train", "committee", "sweep", "runs", "evaluate", "compare", "data", "doctor", "tutorial", "serve"),
+    "corrections",
+)
 
 
 def run(*words: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -1,61 +1,71 @@
-import os
+"""Ray is started by a process of its own, and what it starts ends with that."""
+
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
-ray = pytest.importorskip("ray")
+from inkdigits import bulk
+from inkdigits.datasets import Split
 
-# In a process of its own: Ray's threads and warnings are no part of the other tests. Two nodes on this machine, the
-# second killed when a third of the trainings is done; its lost trainings must be run again.
-TWO_NODES = """
-import os, sys, warnings
-warnings.simplefilter("ignore")
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-from ray.cluster_utils import Cluster
-from inkdigits.datasets import load_data
-from inkdigits.training.sweep import sweep
-
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-second = cluster.add_node(num_cpus=1)
-done = []
-
-def kill_one_node(job, recipe):
-    done.append(job.key)
-    if len(done) == 2:
-        cluster.remove_node(second, allow_graceful=False)
-
-found = sweep(
-    "linear", {"learning_rate": "1e-3,1e-2", "epochs": "60"}, seeds=3, data=sys.argv[1], runs_dir=sys.argv[2],
-    ray=cluster.address, winner=False, on_job=kill_one_node,
-)
-cluster.shutdown()
-assert len(done) == len(set(done)) == 6, done
-print(found.ranking.to_dict()["ranking"])
-"""
+pytest.importorskip("ray")
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="Ray's test clusters are for POSIX")
-def test_a_lost_nodes_trainings_are_run_again_with_the_same_end(toy_folder: Path, tmp_path: Path) -> None:
-    from inkdigits.training.sweep import sweep
+def read(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "inkdigits.cli", "read", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
-    command = [sys.executable, "-c", TWO_NODES, str(toy_folder), str(tmp_path / "ray")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+
+@pytest.fixture(scope="module")
+def inputs(toy: tuple[Split, Split], tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Files, a shard and a table, with pictures that cannot be read in each."""
+    folder = tmp_path_factory.mktemp("scans")
+    (folder / "files").mkdir()
+    scans = [cv2.imencode(".png", np.pad(255 - image, 9, constant_values=255))[1] for image in toy[1].images[:30]]
+    blobs = [scan.tobytes() if i % 10 else b"no picture" for i, scan in enumerate(scans)]
+    for i, blob in enumerate(blobs):
+        (folder / "files" / f"{i:02}.png").write_bytes(blob)
+    with tarfile.open(folder / "shard.tar", "w") as archive:
+        archive.add(folder / "files", "in")
+    pq.write_table(pa.table({"image": [*blobs, None]}), folder / "t.parquet", row_group_size=12)
+    (folder / "bad.parquet").write_bytes(b"PAR1")
+    return [str(folder / "files"), str(folder / "shard.tar"), *map(str, sorted(folder.glob("*.parquet")))]
+
+
+def test_a_cluster_writes_the_rows_of_one_machine_in_their_order(inputs: list[str], tmp_path: Path) -> None:
+    output, here = tmp_path / "cluster.parquet", tmp_path / "here.parquet"
+    more = tmp_path / "list"
+    more.write_bytes(b"caf\xe9.png")
+    summary = bulk.read_to_file(str(here), inputs, "digit", "digit", workers=1, list_file=str(more))
+    words = ["--list", str(more), "--layout", "digit", "--rows", "digit", "--output", str(output)]
+    done = read(*inputs, *words, "--workers", "1", "--ray")
     assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
-    words = {"learning_rate": "1e-3,1e-2", "epochs": "60"}
-    local = sweep("linear", words, seeds=3, data=toy_folder, runs_dir=tmp_path / "local", winner=False, progress=False)
-    found = {row["settings"]["learning_rate"]: row["accuracies"] for row in eval(done.stdout.splitlines()[-1])}
-    assert found == {row.settings["learning_rate"]: row.accuracies for row in local.ranking.rows}
+    assert done.stdout == f"{output}\n"
+    assert f"{summary.pictures} pictures, {summary.errors} could not be read, {summary.doubtful} digits" in done.stderr
+    assert summary.errors == 3 * 3 + 3
+    there = pq.read_table(output)
+    assert there.num_rows == 30 + 30 + 1 + 31 + 1
+    assert there.equals(pq.read_table(here))
+    assert {path.name for path in tmp_path.iterdir()} == {"cluster.parquet", "here.parquet", "list"}
 
 
-def test_no_cluster_is_said_in_one_line(toy_folder: Path, tmp_path: Path) -> None:
-    code = "from inkdigits.cli import main; main()"
-    words = ["sweep", "linear", "--ray", "127.0.0.1:1", "--data", str(toy_folder), "--runs", str(tmp_path)]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    assert len(errors) == 1
-    assert "--ray 127.0.0.1:1" in errors[0]
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--output", "rows.csv", "--ray"], "a cluster writes a folder of Parquet files"),
+        (["--output", "rows.parquet", "--ray", "--resume"], "has no --resume"),
+        (["--output", "rows.parquet", "--ray", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
+    ],
+)
+def test_what_a_cluster_cannot_do_is_one_line(inputs: list[str], words: list[str], says: str) -> None:
+    done = read(inputs[0], *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -250,6 +250,7 @@ def test_bad_files_are_refused_in_one_line(folder: Path, case: str) -> None:
         (gzip.compress(write_idx(np.zeros(600, np.uint8)) + b"x"), "over-long"),
         (b"neither", "not a gzip file"),
     ],
+    ids=["page", "truncated", "over-long", "neither"],  # gzip's bytes hold the time, and pytest-xdist wants equal names
 )
 def test_bad_gzip_files_are_refused(folder: Path, data: bytes, message: str) -> None:
     (folder / TRAIN_LABELS).unlink()

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from inkdigits import framing
 from inkdigits.datasets import Split
 from inkdigits.framing import (
     BOX,
@@ -212,3 +213,11 @@ def test_what_is_no_grey_image_is_refused(image: np.ndarray) -> None:
     for function in (remove_paper, frame_digit):
         with pytest.raises(ValueError, match="uint8"):
             function(image)
+
+
+def test_the_percentile_of_strokes_is_numpys_to_the_bit() -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 3, 7, 60, 171, 400):
+        for percent in (0, 4, 50, 85, 97, 100):
+            values = rng.integers(49, 256, n).astype(np.uint8)
+            assert framing._percentile(np.sort(values), percent) == np.percentile(values, percent)

@@ -30,15 +30,19 @@ def fitted(recipe: Recipe, train: Split, **settings: object) -> tuple[keras.Mode
     return model, loop.fit(model, models.check(recipe), train, progress=False, **settings)  # type: ignore[arg-type]
 
 
+SMALL = {"convolutions": ("3x4", "pool"), "batch_norm": True, "dropout": 0, "precision": "float32", "batch_size": 32}
+
+
 @pytest.mark.parametrize(
     "recipe",
     [
         resolve("linear"),
         resolve("hidden"),
         resolve("hidden", loss="mean_squared_error", optimizer="sgd", output="softmax"),
-        resolve("cnn", convolutions=("3x4", "pool"), batch_norm=True, dropout=0, precision="float32", batch_size=32),
+        resolve("cnn", **SMALL),
+        resolve("cnn", **SMALL, optimizer="sgd"),
     ],
-    ids=["linear", "hidden", "one-hot", "cnn"],
+    ids=["linear", "hidden", "one-hot", "cnn", "cnn-sgd"],
 )
 def test_steps_are_those_of_keras_fit(recipe: Recipe, toy: Splits) -> None:
     """Three steps of 32, the last of a partial batch, both ways from one seed."""
@@ -50,8 +54,14 @@ def test_steps_are_those_of_keras_fit(recipe: Recipe, toy: Splits) -> None:
     order = np.random.default_rng([5, 1]).permutation(80)
     targets = loop.targets_for(theirs, train.labels)[order]
     figures = theirs.fit(train.images[order], targets, batch_size=32, shuffle=False, verbose=0).history
-    np.testing.assert_allclose(weights(ours), weights(theirs), atol=1e-5)
-    assert row["loss"] == pytest.approx(figures["loss"][0], abs=1e-5)
+    # Adam's first steps are as long for a gradient of next to nothing as for any: there the order of the additions in
+    # the fused kernels shows, in one weight of a thousand.
+    fused_adam = recipe.batch_norm and recipe.convolutions and recipe.optimizer == "adam"
+    np.testing.assert_allclose(weights(ours), weights(theirs), atol=2e-4 if fused_adam else 1e-5)
+    assert np.quantile(np.abs(weights(ours) - weights(theirs)), 0.99) < 1e-5
+    assert row["loss"] == pytest.approx(
+        figures["loss"][0], abs=3e-5 if recipe.batch_norm and recipe.convolutions else 1e-5
+    )
     assert row["accuracy"] == pytest.approx(figures["accuracy"][0], abs=1e-6)
 
 

@@ -134,3 +134,30 @@ def test_a_loss_may_be_abbreviated_as_in_keras() -> None:
     assert models.check(resolve("linear", loss="mse")).loss == "mean_squared_error"
     assert models.check(resolve("linear", loss="MAE")).loss == "mean_absolute_error"
     assert models.check(resolve("linear", loss="SparseCategoricalCrossentropy")).loss == "SparseCategoricalCrossentropy"
+
+
+def test_the_letters_of_a_convolution_mean_what_they_say() -> None:
+    recipe = resolve("cnn", convolutions=("5x4dp", "3x6s", "3x8sp"), hidden=7, batch_norm=True)
+    shapes = [layer.output.shape[1:] for layer in models.build(recipe, 0).layers if "conv2d" in layer.name]
+    assert shapes == [(12, 12, 4), (6, 6, 6), (6, 6, 8)]
+    names = [layer.__class__.__name__ for layer in models.build(recipe, 0).layers]
+    # The maximum is taken before it is normalised and activated, and hidden layers are normalised as well.
+    assert names[2:6] == ["Conv2D", "MaxPooling2D", "BatchNormalization", "Activation"]
+    assert names[-4:] == ["Dense", "BatchNormalization", "Activation", "Dense"] or "Dropout" in names[-3:]
+
+
+def test_maxima_before_or_after_a_relu_are_the_same() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28)).astype(np.uint8)
+    settings = {"batch_norm": False, "dropout": 0.0, "precision": "float32"}
+    early = models.build(resolve("cnn", convolutions=("5x4p",), **settings), 0)
+    late = models.build(resolve("cnn", convolutions=("5x4", "pool"), **settings), 0)
+    late.set_weights(early.get_weights())
+    np.testing.assert_allclose(early.predict(images, verbose=0), late.predict(images, verbose=0), atol=1e-6)
+
+
+def test_settings_an_optimizer_does_not_have_are_refused() -> None:
+    with pytest.raises(RecipeError, match="'sgd' has no beta_1"):
+        models.check(resolve("fast", optimizer="sgd"))
+    model = models.build(resolve("fast"), 0)
+    models.compile_for(model, models.check(resolve("fast", weight_decay=0.01)), 10)
+    assert (model.optimizer.beta_1, model.optimizer.beta_2, model.optimizer.weight_decay) == (0.7, 0.9, 0.01)

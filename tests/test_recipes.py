@@ -28,7 +28,7 @@ def test_every_setting_can_be_changed() -> None:
     ("name", "changes", "words"),
     [
         ("liner", {}, "no recipe 'liner'; nearest: linear"),
-        ("zzz", {}, "there are: cnn, hidden, linear"),
+        ("zzz", {}, "there are: champion, cnn, fast, hidden, linear"),
         ("hidden", {"optimiser": "adam"}, "no setting 'optimiser'; nearest: optimizer"),
         ("hidden", {"output": "softmaxx"}, "no output 'softmaxx'; nearest: softmax"),
         ("hidden", {"schedule": "cosin"}, "nearest: cosine"),
@@ -41,6 +41,11 @@ def test_every_setting_can_be_changed() -> None:
         ("hidden", {"ema": 1.0}, "ema must be at least 0 and under 1"),
         ("hidden", {"label_smoothing": 0.1, "loss": "hinge"}, "label_smoothing goes with"),
         ("cnn", {"convolutions": ["big"]}, "written like 5x32"),
+        ("cnn", {"convolutions": ["5x32ps"]}, "written like 5x32"),
+        ("cnn", {"distortion": -0.1}, "distortion must be from 0"),
+        ("reader", {"distortion": 0.5}, "leave one of the two out"),
+        ("cnn", {"weight_decay": 2}, "weight_decay must be from 0 to 1"),
+        ("fast", {"beta_1": 1.0}, "beta_1 must be at least 0 and under 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_words(name: str, changes: dict, words: str) -> None:

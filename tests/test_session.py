@@ -149,3 +149,11 @@ def test_the_command_line_refuses_in_one_line(tmp_path: Path, toy_folder: Path) 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines() == ["error: Keras knows no optimizer 'adamm'; nearest: Adam, Nadam, AdamW"]
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_fast_reads_mnist_after_one_epoch(mnist: Splits, tmp_path: Path) -> None:
+    run = inkdigits.train("fast", data=mnist, runs_dir=tmp_path, seed=1, progress=False)
+    # Ten seeds: docs/benchmarks.md has mean and spread; this is five deviations below.
+    assert run.figures["test_accuracy"] > 0.986
+    assert len(run.history) == 1

@@ -14,11 +14,11 @@ from inkdigits.datasets import Split
 from inkdigits.errors import RecipeError, RunError
 from inkdigits.reader import Reader
 from inkdigits.training import runs, sweep
-from inkdigits.training.crew import Event, Order
 from inkdigits.training.knobs import Settings
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.study import Job, Ledger, Outcome
 from inkdigits.training.sweep import Display, Plan, make_plan, run_jobs
+from inkdigits.training.trainers import Event, Order
 
 Splits = tuple[Split, Split]
 WORDS = {"activation": "relu,tanh", "epochs": "1,2"}

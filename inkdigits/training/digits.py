@@ -14,6 +14,8 @@ import numpy as np
 
 from inkdigits.datasets import Split
 from inkdigits.training import augmentation
+from inkdigits.training.distortion import Distorted
+from inkdigits.training.recipes import Recipe
 
 # An epoch's pictures stay for so many epochs: making one costs as much as learning from it several times.
 USES = 3
@@ -68,6 +70,13 @@ class Composed:
     def close(self) -> None:
         """End the composing process."""
         self._pool.shutdown(cancel_futures=True)
+
+
+def epochs_of(part: Split, recipe: Recipe, seed: int) -> Composed | Distorted | None:
+    """Return what makes each epoch's split of `part`, as the recipe wants it; None where it stays as it is."""
+    if recipe.composed:
+        return Composed(part, recipe.composed, seed)
+    return Distorted(part, recipe.distortion, seed) if recipe.distortion else None
 
 
 def relative(model: keras.Model) -> keras.Model:

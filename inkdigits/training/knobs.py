@@ -32,7 +32,8 @@ WITHOUT_SHAPE: dict[str, Any] = {
     "ema": 0.0,
     "epochs": 1,
 }
-WITHOUT_SHAPE |= {"batch_size": 32, "validation": 0, "precision": "float32", "composed": 0}
+WITHOUT_SHAPE |= {"batch_size": 32, "validation": 0, "precision": "float32", "composed": 0, "distortion": 0.0}
+WITHOUT_SHAPE |= {"beta_1": None, "beta_2": None, "weight_decay": None}
 # A range whose ends lie so far apart is searched on a logarithmic scale.
 LOGARITHMIC_FROM = 10
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from inkdigits.datasets import Split
 from inkdigits.errors import RunError, TrainingError
-from inkdigits.training import models
+from inkdigits.training import kernels, models
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import write_beside
 
@@ -110,7 +110,12 @@ def prepare(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
 
 
 def targets_for(model: keras.Model, labels: np.ndarray) -> np.ndarray:
-    """Return the labels as the model's loss wants them: int32 (N,), or one-hot float32 (N, classes)."""
+    """Return the labels as the model's loss wants them: int32 (N,), or one-hot float32 (N, classes).
+
+    A teacher's labels, float32 (N, classes), stay as they are.
+    """
+    if labels.ndim == 2:
+        return labels
     if models.wants_one_hot(model):
         one_hot: np.ndarray = np.eye(model.output_shape[-1], dtype=np.float32)[labels]
         return one_hot
@@ -192,6 +197,8 @@ def _compiled_runner(model: keras.Model, batch_size: int, n_images: int) -> Runn
     import tensorflow as tf
 
     jit = all(type(layer).__name__ in XLA_LAYERS for layer in model._flatten_layers(include_self=False))
+    if not jit:  # XLA fuses by itself
+        kernels.fuse(model)
     n_whole, rest = divmod(n_images, batch_size)
 
     def step(x: Any, y: Any, start: Any, size: int) -> None:

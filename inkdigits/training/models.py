@@ -6,6 +6,7 @@ Every model eats uint8 (N, 28, 28), 0 = paper, 255 = ink: scaling to [0, 1] and 
 import dataclasses
 import inspect
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 from inkdigits.errors import RecipeError
 from inkdigits.training.recipes import Recipe, nearest
 
+# Of batch normalisation's statistics: 50 steps, as some recipes have but 400.
+MOMENTUM = 0.98
 ONE_HOT_TWIN = {"sparse_categorical_crossentropy": "categorical_crossentropy"}
 
 
@@ -28,9 +31,13 @@ def check(recipe: Recipe) -> Recipe:
     recipe = dataclasses.replace(recipe, loss=unabbreviated(recipe.loss))
     _known("loss", recipe.loss, keras.losses)
     optimizer = type(_known("optimizer", recipe.optimizer, keras.optimizers))
+    known = inspect.signature(optimizer).parameters
+    for name, value in _optional(recipe).items():
+        if value is not None and name not in known:
+            raise RecipeError(f"the optimizer {recipe.optimizer!r} has no {name}; leave it out")
     if recipe.learning_rate is not None:
         return recipe
-    return dataclasses.replace(recipe, learning_rate=inspect.signature(optimizer).parameters["learning_rate"].default)
+    return dataclasses.replace(recipe, learning_rate=known["learning_rate"].default)
 
 
 def _known(field: str, name: str, room: Any) -> Any:
@@ -75,7 +82,7 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
         layers += [keras.layers.Reshape((28, 28, 1), **with_policy)]
         layers += [layer for name in recipe.convolutions for layer in _convolution(name, recipe)]
     layers += [keras.layers.Flatten(**with_policy)]
-    layers += [keras.layers.Dense(units, activation=recipe.activation, **with_policy) for units in recipe.hidden]
+    layers += [layer for units in recipe.hidden for layer in _hidden(units, recipe)]
     layers += [keras.layers.Dropout(recipe.dropout, seed=seed, **with_policy)] if recipe.dropout else []
     # The last layer stays float32: bfloat16's 8 bits are too few for a loss.
     activation = "linear" if recipe.output.startswith("logits") else recipe.output
@@ -86,18 +93,37 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
 
 def _convolution(name: str, recipe: Recipe) -> Iterator[keras.layers.Layer]:
     """Yield the layers that a word of `recipe.convolutions` means."""
+    policy = {"dtype": recipe.precision}
     if name == "pool":
-        yield keras.layers.MaxPooling2D(2, dtype=recipe.precision)
+        yield keras.layers.MaxPooling2D(2, **policy)
         return
-    size, channels = name.rstrip("s").split("x")
-    padding = "same" if name.endswith("s") else "valid"
-    settings = {"padding": padding, "dtype": recipe.precision}
-    if not recipe.batch_norm:
+    size, channels, letters = re.fullmatch(r"(\d)x(\d+)([sdp]*)", name).groups()  # type: ignore[union-attr]
+    settings = {
+        "padding": "same" if "s" in letters else "valid",
+        "strides": 2 if "d" in letters else 1,
+        "use_bias": not recipe.batch_norm,
+        **policy,
+    }
+    if not recipe.batch_norm and "p" not in letters:
         yield keras.layers.Conv2D(int(channels), int(size), activation=recipe.activation, **settings)
         return
-    yield keras.layers.Conv2D(int(channels), int(size), use_bias=False, **settings)
-    yield keras.layers.BatchNormalization(momentum=0.98, dtype=recipe.precision)
-    yield keras.layers.Activation(recipe.activation, dtype=recipe.precision)
+    yield keras.layers.Conv2D(int(channels), int(size), **settings)
+    if "p" in letters:
+        yield keras.layers.MaxPooling2D(2, **policy)
+    if recipe.batch_norm:
+        yield keras.layers.BatchNormalization(momentum=MOMENTUM, **policy)
+    yield keras.layers.Activation(recipe.activation, **policy)
+
+
+def _hidden(units: int, recipe: Recipe) -> Iterator[keras.layers.Layer]:
+    """Yield the layers that a number of `recipe.hidden` means."""
+    policy = {"dtype": recipe.precision}
+    if not (recipe.batch_norm and recipe.convolutions):
+        yield keras.layers.Dense(units, activation=recipe.activation, **policy)
+        return
+    yield keras.layers.Dense(units, use_bias=False, **policy)
+    yield keras.layers.BatchNormalization(momentum=MOMENTUM, **policy)
+    yield keras.layers.Activation(recipe.activation, **policy)
 
 
 def compile_for(model: keras.Model, recipe: Recipe, n_steps: int) -> None:
@@ -109,12 +135,17 @@ def compile_for(model: keras.Model, recipe: Recipe, n_steps: int) -> None:
         n_steps: steps of the whole training, which a schedule spreads over.
     """
     optimizer = type(keras.optimizers.get(recipe.optimizer))
-    averaging = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    settings: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    settings |= {name: value for name, value in _optional(recipe).items() if value is not None}
     model.compile(
-        optimizer=optimizer(learning_rate=_rate(recipe, n_steps), **averaging),
+        optimizer=optimizer(learning_rate=_rate(recipe, n_steps), **settings),
         loss=_loss(recipe, of_logits=output_of(model) == "logits"),
         metrics=["accuracy"],
     )
+
+
+def _optional(recipe: Recipe) -> dict[str, float | None]:
+    return {"beta_1": recipe.beta_1, "beta_2": recipe.beta_2, "weight_decay": recipe.weight_decay}
 
 
 def _rate(recipe: Recipe, n_steps: int) -> Any:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from typing import Any
 import keras
 
 from inkdigits.datasets import Split, hold_out, load_data
-from inkdigits.errors import RecipeError, RunError, TrainingError
-from inkdigits.evaluation import evaluate, look_inside
-from inkdigits.reader import Net, Reader
+from inkdigits.errors import ModelError, RecipeError, RunError, TrainingError
+from inkdigits.evaluation import Evaluation, evaluate, look_inside
+from inkdigits.reader import Net, Reader, model_path
 from inkdigits.report import save_run_report
-from inkdigits.training import digits, export, loop, models, recipes, runs
+from inkdigits.training import digits, export, loop, models, recipes, records, runs
+from inkdigits.training.committee import Taught, card_of_member
+from inkdigits.training.distortion import Distorted
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 
@@ -28,8 +31,11 @@ def train(
     data: "Path | str | tuple[Split, Split] | None" = None,
     runs_dir: Path | str = runs.DEFAULT_ROOT,
     seed: int | None = None,
+    teacher: str | Path | None = None,
     resume: str | Path | None = None,
     progress: bool = True,
+    mlflow: str | None = None,
+    tensorboard: bool = False,
     facts: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Run:
@@ -40,36 +46,50 @@ def train(
         data: None for MNIST, a path in MNIST's format, or (train, test). The test part is read once, at the end.
         runs_dir: where the run directory is made.
         seed: >= 0, 0 for None; fixes first weights, order and everything else.
+        teacher: a run or an ONNX file whose probabilities are learned in place of the labels (see `committee`).
         resume: an unfinished run to go on with, by name or path; recipe, seed and settings are then the run's.
         progress: print epochs and a bar to stderr.
+        mlflow: keep a record in MLflow as well: "local" for a database in `runs_dir`, or a tracking URI.
+        tensorboard: keep one for TensorBoard, in the folder "tensorboard" in `runs_dir`.
         facts: what run.json is to hold besides, such as the sweep that chose the settings.
         changes: fields of `Recipe`, such as `activation="tanh"`, `hidden=(300, 100)`, `epochs=10`.
 
     Raises:
         RecipeError: an unknown recipe, setting or name; raised before anything is read or written.
+        ModelError: there is no such teacher, or it knows other classes.
         DataError: the data cannot be had.
         TrainingError: the loss is no longer a number.
         ModelError: the exported model does not agree with Keras's.
         RunError: the run directory cannot be written, or cannot be resumed.
+        RecordError: MLflow or TensorBoard cannot keep records; raised before anything is trained. What goes wrong with
+            them later is a warning: the run is complete without.
     """
     if resume is not None:
         # Refused before a checkpoint is read: other settings would not end where the run was going.
         run = _resumable(resume, Path(runs_dir), recipe, seed, changes)
+        to = records.destinations(mlflow, tensorboard, Path(runs_dir))
         train_split, test = _load(data if data is not None else run.info["data"]["path"])
+        if teacher is not None and str(Path(teacher).absolute()) != (run.info.get("teacher") or {}).get("path"):
+            raise RunError(f"{run.name}: was not started with this teacher; leave --teacher out to resume it")
         if (run.info["data"]["sha256"], run.info["data"]["n"]) != (train_split.sha256, len(train_split)):
             raise RunError(f"{run.name}: was trained on other data; give the same --data to resume it")
         model = keras.models.load_model(run.path / "initial.keras")
     else:
         seed = seed or 0
         model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed)
+        to = records.destinations(mlflow, tensorboard, Path(runs_dir))
         train_split, test = _load(data)
+        taught_by = _teacher(teacher, train_split) if teacher is not None else None
+        if taught_by:
+            chosen = models.check(recipes.change(chosen, loss="categorical_crossentropy", label_smoothing=0.0))
         if model is None:
             model = models.build(chosen, seed, len(train_split.class_names))
         path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
-        run = runs.start(Path(runs_dir), chosen.name, _info(chosen, seed, train_split, path) | dict(facts or {}))
+        info = _info(chosen, seed, train_split, path, taught_by) | dict(facts or {})
+        run = runs.start(Path(runs_dir), chosen.name, info)
         model.save(run.path / "initial.keras")
     try:
-        return _go(run, model, train_split, test, progress)
+        run, evaluation = _go(run, model, train_split, test, progress)
     except (TrainingError, RecipeError):
         run.discard()
         raise
@@ -77,6 +97,10 @@ def train(
         if progress:
             print(f"stopped; go on with `inkdigits train --resume {run.path}`", file=sys.stderr)
         raise
+    for kept in records.keep(records.record_of(run, evaluation), to):
+        if progress:
+            print(kept, file=sys.stderr)
+    return run
 
 
 def _model_and_recipe(
@@ -114,7 +138,7 @@ def _resumable(name: str | Path, root: Path, recipe: Any, seed: int | None, chan
     return run
 
 
-def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> Run:
+def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> tuple[Run, Evaluation]:
     """Train from wherever the run stands, export, judge, finish."""
     recipe, start = run.recipe, time.perf_counter()
     part, validation = (train_split, None)
@@ -138,25 +162,30 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     (run.path / "initial.keras").unlink()
     seconds = run.info.get("seconds", 0.0) + time.perf_counter() - start
     run = run.save_info(figures=figures, finished=_now(), seconds=round(seconds, 3))
-    _report(run, test, history)
-    return run.finish()
+    evaluation = _report(run, test, history)
+    return run.finish(), evaluation
 
 
-def _report(run: Run, test: Split, history: loop.History) -> None:
-    """Judge the exported model by the path that users take, and write report.html and the figures."""
+def _report(run: Run, test: Split, history: loop.History) -> Evaluation:
+    """Judge the exported model by the path that users take, write report.html and the figures, return the judgement."""
     evaluation = evaluate(Reader(run.path), test)
     inside = look_inside(Net(run.path / "model.onnx"), test.images[:1])
     save_run_report(run.path, evaluation, history, run.info, inside)
+    return evaluation
 
 
 def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, progress: bool) -> loop.History:
     recipe = run.recipe
-    composed = digits.Composed(part, recipe.composed, run.seed) if recipe.composed else None
+    changing: digits.Composed | Distorted | Taught | None
+    if run.info.get("teacher"):
+        changing = Taught(part, recipe.distortion, run.seed, _unchanged_teacher(run))
+    else:
+        changing = digits.epochs_of(part, recipe, run.seed)
     try:
         return loop.fit(
             model,
             recipe,
-            composed or part,
+            changing or part,
             validation,
             seed=run.seed,
             checkpoint=run.checkpoint,
@@ -164,8 +193,25 @@ def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, pr
             progress=progress,
         )
     finally:
-        if composed:
-            composed.close()
+        if changing:
+            changing.close()
+
+
+def _teacher(teacher: str | Path, train_split: Split) -> dict[str, str]:
+    """Return what run.json says of a teacher that may teach this data."""
+    path = model_path(teacher).absolute()
+    card = card_of_member(path)
+    if card["classes"] != list(train_split.class_names):
+        raise ModelError(f"{path}: teaches other classes than the data has")
+    return {"path": str(path), "name": card["name"], "sha256": sha256(path.read_bytes()).hexdigest()}
+
+
+def _unchanged_teacher(run: Run) -> Path:
+    """Return the teacher's file, which must be the one that the run was started with."""
+    path = Path(run.info["teacher"]["path"])
+    if not path.is_file() or sha256(path.read_bytes()).hexdigest() != run.info["teacher"]["sha256"]:
+        raise RunError(f"{run.name}: its teacher, {path}, is gone or has changed; train anew")
+    return path
 
 
 def judge(model: keras.Model, test: Split) -> dict[str, float]:
@@ -191,6 +237,7 @@ def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split
         "classes": list(train_split.class_names),
         "recipe": run.info["recipe"],
         "seed": run.seed,
+        **({"teacher": run.info["teacher"]} if run.info.get("teacher") else {}),
         "data": {name: run.info["data"][name] for name in ("name", "sha256", "n")},
         "versions": run.info["versions"],
         "temperature": 1.0,
@@ -199,12 +246,13 @@ def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split
     }
 
 
-def _info(recipe: Recipe, seed: int, split: Split, path: str | None) -> dict[str, Any]:
+def _info(recipe: Recipe, seed: int, split: Split, path: str | None, teacher: dict[str, str] | None) -> dict[str, Any]:
     return {
         "format": 1,
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
         "data": {"name": split.data_name, "sha256": split.sha256, "n": len(split), "path": path},
+        "teacher": teacher,
         "backend": keras.backend.backend(),
         "versions": versions(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",

@@ -5,6 +5,7 @@ What is done is kept in a database (`study.py`), so that a sweep killed at any m
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -19,13 +20,13 @@ from typing import Any, Protocol
 
 from inkdigits.datasets import Split, hold_out, load_data
 from inkdigits.errors import RecipeError
-from inkdigits.training import knobs, recipes, runs, session, sweep_page
-from inkdigits.training.crew import Event, Order, Threads, by_share
+from inkdigits.training import knobs, recipes, records, runs, session, sweep_page
 from inkdigits.training.knobs import Settings, Space
 from inkdigits.training.ranking import Ranking, judge, rank
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 from inkdigits.training.study import Job, Ledger, Outcome, failures_in_one_line, key_of
+from inkdigits.training.trainers import Event, Order, Threads, by_share
 
 # Images held out where the recipe holds out none, and the largest share of the training images that they may be.
 N_VALIDATION, LARGEST_SHARE = 10_000, 6
@@ -197,6 +198,8 @@ def sweep(
     ray: str | None = None,
     winner: bool = True,
     progress: bool = True,
+    mlflow: str | None = None,
+    tensorboard: bool = False,
     on_job: OnJob | None = None,
 ) -> Sweep:
     """Train every combination of a grid, or a search's choice, rank them, and finish the best as a run.
@@ -215,9 +218,12 @@ def sweep(
         ray: train on the Ray cluster of this address; "local" for one started on this machine.
         winner: train the best on all training images and judge it on the test set.
         progress: show how far it is, to stderr.
+        mlflow: keep a record of each training and of the winner's run in MLflow, as `session.train` does.
+        tensorboard: keep one for TensorBoard.
         on_job: called with each job that this process has finished, its outcome inside, and its recipe.
 
     Raises:
+        RecordError: MLflow or TensorBoard cannot be used; before anything runs.
         RecipeError: an unknown name or value, nothing to train, or too many trainings; before anything runs.
         DataError: the data cannot be had.
         RunError: the storage or the runs folder cannot be used.
@@ -229,6 +235,7 @@ def sweep(
             f"{plan.n_runs:,} trainings are more than {max_runs:,} (--max-runs); narrow the sweep, or say --yes"
         )
     root = Path(runs_dir)
+    to = records.destinations(mlflow, tensorboard, root)
     runs.make_root(root)
     url = storage or f"sqlite:///{(root / 'sweeps.db').absolute()}"
     ledger = Ledger(url, plan.name, plan.space, _facts(plan))
@@ -237,7 +244,7 @@ def sweep(
     crew = _crew(plan, jobs, ray)
     try:
         with show, failures_in_one_line(url):
-            done = run_jobs(plan, ledger, crew, show, on_job)
+            done = run_jobs(plan, ledger, crew, show, _recording(plan, to, on_job))
     except KeyboardInterrupt:
         show.say("stopping after the epochs in progress (Ctrl-C again: at once)")
         raise
@@ -245,7 +252,10 @@ def sweep(
         crew.close()
         ledger.close()
     ranking = judge(plan.ranking(done))
-    found = finish_winner(plan, ranking, url, root, data, progress) if winner and ranking.best else None
+    training = functools.partial(
+        session.train, data=data, runs_dir=root, progress=progress, mlflow=mlflow, tensorboard=tensorboard
+    )
+    found = finish_winner(plan, ranking, url, root, training) if winner and ranking.best else None
     page = root / plan.name / "sweep.html"
     result = Sweep(plan, url, ranking, found, page)
     sweep_page.save(page, result.to_dict(), ranking, commands(plan, ranking, data))
@@ -276,6 +286,20 @@ def make_plan(recipe: str, words: Mapping[str, str], seeds: int, search: int | N
     return Plan(base, space, combinations, left_out, search, seeds, part, validation)
 
 
+def _recording(plan: Plan, to: records.Destinations, on_job: OnJob | None) -> OnJob | None:
+    """Return what keeps a record of each finished job, if any is wanted, and tells whoever else wants to know."""
+    if not to:
+        return on_job
+
+    def keep(job: Job, recipe: Recipe) -> None:
+        history = job.outcome.history if job.outcome else []
+        records.keep(records.record_of_trial(plan.name, str(job.number), recipe, job.seed, history), to)
+        if on_job:
+            on_job(job, recipe)
+
+    return keep
+
+
 def _facts(plan: Plan) -> dict[str, Any]:
     data = {"name": plan.part.data_name, "sha256": plan.part.sha256, "validation": len(plan.validation)}
     return {"recipe": dataclasses.asdict(plan.base), "data": data, "versions": session.versions()}
@@ -283,7 +307,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 def _crew(plan: Plan, jobs: int | None, ray: str | None) -> Crew:
     if ray is not None:
-        from inkdigits.training.cluster import Cluster
+        from inkdigits.training.ray_trainers import Cluster
 
         return Cluster(ray, jobs, plan.part, plan.validation)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -396,8 +420,7 @@ def finish_winner(
     ranking: Ranking,
     url: str,
     root: Path,
-    data: Path | str | tuple[Split, Split] | None,
-    progress: bool,
+    training: Callable[..., Run],
 ) -> Run:
     """Train the best on all training images, judge it on the test set, once for all processes, and return its run."""
     assert ranking.best is not None
@@ -410,10 +433,10 @@ def finish_winner(
             job = next(job for job in ledger.jobs() if job.key == key_of(settings, 0))
             if job.outcome is not None:
                 path = Path(str(ledger.more(job)["run"]))
-                return runs.read(path) if path.exists() else _train_winner(plan, settings, root, data, progress)
+                return runs.read(path) if path.exists() else _train_winner(plan, settings, root, training)
             if job.state == "WAITING" and ledger.claim(job):
                 start = time.perf_counter()
-                run = _train_winner(plan, settings, root, data, progress)
+                run = _train_winner(plan, settings, root, training)
                 accuracy, seconds = run.figures["test_accuracy"], time.perf_counter() - start
                 ledger.finish(job, Outcome(accuracy, None, run.history, seconds), run=str(run.path.absolute()))
                 return run
@@ -422,18 +445,16 @@ def finish_winner(
         ledger.close()
 
 
-def _train_winner(
-    plan: Plan, settings: Settings, root: Path, data: Path | str | tuple[Split, Split] | None, progress: bool
-) -> Run:
+def _train_winner(plan: Plan, settings: Settings, root: Path, training: Callable[..., Run]) -> Run:
     facts = {"sweep": {"study": plan.name, "settings": settings}}
     for run in runs.list_runs(root):
         if not run.finished and run.info.get("sweep") == facts["sweep"]:
-            return session.train(data=data, runs_dir=root, resume=run.path, progress=progress)
+            return training(resume=run.path)
     changes = dataclasses.asdict(plan.recipe(settings))
     # Held-out images were for choosing; what is chosen learns from them too, unless the recipe itself holds some out.
     changes["validation"] = plan.base.validation
     name = changes.pop("name")
-    return session.train(name, data=data, runs_dir=root, seed=0, progress=progress, facts=facts, **changes)
+    return training(name, seed=0, facts=facts, **changes)
 
 
 def commands(plan: Plan, ranking: Ranking, data: object) -> list[str]:

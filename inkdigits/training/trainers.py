@@ -3,7 +3,7 @@
 Compiling the epoch of a small net costs more than running it. Nets whose compiled call would be the same (they
 differ by seed, learning rate or epochs alone) use one: all that a step depends on, weights, optimizer and random
 states, is set to what a fresh net has. And a training of ten epochs goes on from one of five where five are its
-first half. Both end with the same bits as a training alone (`tests/test_crew.py` holds it).
+first half. Both end with the same bits as a training alone (`tests/test_trainers.py` holds it).
 """
 
 import queue
@@ -133,12 +133,12 @@ class Bench:
         self, net: Net, order: Order, behind: loop.History, on_epoch: Callable[[loop.History], None]
     ) -> loop.History:
         recipe, seed = order.recipe, order.job.seed
-        composed = digits.Composed(self._part, recipe.composed, seed) if recipe.composed else None
+        changing = digits.epochs_of(self._part, recipe, seed)
         try:
             return loop.fit(
                 net.model,
                 recipe,
-                composed or self._part,
+                changing or self._part,
                 seed=seed,
                 on_epoch=on_epoch,
                 progress=False,
@@ -146,8 +146,8 @@ class Bench:
                 behind=behind,
             )
         finally:
-            if composed:
-                composed.close()
+            if changing:
+                changing.close()
 
     def answers(self, model: keras.Model, recipe: Recipe) -> np.ndarray:
         """Return int (N,), the model's answers to the validation images: the likeliest digit."""

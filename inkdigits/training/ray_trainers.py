@@ -12,8 +12,8 @@ from typing import Any
 
 from inkdigits.datasets import Split
 from inkdigits.errors import InkdigitsError, RunError
-from inkdigits.training.crew import Bench, Event, Order, Stopped
 from inkdigits.training.study import Outcome
+from inkdigits.training.trainers import Bench, Event, Order, Stopped
 
 # A task that has lost so many workers probably kills them itself, by the memory it takes say.
 MOST_LOST = 5

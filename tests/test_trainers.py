@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from inkdigits.datasets import Split
-from inkdigits.training import crew, loop, models
-from inkdigits.training.crew import Bench, Event, Net, Order, Stopped, Threads
+from inkdigits.training import loop, models, trainers
 from inkdigits.training.recipes import Recipe, resolve
 from inkdigits.training.study import Job
+from inkdigits.training.trainers import Bench, Event, Net, Order, Stopped, Threads
 
 Splits = tuple[Split, Split]
 SMALL = {"hidden": 20, "dropout": 0.3, "epochs": 2}
@@ -49,7 +49,7 @@ def test_a_swept_training_ends_as_one_alone(orders: list[Order], toy: Splits) ->
         outcome = bench.train(each, never)
         assert [row["epoch"] for row in outcome.history] == list(range(1, each.recipe.epochs + 1))
     assert len(bench._nets) == 1
-    net = bench._nets[crew.compiled_as(each.recipe)]
+    net = bench._nets[trainers.compiled_as(each.recipe)]
     assert (weights(net.model) == alone(each.recipe, each.job.seed, part)).all()
     scores = net.model.predict(validation.images, verbose=0)
     assert (outcome.right == (scores.argmax(axis=1) == validation.labels)).all()
@@ -59,13 +59,13 @@ def test_a_swept_training_ends_as_one_alone(orders: list[Order], toy: Splits) ->
 def test_what_goes_on_and_what_does_not(toy: Splits) -> None:
     recipe = order(0, learning_rate=0.1).recipe
     net = Net(keras.Sequential(), lambda *_: lambda *_: None, recipe, 0, [{"epoch": 1}])
-    assert crew.goes_on(net, recipe, 0)
-    assert not crew.goes_on(net, replace(recipe, epochs=1), 0)
-    assert not crew.goes_on(net, recipe, 1)
-    assert not crew.goes_on(net, replace(recipe, learning_rate=0.2), 0)
-    assert not crew.goes_on(net, replace(recipe, ema=0.9), 0)
+    assert trainers.goes_on(net, recipe, 0)
+    assert not trainers.goes_on(net, replace(recipe, epochs=1), 0)
+    assert not trainers.goes_on(net, recipe, 1)
+    assert not trainers.goes_on(net, replace(recipe, learning_rate=0.2), 0)
+    assert not trainers.goes_on(net, replace(recipe, ema=0.9), 0)
     # Broken off: nobody knows where it stands.
-    assert not crew.goes_on(replace(net, history=None), recipe, 0)
+    assert not trainers.goes_on(replace(net, history=None), recipe, 0)
 
 
 def test_a_broken_off_training_is_not_gone_on_from(toy: Splits) -> None:
@@ -130,7 +130,7 @@ def test_an_unforeseen_error_is_told(toy: Splits, monkeypatch: pytest.MonkeyPatc
 
 def test_orders_that_share_follow_each_other() -> None:
     mixed = [order(i, seed=i % 2, activation=("relu", "tanh")[i % 2], epochs=(4, 2)[i // 2 % 2]) for i in range(8)]
-    ordered = crew.by_share(mixed)
+    ordered = trainers.by_share(mixed)
     assert [each.recipe.activation for each in ordered] == ["relu"] * 4 + ["tanh"] * 4
     assert [each.recipe.epochs for each in ordered] == [2, 2, 4, 4] * 2
 

@@ -1,0 +1,190 @@
+"""Very many pictures on a Ray cluster: Ray Data hands out chunks, each actor has one Reader, rows become Parquet.
+
+The rows are those of one machine. Pictures are opened where they are read, by `inputs`, and not by Ray's own readers:
+those stop at the first file that is damaged or missing, and know no numbers of rows.
+"""
+
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+
+from inkdigits import rows, storage
+from inkdigits.crew import BATCH, CHUNK, Settings, answers
+from inkdigits.errors import InkdigitsError, OutputError
+from inkdigits.inputs import Listing, Picture, is_container, loaded, members_of, row_groups
+from inkdigits.reader import Reader
+
+
+def read_on_cluster(output: str, listing: Listing, settings: Settings, address: str, workers: int | None) -> None:
+    """Write the rows of all pictures as a folder of Parquet files, in order.
+
+    Args:
+        output: the folder; in an object store, or where every machine of the cluster sees it under this path.
+        listing: the inputs, which every machine must see as well.
+        settings: what decides the rows.
+        address: of the cluster, "auto" or HOST:PORT or ray://HOST:PORT; "local" starts one on this machine.
+        workers: actors, each with one core; all cores but one where None, on this machine as many as there are.
+
+    Raises:
+        InkdigitsError: Ray is missing or cannot be reached.
+        OutputError: the rows cannot be written.
+    """
+    with _connected(address, workers) as actors:
+        import ray.data
+
+        beside = output if storage.is_remote(output) else f"{output}.parts"
+        work = ray.data.from_arrow(list(_tasks(listing, settings.layout)))
+        found = work.map_batches(
+            _Actor,
+            fn_constructor_args=(settings,),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=actors),
+            num_cpus=1,
+        )
+        try:
+            found.write_parquet(beside)
+        except Exception as error:  # Ray wraps what its workers raise in a dozen types
+            storage.remove(beside)
+            raise OutputError(f"{output}: not written ({_cause(error)})") from None
+        if beside != output:
+            os.replace(beside, output)
+
+
+def _cause(error: BaseException) -> str:
+    """Return the line of an error that says what happened; Ray puts the worker's whole traceback before it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:300] if lines else type(error).__name__
+
+
+@contextmanager
+def _connected(address: str, workers: int | None) -> Iterator[int]:
+    """Connect to a cluster, or to the one that this process is connected to already; yield the number of actors."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[scale]'` brings it") from None
+    known = ray.is_initialized()
+    if not known:
+        _start(ray, address, workers)
+    try:
+        # Rows come in the order of the inputs, as on one machine.
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+        yield workers or max(1, int(ray.cluster_resources().get("CPU", 2)) - 1)
+    finally:
+        if not known:
+            ray.shutdown()
+
+
+def _start(ray: Any, address: str, workers: int | None) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        if address == "local":
+            _start_here(ray, workers or cores, quiet)
+        else:
+            _knock(address)
+            ray.init(address=address, **quiet)
+    except UnicodeEncodeError:  # it notes the program's words
+        raise InkdigitsError("Ray takes no words that are not UTF-8: name such files in a --list FILE") from None
+    except Exception as error:  # one too slow to start raises no type of its own
+        raise InkdigitsError(f"no Ray cluster answers at {address} ({storage.reason(error)})") from None
+
+
+def _start_here(ray: Any, workers: int, quiet: dict[str, Any]) -> None:
+    """Start Ray on this machine; a very busy one misses the deadline of 30 s that Ray sets it, so try again."""
+    for attempt in range(3):
+        try:
+            # One more core than there are actors: writing their rows must find one, too.
+            ray.init(address="local", num_cpus=workers + 1, include_dashboard=False, **quiet)
+            return
+        except Exception:
+            ray.shutdown()
+            if attempt == 2:
+                raise
+
+
+def _knock(address: str) -> None:
+    """Raise OSError unless somebody listens at HOST:PORT: Ray would ask again for minutes."""
+    host, _, port = address.removeprefix("ray://").partition(":")
+    if port:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _tasks(listing: Listing, layout: str) -> Iterator[Any]:
+    """Yield tables of work, each for one call of an actor: a chunk of files, or a shard, or a row group of a table."""
+    pa = storage.load_pyarrow("pyarrow")
+    files: list[str] = []
+
+    def table(paths: list[str], group: int | None) -> Any:
+        # JSON, for a path need not be UTF-8.
+        return pa.table({"task": [json.dumps({"paths": paths, "group": group})]})
+
+    for source in listing:
+        if source.path == "-":
+            raise InkdigitsError("a picture on stdin is not for a cluster")
+        if files and (len(files) == CHUNK[layout] or is_container(source.path)):
+            yield table(files, None)
+            files = []
+        if is_container(source.path):
+            groups = row_groups(source.path)
+            yield from (table([source.path], group) for group in (range(groups) if groups else [None]))
+        else:
+            files.append(source.path)
+    if files:
+        yield table(files, None)
+
+
+class _Actor:
+    """What Ray keeps on each core: a Reader, and the way from tasks to rows."""
+
+    def __init__(self, settings: Settings) -> None:
+        cv2.setNumThreads(1)
+        self._settings = settings
+        self._reader = Reader(settings.model, threads=1)
+
+    def __call__(self, tasks: Any) -> Iterator[Any]:
+        for task in tasks.column("task").to_pylist():
+            for pictures in self._batches(**json.loads(task)):
+                found = answers(self._reader, pictures, self._settings.layout)
+                yield rows.as_table(
+                    row for name, answer in found for row in rows.rows_of(name, answer, self._settings.rows)
+                )
+
+    def _batches(self, paths: list[str], group: int | None) -> Iterator[list[Picture]]:
+        batch: list[Picture] = []
+        for path in paths:
+            for member in members_of(path, self._settings.column, group):
+                batch.append(loaded(member))
+                if len(batch) == BATCH[self._settings.layout]:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
+
+
+def count(output: str) -> tuple[int, int, int]:
+    """Return pictures, those that could not be read, and doubtful digits of a folder of rows."""
+    pc, dataset = storage.load_pyarrow("pyarrow.compute"), storage.load_pyarrow("pyarrow.dataset")
+    store, path = storage.locate(output) if storage.is_remote(output) else (None, output)
+    pictures = errors = doubtful = 0
+    columns = ["line", "place", "marked", "error"]
+    for batch in dataset.dataset(path, filesystem=store, format="parquet").to_batches(columns=columns):
+        line, place, marked, error = (batch.column(name) for name in columns)
+        # Each picture has one row that is its first.
+        first = pc.and_(pc.less_equal(pc.fill_null(line, 1), 1), pc.less_equal(pc.fill_null(place, 1), 1))
+        pictures += pc.sum(first).as_py() or 0
+        errors += len(error) - error.null_count
+        doubtful += pc.sum(pc.count_substring(marked, "?")).as_py() or 0
+    return pictures, errors, doubtful

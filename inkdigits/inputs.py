@@ -1,0 +1,406 @@
+"""What names mean: pictures in order, out of files, folders, globs, lists, columns of tables, tar shards, stdin.
+
+Names become `Source`s (files and containers, spooled to disk, so that ten million need no memory), sources become
+`Member`s (single pictures, not yet loaded), and members are cut into `Chunk`s, the same ones for the same inputs.
+"""
+
+import glob
+import hashlib
+import itertools
+import json
+import os
+import sys
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import IO, Any, TypeAlias
+
+from inkdigits import storage
+from inkdigits.errors import ImageError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pbm", ".pgm", ".ppm"}
+TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+ARROW = (".arrow", ".feather", ".ipc")
+TABLES = (".parquet", *ARROW)
+# The column of pictures, where it is not told and there are several of bytes.
+COLUMN_NAMES = ("image", "bytes", "img", "png", "jpg", "picture")
+# Bytes out of a container travel to another process: a chunk is cut where it would hold more.
+CHUNK_BYTES = 32 << 20
+TABLE_BATCH = 128
+
+# A picture: its name, its bytes or None where it is a file of that name, or why there is none.
+Picture: TypeAlias = tuple[str, bytes | None, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One picture of the inputs before it is loaded.
+
+    Attributes:
+        name: as it will stand in the rows; for what lies in a container, "container#member".
+        size_bytes: what `load` will return, 0 for a file.
+        load: returns the picture's bytes; None for a file, which is opened by its name.
+        error: why there is no picture.
+        share: 0 to 1, how much of its container lies before its end.
+    """
+
+    name: str
+    size_bytes: int = 0
+    load: Callable[[], bytes] | None = None
+    error: str | None = None
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Pictures that follow each other, answered and written together.
+
+    Attributes:
+        number: its place, from 0.
+        pictures: empty where the chunk is done already.
+        consumed: 0 to 1, the share of all inputs that lies before its end.
+    """
+
+    number: int
+    pictures: tuple[Picture, ...]
+    consumed: float
+
+
+def find_files(names: Sequence[str]) -> Iterator[str]:
+    """Yield the files that names mean: a file as it is, a folder's pictures at any depth, a glob's matches, "-".
+
+    Shards (tar, Parquet, Arrow) are named one by one or by a glob: a folder means its pictures.
+
+    Raises:
+        ImageError: a folder or a glob without any picture.
+    """
+    return (found.path for found in find_sources(names))
+
+
+def find_sources(names: Sequence[str]) -> Iterator[storage.Found]:
+    """Yield what `find_files` does, with each file's size and time of change (0 where it is missing or stdin)."""
+    for name in names:
+        if name == "-" or (not storage.is_remote(name) and os.path.isfile(name)):
+            yield _source(name)
+        elif storage.is_remote(name) or os.path.isdir(name):
+            yield from _find_remote(name) if storage.is_remote(name) else _in_folder(name)
+        elif glob.has_magic(name):
+            found = sorted(glob.glob(name, recursive=True))
+            if not found:
+                raise ImageError(f"{name}: matches no file")
+            yield from map(_source, found)
+        else:
+            yield _source(name)  # reading it says what is wrong
+
+
+def _source(name: str) -> storage.Found:
+    return storage.stat(name) or storage.Found(name, 0, 0)
+
+
+def _find_remote(name: str) -> Iterator[storage.Found]:
+    """Yield an object, a glob's matches, or the pictures under a prefix."""
+    if glob.has_magic(name):
+        fixed = name[: next(i for i, character in enumerate(name) if character in "*?[")].rpartition("/")[0]
+        # As in a local glob, a star stays within its folder; two go deeper.
+        matches = [
+            found
+            for found in storage.walk(fixed)
+            if fnmatchcase(found.path, name) and ("**" in name or found.path.count("/") == name.count("/"))
+        ]
+        if not matches:
+            raise ImageError(f"{name}: matches no file")
+        yield from matches
+        return
+    known = storage.stat(name)
+    if known:
+        yield known
+    else:
+        yield from _in_folder(name)
+
+
+def _in_folder(folder: str) -> Iterator[storage.Found]:
+    nothing = True
+    for found in storage.walk(folder):
+        if os.path.splitext(found.path)[1].lower() in SUFFIXES:
+            nothing = False
+            yield found
+    if nothing:
+        raise ImageError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
+
+
+def in_list(path: str) -> Iterator[storage.Found]:
+    """Yield the files that a list names, one a line or parted by NUL, "-" for a list on stdin.
+
+    Raises:
+        ImageError: the list cannot be read or is empty.
+    """
+    nothing = True
+    with sys.stdin.buffer if path == "-" else storage.open_input(path) as file:
+        for name in _entries(file):
+            nothing = False
+            # A question to an object store for each of a million names would take an hour.
+            yield storage.Found(name, 0, 0) if storage.is_remote(name) else _source(name)
+    if nothing:
+        raise ImageError(f"{'stdin' if path == '-' else path}: an empty list")
+
+
+def _entries(file: IO[bytes]) -> Iterator[str]:
+    rest, mark = b"", None
+    while block := file.read(1 << 16):
+        mark = mark or (b"\0" if b"\0" in block else b"\n")
+        *whole, rest = (rest + block).split(mark)
+        yield from filter(None, (os.fsdecode(entry.rstrip(b"\r")) for entry in whole))
+    if rest.strip():
+        yield os.fsdecode(rest.rstrip(b"\r\n"))
+
+
+class Listing:
+    """All inputs of one run in order, on disk: how many, how large, and a checksum that tells whether they changed.
+
+    Args:
+        sources: the inputs.
+
+    Raises:
+        ImageError: there are none, or none can be found.
+        OutputError: the disk of temporary files is full.
+    """
+
+    def __init__(self, sources: Iterator[storage.Found]) -> None:
+        self.count = self.size_bytes = 0
+        self.is_of_files = True
+        self.stdin: bytes | None = None
+        self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the listing
+        try:
+            self.sha256 = self._fill(sources)
+            if not self.count:
+                raise ImageError("nothing to read: no file was named")
+        except OSError as error:
+            with suppress(OSError):  # it would write what it still holds
+                self._spool.close()
+            raise storage.cannot_write(f"{tempfile.gettempdir()}, the list of inputs", error) from None
+        except BaseException:
+            self._spool.close()
+            raise
+
+    def _fill(self, sources: Iterator[storage.Found]) -> str:
+        checksum = hashlib.sha256()
+        for source in sources:
+            if source.path == "-":
+                self.stdin = sys.stdin.buffer.read() if self.stdin is None else self.stdin
+                source = storage.Found("-", len(self.stdin), zlib.crc32(self.stdin))
+            # JSON escapes what no UTF-8 can hold, and line ends.
+            line = json.dumps([source.path, source.size_bytes, source.modified_ns]).encode() + b"\n"
+            checksum.update(line)
+            self._spool.write(line)
+            self.count += 1
+            self.is_of_files &= not is_container(source.path)
+            self.size_bytes += source.size_bytes or 1
+        self._spool.flush()
+        return checksum.hexdigest()
+
+    def __enter__(self) -> "Listing":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spool.close()
+
+    def __iter__(self) -> Iterator[storage.Found]:
+        self._spool.seek(0)
+        return (storage.Found(*json.loads(line)) for line in self._spool)
+
+    def members(self, column: str | None) -> Iterator[tuple[Member, float]]:
+        """Yield each picture, and how many bytes of the inputs lie before its end."""
+        behind = 0
+        for source in self:
+            size = source.size_bytes or 1
+            members = members_of(source.path, column) if source.path != "-" else iter([self._on_stdin()])
+            yield from ((member, behind + size * member.share) for member in members)
+            behind += size
+
+    def _on_stdin(self) -> Member:
+        data = self.stdin or b""
+        return Member("-", len(data), lambda: data)
+
+    def chunks(self, size: int, column: str | None, done: Container[int] = ()) -> Iterator[Chunk]:
+        """Yield the pictures, `size` in a chunk but for the last and for large ones; those `done` are not loaded.
+
+        Raises:
+            ImageError: a table has no such column.
+        """
+        number, count, held, behind = 0, 0, 0, 0.0
+        pictures: list[Picture] = []
+        for member, behind in self.members(column):
+            if count == size or (count and held + member.size_bytes > CHUNK_BYTES):
+                yield Chunk(number, tuple(pictures), behind / self.size_bytes)
+                number, count, held, pictures = number + 1, 0, 0, []
+            count, held = count + 1, held + member.size_bytes
+            if number not in done:
+                pictures.append(loaded(member))
+        yield Chunk(number, tuple(pictures), 1.0)
+
+
+def loaded(member: Member) -> Picture:
+    """Return a picture with its bytes where it lies in a container, or with what is wrong with it."""
+    if member.load is None:
+        return member.name, None, member.error
+    try:
+        return member.name, member.load(), member.error
+    except Exception as error:  # a damaged archive raises a dozen types
+        return member.name, None, f"{member.name}: damaged ({storage.reason(error)})"
+
+
+def is_container(path: str) -> bool:
+    """Say whether a file holds pictures, by its name."""
+    return path.lower().endswith(TAR + TABLES)
+
+
+def members_of(path: str, column: str | None = None, group: int | None = None) -> Iterator[Member]:
+    """Yield the pictures in a file: itself, or what the container holds; damage is a member with an error.
+
+    Args:
+        path: the file.
+        column: of a table, the one with the pictures' bytes; found where None.
+        group: of a Parquet file, the only row group to read.
+
+    Raises:
+        ImageError: a table has no column of pictures, or several.
+    """
+    if not is_container(path):
+        yield Member(path)
+        return
+    try:
+        with storage.open_input(path) as file:
+            yield from _in_tar(path, file) if path.lower().endswith(TAR) else _in_table(path, file, column, group)
+    except ColumnError:
+        raise
+    except ImageError as error:
+        yield Member(path, error=str(error))
+    except Exception as error:  # a damaged archive or table raises a dozen types
+        yield Member(path, error=f"{path}: damaged from here on ({storage.reason(error)})")
+
+
+def _in_tar(path: str, file: IO[bytes]) -> Iterator[Member]:
+    nothing, size = True, _size_of(file)
+    with tarfile.open(fileobj=file, mode="r:*") as archive:
+        while (entry := archive.next()) is not None:
+            archive.members = []  # type: ignore[attr-defined]  # or it would remember all it has seen
+            if entry.isfile() and os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                nothing = False
+                load = _extractor(archive, entry)
+                yield Member(f"{path}#{entry.name}", entry.size, load, share=min(1.0, file.tell() / size))
+    if nothing:
+        yield Member(path, error=f"{path}: no pictures in this archive")
+
+
+def _size_of(file: IO[bytes]) -> int:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return max(size, 1)
+
+
+def _extractor(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Callable[[], bytes]:
+    def load() -> bytes:
+        opened = archive.extractfile(entry)
+        data = opened.read() if opened else b""
+        if len(data) != entry.size:
+            raise ImageError(f"{len(data):,} of {entry.size:,} bytes are there")
+        return data
+
+    return load
+
+
+class ColumnError(ImageError):
+    """A table without the column that was asked for: nothing of the run would come to any good."""
+
+
+def _in_table(path: str, file: IO[bytes], column: str | None, group: int | None) -> Iterator[Member]:
+    is_arrow = path.lower().endswith(ARROW)
+    row, batches = (0, _arrow_batches(path, file, column)) if is_arrow else _parquet_batches(path, file, column, group)
+    first = row
+    for batch, share in batches:
+        cells = batch.column(0)
+        if cells.type.num_fields:  # as Hugging Face's data sets keep pictures: {bytes, path}
+            cells = storage.load_pyarrow("pyarrow.compute").struct_field(cells, "bytes")
+        for cell in cells:
+            size = len(cell.as_buffer()) if cell.is_valid else 0
+            load = cell.as_py if cell.is_valid else None
+            error = None if cell.is_valid else f"{path}#{row}: no picture (null)"
+            yield Member(f"{path}#{row}", size, load, error, share)
+            row += 1
+    if row == first:
+        yield Member(path, error=f"{path}: no rows in this table")
+
+
+Batches: TypeAlias = Iterator[tuple[Any, float]]  # of the column of pictures; which share of all lies before their ends
+
+
+def _parquet_batches(path: str, file: IO[bytes], column: str | None, group: int | None) -> tuple[int, Batches]:
+    """Return the number of the first row, and the batches, of a Parquet file or of one of its row groups."""
+    table = storage.load_pyarrow("pyarrow.parquet").ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
+    name = picture_column(path, table.schema_arrow, column)
+    sizes = [table.metadata.row_group(i).num_rows for i in range(table.metadata.num_row_groups)]
+    groups = range(len(sizes)) if group is None else [group]
+    batches = table.iter_batches(TABLE_BATCH, row_groups=list(groups), columns=[name], use_threads=False)
+    ends = itertools.count(1)
+    total = max(1, sum(sizes[i] for i in groups))
+    return sum(sizes[:group] if group else []), ((b, min(1.0, next(ends) * TABLE_BATCH / total)) for b in batches)
+
+
+def row_groups(path: str) -> int | None:
+    """Return how many row groups a Parquet file has; None where it is none or damaged."""
+    if not path.lower().endswith(".parquet"):
+        return None
+    try:
+        with storage.open_input(path) as file:
+            metadata = storage.load_pyarrow("pyarrow.parquet").ParquetFile(file).metadata
+            return int(metadata.num_row_groups)
+    except (ImageError, OSError, ValueError):  # reading it will say so
+        return None
+
+
+def _arrow_batches(path: str, file: IO[bytes], column: str | None) -> Batches:
+    ipc, size = storage.load_pyarrow("pyarrow.ipc"), _size_of(file)
+    magic = file.read(6)
+    file.seek(0)
+    if magic == b"ARROW1":
+        table = ipc.open_file(file)
+        batches = (table.get_batch(i) for i in range(table.num_record_batches))
+    else:  # as Hugging Face's data sets are kept
+        table = batches = ipc.open_stream(file)
+    name = picture_column(path, table.schema, column)
+    yield from ((batch.select([name]), min(1.0, file.tell() / size)) for batch in batches)
+
+
+def picture_column(path: str, schema: Any, column: str | None) -> str:
+    """Return the name of a table's column of pictures.
+
+    Raises:
+        ColumnError: it is not there, holds no bytes, or could be one of several.
+    """
+    fits = [field.name for field in schema if _holds_bytes(field.type)]
+    if column is not None:
+        if column not in fits:
+            there = "holds no bytes" if column in schema.names else "is not there"
+            raise ColumnError(f"{path}: the column {column!r} {there}; --column may be: {', '.join(fits) or 'none'}")
+        return column
+    likely = [name for name in COLUMN_NAMES if name in fits] if len(fits) > 1 else fits
+    if not likely:
+        which = f"several columns hold bytes: say --column {' or '.join(fits)}" if fits else "no column holds bytes"
+        raise ColumnError(f"{path}: {which}")
+    return likely[0]
+
+
+def _holds_bytes(kind: Any) -> bool:
+    types = storage.load_pyarrow("pyarrow").types
+    if types.is_struct(kind):
+        return any(kind.field(i).name == "bytes" and _holds_bytes(kind.field(i).type) for i in range(kind.num_fields))
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind))
+
+
+def all_sources(names: Sequence[str], list_file: str | None) -> Iterator[storage.Found]:
+    """Yield the sources of names and then those of a list."""
+    return itertools.chain(find_sources(names), in_list(list_file) if list_file else ())

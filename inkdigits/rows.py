@@ -1,0 +1,188 @@
+"""Answers as rows of a table: one for each number or each digit, the same columns as CSV, JSON Lines and Parquet.
+
+A picture without any digit, and one that cannot be read, is a row as well: none gets lost.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any, NamedTuple
+
+from inkdigits import storage
+from inkdigits.errors import OutputError
+from inkdigits.reader import Item, NumberReading, PageReading
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+# Of a Parquet file; rows of parts are gathered to groups of this size, so that a million parts read well.
+ROW_GROUP = 1 << 17
+# A spreadsheet takes such a text for a formula, or runs what is in it.
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Numbers that a spreadsheet shows as they are written; 007, 1.2.3 and twenty digits it changes.
+PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?|[1-9]\d*( \d+)+|[\d?][\d? .]*\?[\d? .]*")
+
+
+class Row(NamedTuple):
+    """One number of a picture, or one digit.
+
+    Attributes:
+        path: the picture; in a container "container#member". Bytes that are no UTF-8 are written as \\xe9.
+        line: which row of ink, from 1 at the top; None where the picture has none.
+        place: which digit of its line, from 1 at the left; None in rows of numbers.
+        text: the number as written, or the digit; "" where there is none.
+        marked: the same with a question mark behind each doubtful digit.
+        confidence: 0 to 1, calibrated, that all its digits are right.
+        accepted: False where it is doubtful; also where there is nothing or an error.
+        box_x, box_y, box_width, box_height: in the picture's pixels.
+        error: why the picture could not be read.
+    """
+
+    path: str
+    line: int | None = None
+    place: int | None = None
+    text: str = ""
+    marked: str = ""
+    confidence: float | None = None
+    accepted: bool = False
+    box_x: int | None = None
+    box_y: int | None = None
+    box_width: int | None = None
+    box_height: int | None = None
+    error: str | None = None
+
+
+def rows_of(name: str, answer: PageReading | str, kind: str) -> Iterator[Row]:
+    """Yield the rows of one picture.
+
+    Args:
+        name: the picture's.
+        answer: what the Reader says, or in a line why it could not be read.
+        kind: "number" or "digit".
+    """
+    path = printable(name)
+    if isinstance(answer, str):
+        yield Row(path, error=printable(answer))
+    elif not answer.lines:
+        yield Row(path)
+    else:
+        for number, line in enumerate(answer.lines, 1):
+            yield from _of_line(path, number, line, kind)
+
+
+def _of_line(path: str, number: int, line: NumberReading, kind: str) -> Iterator[Row]:
+    if kind == "number":
+        box = _hull([item.box for item in line.items])
+        yield Row(path, number, None, line.text, marked(line), line.confidence, line.accepted, *box)
+        return
+    for place, item in enumerate(line.items, 1):
+        text = str(item.digit)
+        yield Row(path, number, place, text, text + _mark(item), item.confidence, item.accepted, *item.box)
+
+
+def _mark(item: Item) -> str:
+    return "" if item.accepted else "?"
+
+
+def marked(line: NumberReading) -> str:
+    """Return a line's text with a question mark behind each doubtful digit."""
+    items = iter(line.items)
+    return "".join(character + (_mark(next(items)) if character.isdigit() else "") for character in line.text)
+
+
+def _hull(boxes: Sequence[tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    return left, top, max(x + w for x, _, w, _ in boxes) - left, max(y + h for _, y, _, h in boxes) - top
+
+
+def printable(name: str) -> str:
+    """Return a name that UTF-8 can hold and that no spreadsheet takes for a formula: "=1.png" becomes "./=1.png"."""
+    if name.startswith(FORMULA) and name != "-":
+        name = os.path.join(os.curdir, name)
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def check_format(output: str) -> str:
+    """Return the suffix of a file for rows.
+
+    Raises:
+        OutputError: none that rows can be written as.
+    """
+    suffix = os.path.splitext(output)[1].lower()
+    if suffix not in FORMATS:
+        raise OutputError(f"{output}: rows are written as {', '.join(FORMATS)}; give the file one of these endings")
+    if suffix == ".parquet":
+        storage.load_pyarrow("pyarrow")
+    return suffix
+
+
+def encode(rows: Iterable[Row], suffix: str) -> bytes:
+    """Return rows as a part of a file: CSV without its header, JSON Lines, or a Parquet file of its own."""
+    if suffix == ".parquet":
+        buffer = io.BytesIO()
+        storage.load_pyarrow("pyarrow.parquet").write_table(as_table(rows), buffer)
+        return buffer.getvalue()
+    if suffix == ".jsonl":
+        return "".join(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in rows).encode()
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\r\n").writerows(map(_cells, rows))
+    return text.getvalue().encode()
+
+
+def _cells(row: Row) -> Iterator[Any]:
+    """Yield a row's cells for CSV: no booleans of Python's own, nothing that a spreadsheet would change or run."""
+    values = row._asdict()
+    values["accepted"] = "true" if row.accepted else "false"
+    if row.marked and not PLAIN_NUMBER.fullmatch(row.marked):
+        values["marked"] = "'" + row.marked
+    return iter(values.values())
+
+
+def as_table(rows: Iterable[Row]) -> Any:
+    """Return rows as a table of pyarrow's."""
+    pa = storage.load_pyarrow("pyarrow")
+    columns = list(zip(*rows, strict=True)) or [()] * len(Row._fields)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema(), strict=True)], schema=schema())
+
+
+def schema() -> Any:
+    """Return the columns' names and types, for pyarrow."""
+    pa = storage.load_pyarrow("pyarrow")
+    types = {"text": pa.string(), "marked": pa.string(), "path": pa.string(), "error": pa.string()}
+    types |= {"confidence": pa.float64(), "accepted": pa.bool_()}
+    needed = ("path", "text", "marked", "accepted")
+    return pa.schema([pa.field(name, types.get(name, pa.int32()), name not in needed) for name in Row._fields])
+
+
+def join(parts: Iterable[str], suffix: str, file: IO[bytes]) -> None:
+    """Write parts, each of which `encode` made, as one file.
+
+    Raises:
+        ImageError: a part cannot be read.
+        OSError: the file cannot be written.
+    """
+    if suffix == ".parquet":
+        _join_tables(parts, file)
+        return
+    if suffix == ".csv":
+        # Without the mark of UTF-8 at its beginning Excel takes a file for Windows' own letters.
+        file.write("\ufeff".encode() + (",".join(Row._fields) + "\r\n").encode())
+    for part in parts:
+        with storage.open_input(part) as source:
+            while block := source.read(1 << 20):
+                file.write(block)
+
+
+def _join_tables(parts: Iterable[str], file: IO[bytes]) -> None:
+    pa, pq = storage.load_pyarrow("pyarrow"), storage.load_pyarrow("pyarrow.parquet")
+    gathered: list[Any] = []
+    with pq.ParquetWriter(file, schema()) as writer:
+        for part in parts:
+            with storage.open_input(part) as source:
+                gathered.append(pq.read_table(source, schema=schema()))
+            if sum(map(len, gathered)) >= ROW_GROUP:
+                writer.write_table(pa.concat_tables(gathered).combine_chunks())
+                gathered.clear()
+        if gathered:
+            writer.write_table(pa.concat_tables(gathered).combine_chunks())

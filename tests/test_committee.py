@@ -1,0 +1,111 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import save_linear_onnx
+
+import inkdigits
+from inkdigits.datasets import Split
+from inkdigits.errors import ModelError, RunError
+from inkdigits.reader import Net, Reader
+from inkdigits.training.committee import USES, Taught, combine
+from inkdigits.training.distortion import distort
+
+Splits = tuple[Split, Split]
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three linear nets of random weights: one gives logits, two give numbers that we call softmax."""
+    folder = tmp_path_factory.mktemp("members")
+    rng = np.random.default_rng(0)
+    paths = []
+    for i in range(3):
+        paths.append(folder / f"{i}.onnx")
+        kernel = rng.normal(0, 0.3, (784, 10)).astype(np.float32)
+        save_linear_onnx(
+            paths[-1], kernel, np.zeros(10, np.float32), {"output": "logits", "classes": list("0123456789")}
+        )
+    return paths
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    exps = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+    return exps / exps.sum(axis=1, keepdims=True)
+
+
+def test_a_committee_answers_with_the_mean_of_its_members(members: list[Path], toy: Splits, tmp_path: Path) -> None:
+    card = combine(members, tmp_path / "committee.onnx")
+    images = toy[1].images[:50]
+    mean = np.mean([softmax(Net(member).scores(images)) for member in members], axis=0)
+    committee = Net(tmp_path / "committee.onnx")
+    np.testing.assert_allclose(committee.scores(images), mean, atol=1e-6)
+    assert committee.card == json.loads(json.dumps(card))
+    assert len(card["members"]) == 3
+    answers = Reader(tmp_path / "committee.onnx").classify(images)
+    np.testing.assert_array_equal(answers.labels, mean.argmax(axis=1))
+    # A committee may sit in a committee.
+    combine([tmp_path / "committee.onnx", members[0]], tmp_path / "again.onnx")
+    expected = (mean + softmax(Net(members[0]).scores(images))) / 2
+    np.testing.assert_allclose(Net(tmp_path / "again.onnx").scores(images), expected, atol=1e-6)
+
+
+def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Path], tmp_path: Path) -> None:
+    other = tmp_path / "other.onnx"
+    save_linear_onnx(
+        other,
+        np.zeros((784, 10), np.float32),
+        np.zeros(10, np.float32),
+        {"output": "logits", "classes": list("abcdefghij")},
+    )
+    with pytest.raises(ModelError, match="other classes"):
+        combine([members[0], other], tmp_path / "committee.onnx")
+    save_linear_onnx(other, np.zeros((784, 10), np.float32), np.zeros(10, np.float32), {"output": "sigmoid"})
+    with pytest.raises(ModelError, match="train with --output softmax"):
+        combine([members[0], other], tmp_path / "committee.onnx")
+    with pytest.raises(ModelError, match="cannot be written"):
+        combine(members, tmp_path / "nowhere" / "committee.onnx")
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_an_epoch_is_the_teachers_view_of_distorted_digits(members: list[Path], toy: Splits) -> None:
+    first, late = (Taught(toy[0], 0.7, 5, members[0]) for _ in range(2))
+    try:
+        one, two = first(1), first(2)
+        assert len(one) == len(two) == len(toy[0])
+        np.testing.assert_array_equal(late(2).images, two.images)
+        np.testing.assert_allclose(two.labels, softmax(Net(members[0]).scores(two.images)), atol=1e-5)
+        # Two thirds are those of the epoch before.
+        n = len(toy[0]) // USES
+        np.testing.assert_array_equal(two.images[:-n], one.images[n:])
+        np.testing.assert_array_equal(two.images[-n:], distort(toy[0].images[2::USES], 0.7, (5, 2 + USES)))
+    finally:
+        first.close()
+        late.close()
+
+
+def test_a_net_learns_from_a_teacher_alone(toy: Splits, tiny_model: Path, tmp_path: Path) -> None:
+    # Its own labels are all wrong: what it knows it has from the teacher.
+    wrong = toy[0].__class__(**{**vars(toy[0]), "labels": (toy[0].labels + 1) % 10})
+    settings = {"convolutions": ("5x8dp",), "epochs": 8, "batch_size": 20, "learning_rate": 0.005}
+    settings |= {"distortion": 0.2, "precision": "float32", "ema": 0.9}
+    run = inkdigits.train(
+        "champion", data=(wrong, toy[1]), runs_dir=tmp_path, teacher=tiny_model, progress=False, **settings
+    )
+    assert run.figures["test_accuracy"] > 0.9
+    assert run.recipe.loss == "categorical_crossentropy"
+    card = Net(run.path / "model.onnx").card
+    assert card["teacher"]["name"] == Net(tiny_model).card["name"]
+    assert inkdigits.Run(run.path, run.info).info["teacher"]["sha256"] == card["teacher"]["sha256"]
+
+
+def test_a_teacher_that_has_changed_cannot_go_on(toy: Splits, tiny_model: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher.onnx"
+    teacher.write_bytes(tiny_model.read_bytes())
+    settings = {"convolutions": ("5x8dp",), "epochs": 1, "precision": "float32"}
+    runs_dir = tmp_path / "runs"
+    run = inkdigits.train("champion", data=toy, runs_dir=runs_dir, teacher=teacher, progress=False, **settings)
+    unfinished = run.path.rename(run.path.with_name(run.name + ".unfinished"))
+    with pytest.raises(RunError, match="not started with this teacher"):
+        inkdigits.train(data=toy, resume=unfinished, teacher=tiny_model)
