@@ -310,7 +310,7 @@ def compare_over_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     of_all = _squared_distances(right.reshape(n, -1).astype(np.float64)) - n_seeds * n_examples * mean
     rest = (of_all - of_examples - of_seeds) / ((n_seeds - 1) * (n_examples - 1))
     rho, freedom = _scatter_of_seeds(right)
-    rho, freedom = np.maximum(rho[:, None], rho[None, :]), np.minimum(freedom[:, None], freedom[None, :])
+    rho = np.maximum(rho[:, None], rho[None, :])
     mean_square = (of_examples + 2 * n_seeds) / (n_examples - 1) + (rho - 1) * np.maximum(rest, 0)
     errors = np.sqrt(mean_square / (n_seeds * n_examples))
     p_values: np.ndarray = 2 * stats.t.sf(np.sqrt(np.maximum(mean, 0)) / errors, freedom)
@@ -325,8 +325,8 @@ def _squared_distances(rows: np.ndarray) -> np.ndarray:
     return result
 
 
-def _scatter_of_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return float (C,), rho for each configuration, >= 1, and its degrees of freedom."""
+def _scatter_of_seeds(right: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return float (C,), rho for each configuration, >= 1, and the degrees of freedom of the pooled one."""
     from scipy import stats
 
     n, n_seeds, n_examples = right.shape
@@ -340,8 +340,8 @@ def _scatter_of_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     alike = own <= max(1.0, typical) * stats.chi2.ppf(1 - 0.01 / n, n_seeds - 1) / (n_seeds - 1)
     alike |= own <= np.median(own)
     pooled = max(1.0, float(own[alike].mean()))
-    freedom = np.where(alike, alike.sum() * (n_seeds - 1), n_seeds - 1)
-    return np.where(alike, pooled, np.maximum(own, pooled)), freedom
+    # What stands by its own was chosen for being large: it needs no fewer degrees of freedom to be on the safe side.
+    return np.where(alike, pooled, np.maximum(own, pooled)), int(alike.sum()) * (n_seeds - 1)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

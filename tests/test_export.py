@@ -20,9 +20,9 @@ def model() -> keras.Model:
     return models.build(resolve("linear", output="softmax"), seed=0)
 
 
-@pytest.mark.parametrize("name", ["hidden", "cnn"])
-def test_onnx_gives_what_keras_gives(name: str, tmp_path: Path) -> None:
-    trained = models.in_float32(models.build(resolve(name), seed=0))
+@pytest.mark.parametrize(("name", "changes"), [("hidden", {}), ("cnn", {}), ("hidden", {"activation": "gelu"})])
+def test_onnx_gives_what_keras_gives(name: str, changes: dict, tmp_path: Path) -> None:
+    trained = models.in_float32(models.build(resolve(name, **changes), seed=0))
     path = tmp_path / "model.onnx"
     export.export(trained, path, CARD)
     scores = export.agree(trained, path, IMAGES)

@@ -1,6 +1,7 @@
 """Keras model -> `model.onnx` with its card, held equal to Keras before anyone may read with it."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -40,6 +41,7 @@ def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
         proto = onnx.load(raw)
         _rename(proto.graph.input[0], "images", proto.graph)
         _rename(proto.graph.output[0], "scores", proto.graph)
+        _spell_out_erfc(proto.graph)
         onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
         onnx.checker.check_model(proto)
         onnx.save(proto, raw)
@@ -74,6 +76,8 @@ def _convert(model: keras.Model, path: Path) -> None:
         np.zeros((1, *(side or 32 for side in model.input_shape[1:])), np.uint8)
     )  # Keras exports no model that was only loaded
     try:
+        # tf2onnx takes Erfc for an error; `_spell_out_erfc` mends it, and the checker judges the rest.
+        logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tf2onnx's, about its own use of NumPy and protobuf
             model.export(path, format="onnx", verbose=False, opset_version=OPSET)
@@ -98,6 +102,21 @@ def _convert_in_tensorflow(model: keras.Model, path: Path) -> None:
     )
     if done.returncode:
         raise ModelError(f"{model.name}: cannot be written as ONNX ({done.stderr.strip().splitlines()[-1]})")
+
+
+def _spell_out_erfc(graph: Any) -> None:
+    """Write TensorFlow's Erfc, of which gelu is made and which ONNX does not know, as 1 - Erf."""
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        erf, one = f"{node.output[0]}:erf", f"{node.output[0]}:one"
+        graph.initializer.append(onnx.numpy_helper.from_array(np.float32(1), one))
+        nodes.append(onnx.helper.make_node("Erf", node.input, [erf]))
+        nodes.append(onnx.helper.make_node("Sub", [one, erf], node.output))
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _rename(value: Any, name: str, graph: Any) -> None:

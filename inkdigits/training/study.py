@@ -138,7 +138,11 @@ class Ledger:
         """Enqueue the jobs whose key is missing; and those that died, for a search alone knows what they were."""
         trials = self._trials()
         there = {trial.user_attrs.get("key") for trial in trials if trial.state.name != "FAIL"}
-        lost = [json.loads(trial.user_attrs["key"]) for trial in trials if trial.user_attrs.get("lost")]
+        lost = [
+            json.loads(trial.user_attrs["key"])
+            for trial in trials
+            if trial.user_attrs.get("lost") and "key" in trial.user_attrs
+        ]
         for settings, seed in [*wanted, *((dict(items), seed) for items, seed in lost)]:
             key = key_of(settings, seed)
             if key not in there:
@@ -166,6 +170,7 @@ class Ledger:
         self._study.sampler = optuna.samplers.TPESampler(seed=len(self._trials()))
         # Not by `ask`, which would first take a waiting job, and in a way that lets two processes take the same.
         trial_id = self._storage.create_new_trial(self._study_id)
+        self._trials()  # so that Optuna's cache knows it
         trial = optuna.trial.Trial(self._study, trial_id)
         self._own(trial.number, trial_id)
         settings = {name: _suggest(trial, name, values) for name, values in self._space.items()}
