@@ -150,7 +150,8 @@ inkdigits train champion --seed 0 --teacher committee.onnx
 ```
 
 The committee is one ONNX file whose answer is the mean of its members' probabilities. Its pupil is a net like its
-members that learns the committee's probabilities of distorted digits in place of labels.
+members that learns the committee's probabilities of distorted digits in place of labels; the one of the table is kept
+in `benchmarks/results/champion-pupil.onnx`: `inkdigits evaluate benchmarks/results/champion-pupil.onnx`.
 
 ## Every miss
 

@@ -94,7 +94,7 @@ def _start(ray: Any, address: str, workers: int | None) -> None:
         if address == "local":
             _start_here(ray, workers or cores, quiet)
         else:
-            _knock(address)
+            knock(address)
             ray.init(address=address, **quiet)
     except UnicodeEncodeError:  # it notes the program's words
         raise InkdigitsError("Ray takes no words that are not UTF-8: name such files in a --list FILE") from None
@@ -115,7 +115,7 @@ def _start_here(ray: Any, workers: int, quiet: dict[str, Any]) -> None:
                 raise
 
 
-def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """Raise OSError unless somebody listens at HOST:PORT: Ray would ask again for minutes."""
     host, _, port = address.removeprefix("ray://").partition(":")
     if port:

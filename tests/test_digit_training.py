@@ -10,7 +10,7 @@ from inkdigits.errors import RecipeError
 from inkdigits.reader import Reader, probabilities_of
 from inkdigits.training import digits, models
 from inkdigits.training.augmentation import NONE
-from inkdigits.training.recipes import resolve
+from inkdigits.training.recipes import Recipe, resolve
 
 Splits = tuple[Split, Split]
 SHIPPED_MISSES = 33
@@ -108,4 +108,6 @@ def test_the_shipped_net_on_mnist(mnist: Splits) -> None:
 
 
 def test_the_shipped_net_is_of_the_recipe() -> None:
-    assert json.loads(json.dumps(asdict(resolve("reader")))) == Reader().card["recipe"]
+    # Settings that came later have in the card's recipe the value that they have where nothing is said.
+    ours, defaults = (json.loads(json.dumps(asdict(recipe))) for recipe in (resolve("reader"), Recipe("reader")))
+    assert ours == defaults | Reader().card["recipe"]

@@ -81,7 +81,7 @@ def test_a_broken_off_training_is_not_gone_on_from(toy: Splits) -> None:
 
 def test_a_hopeless_training_is_an_outcome(toy: Splits) -> None:
     settings = {"optimizer": "sgd", "learning_rate": 1e3, "output": "logits", "loss": "mean_squared_error"}
-    outcome = Bench(toy[0].take(96), toy[1]).train(order(0, **settings), never)
+    outcome = Bench(toy[0].take(96), toy[1]).train(order(0, epochs=20, **settings), never)  # 60 steps
     assert outcome.accuracy is None
     assert "learning rate" in str(outcome.error)
 

@@ -67,7 +67,7 @@ def test_what_to_try_next_can_be_pasted(command: str, monkeypatch: pytest.Monkey
     monkeypatch.setattr(session, "train", refuse)
     told = CliRunner().invoke(app, command.split()[1:])
     assert isinstance(told.exception, TrainingError)
-    fixed = ("recipe", "data", "runs_dir", "seed", "resume")
+    fixed = ("recipe", "data", "runs_dir", "seed", "teacher", "resume", "mlflow", "tensorboard")
     changes = {name: value for name, value in asked.items() if name not in fixed}
     # Every name in it is one that Keras knows, and something is changed.
     assert models.check(recipes.resolve(str(asked["recipe"]), **changes)) != models.check(recipes.resolve("hidden"))

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from inkdigits.cluster import knock
 from inkdigits.datasets import Split
 from inkdigits.errors import InkdigitsError, RunError
 from inkdigits.training.study import Outcome
@@ -171,8 +172,9 @@ def _join(ray: Any, address: str) -> None:
     environment = {"env_vars": {"TF_CPP_MIN_LOG_LEVEL": "3"}}
     local = {"include_dashboard": False} if address == "local" else {}
     try:
+        knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment, **local)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(f"--ray {address}: no Ray cluster can be used there ({reason})") from None
 

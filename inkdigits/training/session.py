@@ -228,7 +228,8 @@ def judge(model: keras.Model, test: Split) -> dict[str, float]:
 
 
 def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split: Split) -> dict[str, Any]:
-    """Return the model card which the ONNX file carries."""
+    """Return the model card which the ONNX file carries; what is in it says nothing of this machine's folders."""
+    teacher = run.info.get("teacher")
     return {
         "format": 1,
         "kind": "digit",
@@ -237,7 +238,7 @@ def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split
         "classes": list(train_split.class_names),
         "recipe": run.info["recipe"],
         "seed": run.seed,
-        **({"teacher": run.info["teacher"]} if run.info.get("teacher") else {}),
+        **({"teacher": {name: teacher[name] for name in ("name", "sha256")}} if teacher else {}),
         "data": {name: run.info["data"][name] for name in ("name", "sha256", "n")},
         "versions": run.info["versions"],
         "temperature": 1.0,
