@@ -6,7 +6,6 @@ tell their epochs to an actor beside that process, which answers whether to go o
 
 import itertools
 import os
-import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -167,7 +166,6 @@ def load_ray() -> Any:
 def _join(ray: Any, address: str) -> None:
     import logging
 
-    _knock(address)
     # Workers inherit it; what they print is not for the terminal of the sweep.
     environment = {"env_vars": {"TF_CPP_MIN_LOG_LEVEL": "3"}}
     local = {"include_dashboard": False} if address == "local" else {}
@@ -177,18 +175,3 @@ def _join(ray: Any, address: str) -> None:
     except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(f"--ray {address}: no Ray cluster can be used there ({reason})") from None
-
-
-def _knock(address: str) -> None:
-    """Is anybody at an address of host and port? Ray itself goes on asking for minutes, in many lines.
-
-    Raises:
-        RunError: nobody is.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except (OSError, ValueError) as error:
-        raise RunError(f"--ray {address}: no Ray cluster can be reached there ({error})") from None
