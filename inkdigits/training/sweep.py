@@ -448,8 +448,12 @@ def finish_winner(
 def _train_winner(plan: Plan, settings: Settings, root: Path, training: Callable[..., Run]) -> Run:
     facts = {"sweep": {"study": plan.name, "settings": settings}}
     for run in runs.list_runs(root):
-        if not run.finished and run.info.get("sweep") == facts["sweep"]:
+        if run.finished or run.info.get("sweep") != facts["sweep"]:
+            continue
+        if (run.path / "initial.keras").exists():
             return training(resume=run.path)
+        # Killed in the instant before its first weights were written, or after its last: there is nothing to go on from.
+        run.discard()
     changes = dataclasses.asdict(plan.recipe(settings))
     # Held-out images were for choosing; what is chosen learns from them too, unless the recipe itself holds some out.
     changes["validation"] = plan.base.validation
