@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -450,9 +451,9 @@ def _train_winner(plan: Plan, settings: Settings, root: Path, training: Callable
     for run in runs.list_runs(root):
         if run.finished or run.info.get("sweep") != facts["sweep"]:
             continue
-        if (run.path / "initial.keras").exists():
+        if zipfile.is_zipfile(run.path / "initial.keras"):
             return training(resume=run.path)
-        # Killed in the instant before its first weights were written, or after its last: there is nothing to go on from.
+        # Killed before its first weights were written whole, or in its last steps: there is nothing to go on from.
         run.discard()
     changes = dataclasses.asdict(plan.recipe(settings))
     # Held-out images were for choosing; what is chosen learns from them too, unless the recipe itself holds some out.
