@@ -105,7 +105,9 @@ def kill_until_done(folder: Path, name: str, n: int, rng: random.Random, tally: 
             if rng.random() < 0.85:
                 process.stderr.readline()  # it has made or opened its database, and begins
         if tally.kills >= most:
-            assert [process.communicate() and process.returncode for process in processes] == [0] * n
+            ends = [(process.communicate()[1], process.returncode) for process in processes]
+            if any(code for _, code in ends):
+                sys.exit(f"a sweep that was to come to its end did not: {ends}")
             return
         for process in processes:
             try:

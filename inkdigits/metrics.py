@@ -277,7 +277,7 @@ def compare_over_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Hold nets, each trained with several seeds, against each other on the same examples.
 
     One would like to know about other examples and, at once, about other seeds: McNemar's test knows nothing of the
-    luck of a seed, and calls every fifth pair of equal nets on MNIST different. So the variance of a difference has two
+    luck of a seed, and calls one pair in six of equal nets on MNIST different. So the variance of a difference has two
     parts, from the mean squares of the two-way layout examples x seeds: (MS_examples + (rho - 1) MS_rest) / (S N),
     where rho = MS_seeds / MS_rest says how much more the seeds scatter than their flips of single answers explain.
     A few seeds say little about rho, so it is the mean over the configurations, at least 1, with C (S - 1) degrees of

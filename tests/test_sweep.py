@@ -237,3 +237,19 @@ def test_a_killed_sweep_goes_on(how: signal.Signals, toy_folder: Path, tmp_path:
 def test_a_storage_that_is_no_database(toy: Splits, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="storage"):
         sweep.sweep(words=WORDS, data=toy, runs_dir=tmp_path, storage="nonsense", progress=False)
+
+
+def test_a_winner_killed_before_its_first_weights_is_trained_anew(toy: Splits, tmp_path: Path) -> None:
+    plan = plan_of(toy, WORDS)
+    settings = plan.combinations[0].settings
+    facts = {"format": 1, "recipe": {}, "seed": 0, "sweep": {"study": plan.name, "settings": settings}}
+    started = runs.start(tmp_path, "hidden", facts)
+    asked: list[dict[str, Any]] = []
+
+    def training(*_: object, **words: Any) -> Any:
+        asked.append(words)
+
+    (started.path / "initial.keras").write_bytes(b"PK half a file")
+    sweep._train_winner(plan, settings, tmp_path, training)
+    assert not started.path.exists()
+    assert "resume" not in asked[0]

@@ -12,6 +12,7 @@ import os
 import shlex
 import sys
 import time
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -448,8 +449,12 @@ def finish_winner(
 def _train_winner(plan: Plan, settings: Settings, root: Path, training: Callable[..., Run]) -> Run:
     facts = {"sweep": {"study": plan.name, "settings": settings}}
     for run in runs.list_runs(root):
-        if not run.finished and run.info.get("sweep") == facts["sweep"]:
+        if run.finished or run.info.get("sweep") != facts["sweep"]:
+            continue
+        if zipfile.is_zipfile(run.path / "initial.keras"):
             return training(resume=run.path)
+        # Killed before its first weights were written whole, or in its last steps: there is nothing to go on from.
+        run.discard()
     changes = dataclasses.asdict(plan.recipe(settings))
     # Held-out images were for choosing; what is chosen learns from them too, unless the recipe itself holds some out.
     changes["validation"] = plan.base.validation
