@@ -84,8 +84,8 @@ def main() -> None:
         "Photographs and scanned pages",
         [Table("", header, [cells(name, figures) for name, figures in found.items()])],
         notes=[
-            "The layout was developed on these very photographs. Each scanned page holds one digit a hundred times, so "
-            "that turned ones cannot be told apart by their ink alone: a page of 6s, upside down, is one of 9s."
+            "The layout was developed on these very photographs. Each scanned page holds one digit a hundred times, "
+            "which may be why turned ones are misread (a page of 6s, upside down, is one of 9s); that was not tested."
         ],
         figures=found,
         path=given.json,

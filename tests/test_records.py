@@ -206,7 +206,7 @@ def test_a_server_lost_while_training_loses_no_training(
     ("uri", "words"),
     [
         ("hidden", "is no MLflow URI; give local"),
-        ("file:///tmp/mlruns", "no longer writes plain folders"),
+        ("file:///records/mlruns", "no longer writes plain folders"),
         ("http://user:secret@127.0.0.1:9", "//127.0.0.1:9: MLflow cannot keep records there: no server answers"),
         ("sqlite:////proc/nowhere/mlflow.db", "cannot keep records there"),
     ],
