@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -81,6 +82,19 @@ def test_many_threads_and_two_programs_add_at_once(store: Corrections) -> None:
     assert sorted(numbers) == list(range(1, 41))
     store.close()
     other.close()
+
+
+def test_a_new_file_in_another_programs_hands_is_waited_for(store: Corrections) -> None:
+    store.path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(store.path, check_same_thread=False, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # before which SQLite gives up turning to WAL at once, whatever its timeout
+        release = threading.Timer(0.3, other.execute, ["COMMIT"])
+        release.start()
+        try:
+            assert add(store, 7) == 1
+        finally:
+            release.join()
+    store.close()
 
 
 def test_clear_leaves_no_trace_in_the_file(store: Corrections) -> None:

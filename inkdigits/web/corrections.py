@@ -16,6 +16,7 @@ from inkdigits.errors import DataError
 
 FORMAT = 1
 PAGE_BYTES = 4096
+PATIENCE_SECONDS = 10
 # One correction in five is for judging, the others for training: by its number, so that no later export moves it.
 TEST_EVERY = 5
 SCHEMA = f"""
@@ -177,15 +178,26 @@ class Corrections:
     def _session(self, make: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             if self._connection is None:
-                self._connection = self._open(make)
+                self._connection = self._patiently_open(make)
             yield self._connection
         except (sqlite3.Error, OSError) as error:
             raise DataError(f"{self.path}: corrections cannot be kept or read ({error})") from None
 
-    def _open(self, make: bool) -> sqlite3.Connection:
+    def _patiently_open(self, make: bool) -> sqlite3.Connection:
+        """Open, again where another program stands in the way: SQLite itself waits for no one while it turns to WAL."""
         if make:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=10, check_same_thread=False)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return self._open()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=PATIENCE_SECONDS, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
