@@ -180,19 +180,26 @@ def train(
     recipe: Annotated[
         str | None, typer.Argument(help="linear, hidden (the default), cnn, fast, champion, reader or line.")
     ] = None,
-    hidden: Annotated[list[int] | None, typer.Option(help="Units of a hidden layer; once for each layer.")] = None,
+    hidden: Annotated[
+        list[str] | None, typer.Option(metavar="UNITS", help="Hidden layers, as 100, 300+100 or none.")
+    ] = None,
     convolutions: Annotated[
-        list[str] | None,
-        typer.Option(help="A layer before the hidden ones, as 5x32, 3x64s, 3x64p or pool; once for each."),
+        list[str] | None, typer.Option(metavar="LAYERS", help="Layers before those, as 5x16s+pool+3x32s+3x64p or none.")
     ] = None,
     batch_norm: Annotated[bool | None, typer.Option(help="Normalise the convolutions' outputs.")] = None,
     dropout: Annotated[float | None, typer.Option(help="0 to 1, share left out before the last layer.")] = None,
     activation: Annotated[str | None, typer.Option(help="Of all but the last layer; any name Keras knows.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Default: Keras's for the optimizer.")] = None,
-    beta_1: Annotated[float | None, typer.Option("--beta-1", help="0 to 1, Adam's memory of gradients.")] = None,
-    beta_2: Annotated[float | None, typer.Option("--beta-2", help="0 to 1, of their squares.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Share of a weight lost a step, times the rate.")] = None,
+    learning_rate: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Or default: Keras's for the optimizer.")
+    ] = None,
+    beta_1: Annotated[
+        str | None, typer.Option("--beta-1", metavar="NUMBER", help="0 to 1, Adam's memory of gradients.")
+    ] = None,
+    beta_2: Annotated[str | None, typer.Option("--beta-2", metavar="NUMBER", help="0 to 1, of their squares.")] = None,
+    weight_decay: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Share of a weight lost a step, times the rate.")
+    ] = None,
     schedule: Annotated[str | None, typer.Option(help="constant or cosine.")] = None,
     loss: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
     label_smoothing: Annotated[float | None, typer.Option(help="0 to 1, for cross-entropies.")] = None,
@@ -230,8 +237,14 @@ def train(
         train_line(runs, data, seed, resume, settings)
         return
     with quiet_stderr():
+        from inkdigits.training import knobs
         from inkdigits.training.session import train
 
+    settings |= {name: "+".join(value) for name, value in settings.items() if isinstance(value, list)}
+    try:
+        settings = {name: knobs.fit_for(name, value) for name, value in settings.items()}
+    except RecipeError as error:
+        raise typer.BadParameter(str(error)) from None
     settings |= {"mlflow": mlflow, "tensorboard": tensorboard}
     run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **settings)
     figures = run.figures

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 
 from inkdigits.cli import app
 from inkdigits.datasets import Split
+from inkdigits.training import knobs, models, recipes, session
 
 COMMANDS = (
     *("read", "train", "committee", "sweep", "runs", "evaluate", "compare", "data", "doctor", "tutorial", "serve"),
@@ -40,6 +42,27 @@ def test_help_and_reading_load_neither_keras_nor_tensorflow(mnist: tuple[Split, 
     )
     done = subprocess.run([sys.executable, "-c", code, picture], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [f"{picture}: 7", "[]"]
+
+
+def test_a_sweeps_train_command_trains_what_the_sweep_did(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: knobs.Settings = {"hidden": "none", "convolutions": "5x16dp+3x32", "learning_rate": "default"}
+    settings |= {"beta_1": 0.8, "batch_norm": False, "epochs": 3, "loss": "sparse_categorical_crossentropy"}
+    told: dict[str, Any] = {}
+    monkeypatch.setattr(session, "train", lambda recipe, **words: told.update(words, recipe=recipe) or sys.exit(7))
+    done = CliRunner().invoke(app, ["train", "fast", *knobs.train_flags(settings)])
+    assert done.exit_code == 7
+    changes = {name: told[name] for name in settings}
+    assert changes["hidden"] == ()
+    assert models.check(recipes.resolve("fast", **changes)) == knobs.apply(recipes.RECIPES["fast"], settings)
+
+
+@pytest.mark.parametrize(
+    "words", [("--learning-rate", "quick"), ("--hidden", "100+ten"), ("--hidden", "none", "--hidden", "100")]
+)
+def test_values_no_knob_takes_are_usage_errors(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, ["train", "linear", *words])
+    assert done.exit_code == 2
+    assert "is not" in done.output
 
 
 def test_files_that_cannot_be_read_do_not_stop_the_others(mnist: tuple[Split, Split], tmp_path: Path) -> None:

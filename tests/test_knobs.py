@@ -110,13 +110,20 @@ def test_ranges_say_how_they_are_searched() -> None:
 
 
 def test_settings_in_words_and_as_flags() -> None:
-    settings = {"hidden": "300+100", "batch_norm": False, "learning_rate": 0.001, "activation": "tanh", "epochs": 5}
+    settings = {
+        "hidden": "300+100",
+        "batch_norm": False,
+        "learning_rate": 0.001,
+        "beta_1": "default",
+        "activation": "tanh",
+        "epochs": 5,
+    }
     assert knobs_of({"epochs": (5,), "dropout": (0.0, 0.1), "learning_rate": Range(1e-4, 1e-2)}) == [
         "dropout",
         "learning_rate",
     ]
     assert in_words(settings, ["activation", "batch_norm"]) == "activation tanh  batch-norm no"
     assert train_flags(settings) == [
-        *("--hidden", "300", "--hidden", "100", "--no-batch-norm"),
-        *("--learning-rate", "0.001", "--activation", "tanh", "--epochs", "5"),
+        *("--hidden", "300+100", "--no-batch-norm"),
+        *("--learning-rate", "0.001", "--beta-1", "default", "--activation", "tanh", "--epochs", "5"),
     ]

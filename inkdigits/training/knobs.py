@@ -286,9 +286,7 @@ def train_flags(settings: Settings) -> list[str]:
     for name, value in settings.items():
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no-'}{flag(name)}")
-        elif FIELDS[name] in (tuple[int, ...], tuple[str, ...]):
-            words += [word for layer in str(value).split("+") for word in (f"--{flag(name)}", layer)]
-        elif value != DEFAULT:
+        else:
             words += [f"--{flag(name)}", f"{value!r}" if isinstance(value, float) else str(value)]
     return words
 

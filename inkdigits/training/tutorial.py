@@ -38,7 +38,7 @@ SHADES = " ░▒▓█"
 SHEET_LINES = ("31 415", "2718 28", "16 180", "299 792", "5040 67", "8 1 2 3")
 NEXT = (
     ("another activation: the tutorial asks for it", "inkdigits train hidden --activation tanh"),
-    ("a wider and a deeper net", "inkdigits train hidden --hidden 300 --hidden 100"),
+    ("a wider and a deeper net", "inkdigits train hidden --hidden 300+100"),
     ("another optimizer, another loss", "inkdigits train hidden --optimizer sgd --loss mean_squared_error"),
     ("outputs that are probabilities", "inkdigits train hidden --output softmax"),
     ("all runs, newest first", "inkdigits runs"),
