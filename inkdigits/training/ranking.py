@@ -81,7 +81,9 @@ class Row:
             return "real" if self.p < REAL_BELOW else "noise"
         if not self.whole:
             return "not repeated" if self.outcomes else ""
-        return "best" if self.difference == 0 else "one seed"
+        if self.difference == 0:
+            return "best"
+        return "one seed" if self.n_seeds == 1 else ""  # several, not yet held against the best
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -150,11 +152,12 @@ class Ranking:
         )
 
     def table(self, most: int | None = None) -> str:
-        """Return the ranking as lines of text; `most` rows of it."""
-        head = self.head()
-        lines = [head, *self.cells()[:most]]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        """Return the ranking as lines of text; `most` rows of it, columns without a word left out."""
+        lines = [self.head(), *self.cells()[:most]]
         left = set(range(1, 1 + len(self.knobs)))
+        told = [column for column in zip(*lines, strict=True) if len(lines) == 1 or any(column[1:])]
+        lines = [list(line) for line in zip(*told, strict=True)]
+        widths = [max(map(len, column)) for column in told]
         text = [
             "  ".join(
                 cell.ljust(width) if i in left else cell.rjust(width)
