@@ -51,6 +51,26 @@ def test_a_committee_answers_with_the_mean_of_its_members(members: list[Path], t
     np.testing.assert_allclose(Net(tmp_path / "again.onnx").scores(images), expected, atol=1e-6)
 
 
+def test_a_committee_is_cooled_as_its_members_are_and_teaches_as_it_is(
+    members: list[Path], toy: Splits, tmp_path: Path
+) -> None:
+    paths = []
+    for i, temperature in enumerate((0.5, 0.7)):
+        paths.append(tmp_path / f"{i}.onnx")
+        kernel = np.random.default_rng(i).normal(0, 0.1, (784, 10)).astype(np.float32)
+        card = {"output": "logits", "classes": list("0123456789"), "temperature": temperature}
+        save_linear_onnx(paths[-1], kernel, np.zeros(10, np.float32), card)
+    committee = tmp_path / "committee.onnx"
+    assert combine(paths, committee)["temperature"] == pytest.approx(0.6)
+    mean = np.mean([softmax(Net(path).scores(toy[1].images)) for path in paths], axis=0)
+    answers = Reader(committee).classify(toy[1].images)
+    np.testing.assert_allclose(answers.confidence, softmax(np.log(mean) / 0.6).max(axis=1), atol=1e-5)
+    taught = Taught(toy[1], 0.0, 0, committee)
+    lesson = taught(1)
+    taught.close()
+    np.testing.assert_allclose(lesson.labels, Net(committee).scores(lesson.images), atol=1e-5)
+
+
 def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Path], tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
     save_linear_onnx(

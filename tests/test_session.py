@@ -12,7 +12,8 @@ import pytest
 import inkdigits
 from inkdigits.datasets import Split
 from inkdigits.errors import RecipeError, RunError, TrainingError
-from inkdigits.reader import Reader
+from inkdigits.metrics import calibration_error
+from inkdigits.reader import Net, Reader, probabilities_of
 from inkdigits.training import runs
 
 Splits = tuple[Split, Split]
@@ -43,6 +44,18 @@ def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
 def test_a_validation_part_is_held_out(toy: Splits, tmp_path: Path) -> None:
     run = inkdigits.train("linear", data=toy, runs_dir=tmp_path, epochs=1, validation=100, progress=False)
     assert 0 <= run.history[0]["val_accuracy"] <= 1
+
+
+def test_a_net_taught_to_be_modest_says_how_sure_it_may_be(toy: Splits, tmp_path: Path) -> None:
+    words = {"data": toy, "runs_dir": tmp_path, "epochs": 20, "output": "logits", "progress": False}
+    modest = inkdigits.train("hidden", label_smoothing=0.3, **words)  # type: ignore[arg-type]
+    frank = inkdigits.train("hidden", **words)  # type: ignore[arg-type]
+    assert Reader(frank.path).card["temperature"] == 1
+    assert Reader(modest.path).card["temperature"] < 0.8
+    answers = Reader(modest.path).classify(toy[1].images)
+    right = answers.labels == toy[1].labels
+    smoothed = probabilities_of(Net(modest.path / "model.onnx").scores(toy[1].images), "logits", 1.0).max(axis=1)
+    assert calibration_error(answers.confidence, right) < 0.5 * calibration_error(smoothed, right)
 
 
 def test_a_users_own_model_is_trained(toy: Splits, tmp_path: Path) -> None:

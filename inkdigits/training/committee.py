@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,8 @@ def combine(members: Sequence[Path], path: Path) -> dict[str, Any]:
         "classes": cards[0]["classes"],
         "members": [{name: card[name] for name in TOLD_OF_MEMBERS if name in card} for card in cards],
         **{name: cards[0][name] for name in ("data", "versions") if name in cards[0]},
-        "temperature": 1.0,
+        # The mean of modest probabilities is as modest as they are.
+        "temperature": fmean(card.get("temperature", 1.0) for card in cards),
         "threshold": 0.0,
         "figures": {},
     }
@@ -144,7 +146,8 @@ class Taught:
         images = self._split.images[number % USES :: USES]
         images = distort(images, self._distortion, (self._seed, number + USES))
         scores = self._net.scores(images)
-        return images, probabilities_of(scores, self._net.card["output"], self._net.card.get("temperature", 1.0))
+        # Not cooled to what the card says: it is the smooth part, what else a digit might be, that teaches.
+        return images, probabilities_of(scores, self._net.card["output"], 1.0)
 
     def close(self) -> None:
         """End the thread."""

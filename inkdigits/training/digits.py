@@ -12,7 +12,9 @@ from dataclasses import replace
 import keras
 import numpy as np
 
+from inkdigits import metrics
 from inkdigits.datasets import Split
+from inkdigits.reader import probabilities_of
 from inkdigits.training import augmentation
 from inkdigits.training.distortion import Distorted
 from inkdigits.training.recipes import Recipe
@@ -88,26 +90,15 @@ def relative(model: keras.Model) -> keras.Model:
 def calibrate(model: keras.Model, validation: Split) -> dict[str, float]:
     """Return the temperature and the threshold which the card of a digit net holds.
 
-    The temperature makes the held-out digits likeliest (Guo et al. 2017, section 4.2); the threshold accepts 99 % of
-    them. Composed digits have no say: many of them nobody could read, and they made the net too modest on real ones.
+    The temperature makes the held-out digits likeliest; the threshold accepts 99 % of them. Composed digits have no
+    say: many of them nobody could read, and they made the net too modest on real ones.
 
     Args:
         model: gives ten scores relative to "no digit".
         validation: digits the net has not learned from.
     """
-    scores = model.predict(validation.images, batch_size=1000, verbose=0).astype(np.float64)
+    scores = model.predict(validation.images, batch_size=1000, verbose=0)
     logits = np.concatenate([scores, np.zeros((len(scores), 1))], axis=1)
-    candidates = np.exp(np.linspace(np.log(0.25), np.log(4), 200))
-    losses = [
-        -_log_softmax(logits / temperature)[np.arange(len(validation)), validation.labels].mean()
-        for temperature in candidates
-    ]
-    temperature = float(candidates[int(np.argmin(losses))])
-    confidence = np.exp(_log_softmax(logits / temperature))[:, :-1].max(axis=1)
+    temperature = metrics.fit_temperature(logits, validation.labels)
+    confidence = probabilities_of(scores, "logits_none", temperature).max(axis=1)
     return {"temperature": temperature, "threshold": float(np.quantile(confidence, 1 - ACCEPTED_SHARE))}
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    result: np.ndarray = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return result

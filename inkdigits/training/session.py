@@ -13,16 +13,20 @@ from typing import Any
 
 import keras
 
+from inkdigits import metrics
 from inkdigits.datasets import Split, hold_out, load_data
 from inkdigits.errors import ModelError, RecipeError, RunError, TrainingError
 from inkdigits.evaluation import Evaluation, evaluate, look_inside
-from inkdigits.reader import Net, Reader, model_path
+from inkdigits.reader import Net, Reader, logits_of, model_path
 from inkdigits.report import save_run_report
 from inkdigits.training import digits, export, loop, models, recipes, records, runs
 from inkdigits.training.committee import Taught, card_of_member
 from inkdigits.training.distortion import Distorted
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
+
+# Training images, or some more, on which a net finds its temperature where none are held out.
+N_CALIBRATION = 10_000
 
 
 def train(
@@ -156,6 +160,10 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     card = card_of(run, trained, figures, train_split)
     if recipe.output == "logits_none" and validation:
         card |= digits.calibrate(trained, validation)
+    elif recipe.label_smoothing:
+        # Taught never to be sure, it would say 95 % where it is right 99 times in 100.
+        known = train_split.take(slice(None, None, max(1, len(train_split) // N_CALIBRATION)))
+        card["temperature"] = temperature_of(trained, validation or known, card["output"])
     export.export(trained, run.path / "model.onnx", card)
     export.agree(trained, run.path / "model.onnx", test.images)
     trained.save(run.path / "model.keras")
@@ -225,6 +233,21 @@ def judge(model: keras.Model, test: Split) -> dict[str, float]:
         "test_mistakes": mistakes,
         "n_test": len(test),
     }
+
+
+def temperature_of(model: keras.Model, split: Split, output: str) -> float:
+    """Return the temperature for the card: that at which the labels of `split` are likeliest.
+
+    Best are digits the net has not learned from. By those it has, undistorted, it comes out somewhat too sure: for
+    `champion` 0.47 where held-out ones say 0.58, an error of calibration of 0.3 % of either and of 4.3 % of neither.
+
+    Args:
+        model: in float32.
+        split: digits with labels.
+        output: what its scores are, as the card says.
+    """
+    scores = model.predict(split.images, batch_size=1000, verbose=0)
+    return metrics.fit_temperature(logits_of(scores, output), split.labels)
 
 
 def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split: Split) -> dict[str, Any]:
