@@ -86,7 +86,7 @@ def fit(
             steps = runner(split.images, targets_for(model, split.labels), order)
             row = {"epoch": epoch, **run_epoch(model, steps, n_steps, functools.partial(show.steps_done, epoch))}
             if recipe.ema and epoch == recipe.epochs:
-                model.optimizer.finalize_variable_values(model.trainable_variables)
+                take_averages(model)
             history.append(row | (judge(model, recipe, validation) if validation else {}))
             if checkpoint:
                 save_checkpoint(checkpoint, model, history)
@@ -135,10 +135,18 @@ def judge(model: keras.Model, recipe: Recipe, split: Split) -> dict[str, float]:
 def averaged(model: keras.Model) -> Iterator[None]:
     """Let the model have its averaged weights for a while; it must average them."""
     weights = [keras.ops.convert_to_numpy(variable).copy() for variable in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
+    take_averages(model)
     yield
     for variable, value in zip(model.trainable_variables, weights, strict=True):
         variable.assign(value)
+
+
+def take_averages(model: keras.Model) -> None:
+    """Give the model its averaged weights for good."""
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # A copy: under JAX weight and average would be one buffer, which the next step cannot use up twice.
+        variable.assign(np.array(keras.ops.convert_to_numpy(variable)))
 
 
 def run_epoch(
@@ -186,11 +194,23 @@ def runner_for(model: keras.Model, batch_size: int, n_images: int) -> Runner:
     def runner(images: np.ndarray, targets: np.ndarray, order: np.ndarray) -> Steps:
         def steps(first: int, last: int) -> None:
             part = order[first * batch_size : last * batch_size]
-            model.fit(images[part], targets[part], batch_size=batch_size, shuffle=False, verbose=0)
+            with unfinished(model.optimizer):
+                model.fit(images[part], targets[part], batch_size=batch_size, shuffle=False, verbose=0)
 
         return steps
 
     return runner
+
+
+@contextmanager
+def unfinished(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Keep `fit`, which is called for each epoch anew, from taking its end for the end of training.
+
+    It would put the averaged weights in the place of those being learned.
+    """
+    optimizer.finalize_variable_values = lambda _: None
+    yield
+    del optimizer.finalize_variable_values
 
 
 def _compiled_runner(model: keras.Model, batch_size: int, n_images: int) -> Runner:

@@ -160,7 +160,7 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     card = card_of(run, trained, figures, train_split)
     if recipe.output == "logits_none" and validation:
         card |= digits.calibrate(trained, validation)
-    elif recipe.label_smoothing:
+    elif recipe.label_smoothing or run.info["teacher"]:
         # Taught never to be sure, it would say 95 % where it is right 99 times in 100.
         known = train_split.take(slice(None, None, max(1, len(train_split) // N_CALIBRATION)))
         card["temperature"] = temperature_of(trained, validation or known, card["output"])
