@@ -1,6 +1,7 @@
 """The recipe `champion` judged on MNIST's test set: single nets, their committee, a pupil of the committee.
 
-    python benchmarks/champion.py --members RUN RUN ... --committee FILE --pupils RUN ... [--json FILE] [--page FILE]
+    python benchmarks/champion.py --members RUN RUN ... [--others RUN ...] --committee FILE --pupils RUN ...
+        [--json FILE] [--page FILE]
 
 Trains nothing: docs/champion.md says how the runs are made. Writes that page too, with the committee's and the pupil's
 misses by index, and their pictures beside it in images/champion-misses.png. Fifteen test labels are disputed by the
@@ -18,9 +19,12 @@ import numpy as np
 from common import Table, mean_sd, publish
 
 from inkdigits.datasets import Split, load_mnist
-from inkdigits.reader import Classified, Reader, model_path
+from inkdigits.metrics import calibration_error
+from inkdigits.reader import Classified, Reader, load_card, model_path
+from inkdigits.training import recipes
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
+ONE, PUPIL = "one net", "pupil of the committee"
 ANCHORS = (
     ("one net of 4.7 M parameters, mean of 10 (An et al. 2020)", "99.738 %"),
     ("one net of 326 k parameters", "99.65 %"),
@@ -32,23 +36,25 @@ ANCHORS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=Path, nargs="+", required=True, help="runs of `inkdigits train champion`")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="further members, of other shapes")
     parser.add_argument("--committee", type=Path, required=True, help="what `inkdigits committee` made of them")
     parser.add_argument("--pupils", type=Path, nargs="*", default=[], help="runs taught by the committee")
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--page", type=Path, default=None, help="write docs/champion.md here")
     arguments = parser.parse_args()
     test = load_mnist()[1]
-    groups = {
-        "one net": arguments.members,
-        f"committee of {len(arguments.members)}": [arguments.committee],
-        "pupil of the committee": arguments.pupils,
-    }
+    n_members = len(arguments.members) + len(arguments.others)
+    groups = {ONE: arguments.members}
+    for path in arguments.others:
+        groups.setdefault(f"the same, {shape_of(path)}", []).append(path)
+    groups |= {f"committee of {n_members}": [arguments.committee], PUPIL: arguments.pupils}
     answers = {name: [Reader(path).classify(test.images) for path in paths] for name, paths in groups.items() if paths}
     rows = [row_of(name, found, test, groups[name]) for name, found in answers.items()]
-    header = ["", "seeds", "accuracy %: mean ± sd", "misses, seed by seed", "without the 15 disputed", "ONNX, MB"]
+    header = ["", "nets", "accuracy %: mean ± sd", "misses, net by net", "without the 15 disputed", "ECE", "ONNX, MB"]
     table = Table("MNIST's test set, 10,000 images, read once a net", header, rows)
     misses = {name: [misses_of(each, test).tolist() for each in found] for name, found in answers.items()}
-    figures = {"misses": misses, "disputed": DISPUTED}
+    commands = {name: command_of(paths[0]) for name, paths in groups.items() if paths and name != names_of(answers)[0]}
+    figures = {"misses": misses, "disputed": DISPUTED, "commands": commands}
     command = "inkdigits train champion --seed 0, 1, ..."
     publish(
         "champion",
@@ -59,7 +65,28 @@ def main() -> None:
         path=arguments.json,
     )
     if arguments.page:
-        write_page(arguments.page, table, answers, test)
+        write_page(arguments.page, table, commands, answers, test)
+
+
+def shape_of(path: Path) -> str:
+    """Return the convolutions of a run, as `inkdigits train` takes them."""
+    return "+".join(load_card(path)["recipe"]["convolutions"])
+
+
+def command_of(path: Path) -> str:
+    """Return the command that trains such a net: `champion` but for its convolutions and epochs."""
+    recipe, champion = load_card(path)["recipe"], recipes.RECIPES["champion"]
+    words = ["inkdigits train champion"]
+    if tuple(recipe["convolutions"]) != champion.convolutions:
+        words.append(f"--convolutions {shape_of(path)}")
+    if recipe["epochs"] != champion.epochs:
+        words.append(f"--epochs {recipe['epochs']}")
+    return " ".join(words)
+
+
+def names_of(answers: dict[str, list[Classified]]) -> tuple[str, str]:
+    """Return what the committee and its pupil are called."""
+    return next(name for name in answers if name.startswith("committee")), PUPIL
 
 
 def misses_of(answers: Classified, test: Split) -> np.ndarray:
@@ -72,6 +99,7 @@ def row_of(name: str, found: Sequence[Classified], test: Split, paths: Sequence[
     counts = [len(each) for each in misses]
     undisputed = [len(set(each.tolist()) - set(DISPUTED)) for each in misses]
     accuracies = [100 - count * 100 / len(test) for count in counts]
+    errors = [calibration_error(each.confidence, each.labels == test.labels) for each in found]
     megabytes = model_path(paths[0]).stat().st_size / 1e6
     return [
         name,
@@ -79,14 +107,17 @@ def row_of(name: str, found: Sequence[Classified], test: Split, paths: Sequence[
         mean_sd(accuracies, 3),
         ", ".join(map(str, counts)),
         f"{statistics.mean(undisputed):.1f} of {len(test) - len(DISPUTED):,}",
+        f"{statistics.mean(errors):.2%}",
         f"{megabytes:.1f}",
     ]
 
 
-def write_page(page: Path, table: Table, answers: dict[str, list[Classified]], test: Split) -> None:
+def write_page(
+    page: Path, table: Table, commands: dict[str, str], answers: dict[str, list[Classified]], test: Split
+) -> None:
     """Write docs/champion.md and the picture of misses beside it."""
-    committee_name = next(name for name in answers if name.startswith("committee"))
-    shown = {name: found[0] for name, found in answers.items() if name != "one net"}
+    committee_name, _ = names_of(answers)
+    shown = {name: answers[name][0] for name in names_of(answers)}
     wanted = sorted({int(i) for found in shown.values() for i in misses_of(found, test)})
     picture = page.parent / "images" / "champion-misses.png"
     draw_misses(picture, wanted, answers[committee_name][0], test)
@@ -95,7 +126,12 @@ def write_page(page: Path, table: Table, answers: dict[str, list[Classified]], t
     for i in wanted:
         said = [told(found, i, test) for found in shown.values()]
         rows.append([str(i), str(test.labels[i]), *said, "yes" if i in DISPUTED else ""])
-    page.write_text(PAGE.format(table=table, anchors=anchors(), misses=Table("", header, rows), n=len(wanted)))
+    members = [command for name, command in commands.items() if name != PUPIL]
+    lines = [f"{command} --seed 0              # and more seeds" for command in members]
+    make = [*lines, "inkdigits committee RUN RUN ... --save committee.onnx"]
+    make.append(f"{commands[PUPIL]} --seed 0 --teacher committee.onnx")
+    words = {"table": table, "anchors": anchors(), "misses": Table("", header, rows), "make": "\n".join(make)}
+    page.write_text(PAGE.format(n=len(wanted), **words))
 
 
 def told(answers: Classified, i: int, test: Split) -> str:
@@ -144,14 +180,12 @@ lucky as it is good, and the figures are not comparable with those above.
 ## Make it
 
 ```sh
-inkdigits train champion --seed 0              # one net; the same for seeds 1, 2, ...
-inkdigits committee RUN RUN ... --save committee.onnx
-inkdigits train champion --seed 0 --teacher committee.onnx
+{make}
 ```
 
-The committee is one ONNX file whose answer is the mean of its members' probabilities. Its pupil is a net like its
-members that learns the committee's probabilities of distorted digits in place of labels; the one of the table is kept
-in `benchmarks/results/champion-pupil.onnx`: `inkdigits evaluate benchmarks/results/champion-pupil.onnx`.
+The committee is one ONNX file whose answer is the mean of its members' probabilities; every net that was trained for
+it sits in it. Its pupil is a net that learns the committee's probabilities of distorted digits in place of
+labels; the one of the table is kept: `inkdigits evaluate benchmarks/results/champion-pupil.onnx`.
 
 ## Every miss
 
