@@ -159,7 +159,7 @@ def test_several_digits_are_one_number_and_undo_and_clear_take_back(open_page: C
     assert page.locator("#undo").is_disabled()
 
 
-@pytest.mark.parametrize("strokes", [SCRIBBLE, LETTER], ids=["scribble", "letter"])
+@pytest.mark.parametrize("strokes", [SCRIBBLE, LETTER, STAR], ids=["scribble", "letter", "star"])
 def test_what_is_no_digit_is_told_so(open_page: Callable[..., Any], strokes: list[Stroke]) -> None:
     page = open_page()
     draw(page, strokes, 150, 100)
