@@ -208,9 +208,11 @@ def unfinished(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
 
     It would put the averaged weights in the place of those being learned.
     """
-    optimizer.finalize_variable_values = lambda _: None
-    yield
-    del optimizer.finalize_variable_values
+    optimizer.finalize_variable_values = lambda _: None  # in this object alone
+    try:
+        yield
+    finally:
+        del optimizer.finalize_variable_values
 
 
 def _compiled_runner(model: keras.Model, batch_size: int, n_images: int) -> Runner:
