@@ -1,6 +1,6 @@
 """Ray's rows against this machine's on the same pictures, and two of Ray's workers against one.
 
-Usage: python benchmarks/bulk_ray.py [--rows 20000] [--numbers 4000] [--json FILE]
+Usage: python benchmarks/bulk_ray.py [--rows 20000] [--numbers 20000] [--json FILE]
 
 The rows of `--rows` pictures of one digit are compared one by one. Rates are those of cells of 1 to 4 digits, without
 Ray's start (some seconds) but with the start of the actors: each opens a Reader with one thread.
@@ -36,7 +36,7 @@ def split(path: Path, images: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--numbers", type=int, default=4_000)
+    parser.add_argument("--numbers", type=int, default=20_000)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     ray.init(address="local", num_cpus=3, include_dashboard=False, log_to_driver=False)

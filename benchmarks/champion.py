@@ -1,8 +1,8 @@
 """The recipe `champion` judged on MNIST's test set: single nets, their committee, a pupil of the committee.
 
-    python benchmarks/champion.py --members RUN RUN ... [--others RUN ...] --committee FILE --pupils RUN ...
-        [--json FILE] [--page FILE]
+    python benchmarks/champion.py MODEL MODEL ... [--json FILE] [--page FILE]
 
+MODEL is a run or an ONNX file: nets, their committees, pupils of these; their cards tell which is what.
 Trains nothing: docs/champion.md says how the runs are made. Writes that page too, with the committee's and the pupil's
 misses by index, and their pictures beside it in images/champion-misses.png. Fifteen test labels are disputed by the
 human raters of cleanlab's listing (labelerrors.com; Northcutt et al. 2021, section 4): all counts are given with and
@@ -13,6 +13,7 @@ import argparse
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,10 +22,11 @@ from common import Table, mean_sd, publish
 from inkdigits.datasets import Split, load_mnist
 from inkdigits.metrics import calibration_error
 from inkdigits.reader import Classified, Reader, load_card, model_path
-from inkdigits.training import recipes
+from inkdigits.training.recipes import RECIPES
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
-ONE, PUPIL = "one net", "pupil of the committee"
+PUPIL = "pupil of"
+CHAMPION = RECIPES["champion"]
 ANCHORS = (
     ("one net of 4.7 M parameters, mean of 10 (An et al. 2020)", "99.738 %"),
     ("one net of 326 k parameters", "99.65 %"),
@@ -35,32 +37,26 @@ ANCHORS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--members", type=Path, nargs="+", required=True, help="runs of `inkdigits train champion`")
-    parser.add_argument("--others", type=Path, nargs="*", default=[], help="further members, of other shapes")
-    parser.add_argument("--committee", type=Path, required=True, help="what `inkdigits committee` made of them")
-    parser.add_argument("--pupils", type=Path, nargs="*", default=[], help="runs taught by the committee")
+    parser.add_argument("models", type=Path, nargs="+", metavar="MODEL")
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--page", type=Path, default=None, help="write docs/champion.md here")
     arguments = parser.parse_args()
     test = load_mnist()[1]
-    n_members = len(arguments.members) + len(arguments.others)
-    groups = {ONE: arguments.members}
-    for path in arguments.others:
-        groups.setdefault(f"the same, {shape_of(path)}", []).append(path)
-    groups |= {f"committee of {n_members}": [arguments.committee], PUPIL: arguments.pupils}
-    answers = {name: [Reader(path).classify(test.images) for path in paths] for name, paths in groups.items() if paths}
+    groups: dict[str, list[Path]] = {}
+    for path in arguments.models:
+        groups.setdefault(kind_of(load_card(path)), []).append(path)
+    answers = {name: [Reader(path).classify(test.images) for path in paths] for name, paths in groups.items()}
     rows = [row_of(name, found, test, groups[name]) for name, found in answers.items()]
     header = ["", "nets", "accuracy %: mean ± sd", "misses, net by net", "without the 15 disputed", "ECE", "ONNX, MB"]
     table = Table("MNIST's test set, 10,000 images, read once a net", header, rows)
     misses = {name: [misses_of(each, test).tolist() for each in found] for name, found in answers.items()}
-    commands = {name: command_of(paths[0]) for name, paths in groups.items() if paths and name != names_of(answers)[0]}
+    commands = {name: command_of(load_card(paths[0])) for name, paths in groups.items()}
     figures = {"misses": misses, "disputed": DISPUTED, "commands": commands}
-    command = "inkdigits train champion --seed 0, 1, ..."
     publish(
         "champion",
         "Champion: accuracy without peeking",
         [table],
-        notes=[f"Made by `{command}`, `inkdigits committee`, `inkdigits train champion --teacher`: docs/champion.md."],
+        notes=["How each is made: docs/champion.md."],
         figures=figures,
         path=arguments.json,
     )
@@ -68,25 +64,29 @@ def main() -> None:
         write_page(arguments.page, table, commands, answers, test)
 
 
-def shape_of(path: Path) -> str:
-    """Return the convolutions of a run, as `inkdigits train` takes them."""
-    return "+".join(load_card(path)["recipe"]["convolutions"])
+def kind_of(card: dict[str, Any]) -> str:
+    """Return what a model is, in words for the table."""
+    if "members" in card:
+        return f"committee of {len(card['members'])}"
+    if "teacher" in card:
+        return f"{PUPIL} the {card['teacher']['name'].replace('-', ' ')}"
+    convolutions = tuple(card["recipe"]["convolutions"])
+    return "one net" + ("" if convolutions == CHAMPION.convolutions else f", {'+'.join(convolutions)}")
 
 
-def command_of(path: Path) -> str:
-    """Return the command that trains such a net: `champion` but for its convolutions and epochs."""
-    recipe, champion = load_card(path)["recipe"], recipes.RECIPES["champion"]
+def command_of(card: dict[str, Any]) -> str:
+    """Return the command that makes such a model: `champion` but for its convolutions and epochs."""
+    if "members" in card:
+        return f"inkdigits committee RUN RUN ... --save committee-of-{len(card['members'])}.onnx"
+    recipe = card["recipe"]
     words = ["inkdigits train champion"]
-    if tuple(recipe["convolutions"]) != champion.convolutions:
-        words.append(f"--convolutions {shape_of(path)}")
-    if recipe["epochs"] != champion.epochs:
+    if tuple(recipe["convolutions"]) != CHAMPION.convolutions:
+        words.append(f"--convolutions {'+'.join(recipe['convolutions'])}")
+    if recipe["epochs"] != CHAMPION.epochs:
         words.append(f"--epochs {recipe['epochs']}")
-    return " ".join(words)
-
-
-def names_of(answers: dict[str, list[Classified]]) -> tuple[str, str]:
-    """Return what the committee and its pupil are called."""
-    return next(name for name in answers if name.startswith("committee")), PUPIL
+    if "teacher" in card:
+        words.append(f"--teacher {card['teacher']['name']}.onnx")
+    return " ".join([*words, "--seed 0"])
 
 
 def misses_of(answers: Classified, test: Split) -> np.ndarray:
@@ -116,21 +116,21 @@ def write_page(
     page: Path, table: Table, commands: dict[str, str], answers: dict[str, list[Classified]], test: Split
 ) -> None:
     """Write docs/champion.md and the picture of misses beside it."""
-    committee_name, _ = names_of(answers)
-    shown = {name: answers[name][0] for name in names_of(answers)}
+    shown = {name: found[0] for name, found in answers.items() if name.startswith(("committee", PUPIL))}
     wanted = sorted({int(i) for found in shown.values() for i in misses_of(found, test)})
     picture = page.parent / "images" / "champion-misses.png"
-    draw_misses(picture, wanted, answers[committee_name][0], test)
+    draw_misses(picture, wanted, next(iter(shown.values())), test)
     header = ["index", "label", *shown, "disputed"]
     rows = []
     for i in wanted:
         said = [told(found, i, test) for found in shown.values()]
         rows.append([str(i), str(test.labels[i]), *said, "yes" if i in DISPUTED else ""])
-    members = [command for name, command in commands.items() if name != PUPIL]
-    lines = [f"{command} --seed 0              # and more seeds" for command in members]
-    make = [*lines, "inkdigits committee RUN RUN ... --save committee.onnx"]
-    make.append(f"{commands[PUPIL]} --seed 0 --teacher committee.onnx")
-    words = {"table": table, "anchors": anchors(), "misses": Table("", header, rows), "make": "\n".join(make)}
+    words = {
+        "table": table,
+        "anchors": anchors(),
+        "misses": Table("", header, rows),
+        "make": "\n".join(commands.values()),
+    }
     page.write_text(PAGE.format(n=len(wanted), **words))
 
 
@@ -183,16 +183,16 @@ lucky as it is good, and the figures are not comparable with those above.
 {make}
 ```
 
-The committee is one ONNX file whose answer is the mean of its members' probabilities; every net that was trained for
-it sits in it. Its pupil is a net that learns the committee's probabilities of distorted digits in place of
-labels; the one of the table is kept: `inkdigits evaluate benchmarks/results/champion-pupil.onnx`.
+More seeds: `--seed 1`, `2`, ... A committee is one ONNX file whose answer is the mean of its members' probabilities; of
+the nets trained for one none was left out. A pupil learns a committee's probabilities of distorted digits in place of
+labels; the first of the table is kept: `inkdigits evaluate benchmarks/results/champion-pupil.onnx`.
 
 ## Every miss
 
-The {n} test images that the committee or its (first) pupil answers otherwise than labelled. In bold: the misses; in
+The {n} test images that a committee or a pupil answers otherwise than labelled. In bold: the misses; in
 brackets, the confidence. "Disputed": one of the 15 images whose label most human raters doubted (cleanlab's listing).
 
-![The misses: index, label > the committee's answer and confidence; disputed labels in red](images/champion-misses.png)
+![The misses: index, label > the answer and confidence; disputed in red](images/champion-misses.png)
 
 {misses}
 """

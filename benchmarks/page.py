@@ -171,7 +171,11 @@ def records(results: Results) -> str:
         f"{found['example_epochs']} epochs, {statistics.median([each[0] for each in at]):.0f} s)."
     )
     rows = results["champion"]["tables"][0]["rows"]
-    told = [f"{name} {accuracy} % ({misses} misses)" for name, _, accuracy, misses, *_ in rows if "x" not in name]
+    told = [
+        f"{name} {accuracy} % ({misses} misses)"
+        for name, _, accuracy, misses, *_ in rows
+        if not name.startswith("one net,")
+    ]
     return f"{fast}\n\n`inkdigits train champion` on the test set: {'; '.join(told)}; [all misses](docs/champion.md)."
 
 

@@ -30,8 +30,8 @@ LEAST_DIGIT = 0.1
 SURELY_ONE = 0.8
 MOST_LINKED = 256
 # The line net's confidence in a piece times the digit net's in its cuts. Over 0.33 lie 95 % of touching pairs of digits
-# that neither net learned from (MNIST's training images, n = 469), over 0.46 90 %; over 0.31 lie 42 % of letters that the
-# line net takes for numbers (n = 110), over 0.49 16 %. Longer chains are less sure than pairs.
+# that neither net learned from (MNIST's training images, n = 469), over 0.46 90 %; over 0.31 lie 42 % of letters that
+# the line net takes for numbers (n = 110), over 0.49 16 %. Longer chains are less sure than pairs.
 LEAST_LINKED = 0.4
 # A page's way up is told from so many pieces of its ink, and it is turned where so much (in nats) speaks for it. Few
 # pieces say too little: a lone W on its side looks like a 3.
