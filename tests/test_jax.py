@@ -1,4 +1,8 @@
-"""Training on another backend than TensorFlow: JAX, which is what GPUs on loan tend to have."""
+"""Training on another backend than TensorFlow: JAX, which is what GPUs on loan tend to have.
+
+JAX is in no lock file: TensorFlow imports it wherever it finds it, half a second and 100 MB a process. To run these:
+`uv pip install --python .venv jax`, or with pip.
+"""
 
 import json
 import os
@@ -11,7 +15,7 @@ import pytest
 from inkdigits.datasets import Split
 from inkdigits.reader import Reader
 
-pytest.importorskip("jax", reason="JAX is not installed")
+pytest.importorskip("jax", reason="JAX is not installed (`pip install jax` in .venv brings it)")
 
 # Moving averages, dropout, normalisation, AdamW, a validation part, distorted pictures: what `champion` has.
 CHAMPION = (
