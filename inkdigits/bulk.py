@@ -1,5 +1,6 @@
 """`inkdigits read`: pictures in, answers out. A few go to the terminal one by one, very many to a file of rows."""
 
+import glob
 import hashlib
 import os
 import sys
@@ -146,13 +147,14 @@ class Summary:
 
     def __str__(self) -> str:
         if self.complete:
-            return f"{self.output}: is complete already, nothing is left to do"
+            return f"{self.output}: is complete, of whatever inputs; nothing is left to do (--overwrite reads anew)"
         earlier = (
             f" ({self.pictures - self.pictures_now:,} of them before)" if self.pictures_now < self.pictures else ""
         )
+        pictures = f"{self.pictures:,} picture{'s' * (self.pictures != 1)}{earlier}"
         return (
-            f"{self.pictures:,} pictures{earlier}, {self.errors:,} could not be read, {self.doubtful:,} digits "
-            f"doubtful; {self.seconds:.1f} s, {self.pictures_now / max(self.seconds, 1e-9):,.0f} a second"
+            f"{pictures}, {self.errors:,} could not be read, {self.doubtful:,} digits doubtful; {self.seconds:.1f} s, "
+            f"{self.pictures_now / max(self.seconds, 1e-9):,.0f} a second"
         )
 
 
@@ -195,9 +197,11 @@ def read_to_file(
     """
     started = time.monotonic()
     suffix = rows.check_format(output)
+    _check_names(names)
     settings = Settings(layout, rows_, suffix, None if model is None else str(model), column)
     if ray is not None:
         _check_cluster_run(output, suffix, resume, overwrite)
+        _model_fingerprints(model)
         with Listing(all_sources(names, list_file)) as listing:
             cluster.read_on_cluster(output, listing, settings, ray, workers)
         pictures, errors, doubtful = cluster.count(output)
@@ -212,9 +216,24 @@ def read_to_file(
         chunks = listing.chunks(CHUNK[layout], column, before)
         # Files show how much there is to do; containers may hold any number.
         most = -(-listing.count // CHUNK[layout]) if listing.is_of_files else 1 << 16
-        work(chunks, settings, parts, min(workers or _cores(), most), report or (lambda done: None))
+        try:
+            work(chunks, settings, parts, min(workers or _cores(), most), report or (lambda done: None))
+        except ImageError:  # a table without such a column: nothing was begun that one could go on with
+            parts.forget_if_empty()
+            raise
     parts.join()
     return _summary(output, parts, before, time.monotonic() - started)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse a name of nothing before anything is written: it is more likely a slip than a damaged picture.
+
+    Raises:
+        ImageError: there is no such file or folder here.
+    """
+    for name in names:
+        if not (name == "-" or storage.is_remote(name) or os.path.lexists(name) or glob.has_magic(name)):
+            raise ImageError(f"{name}: no such file or folder")
 
 
 def _check_cluster_run(output: str, suffix: str, resume: bool, overwrite: bool) -> None:
@@ -225,8 +244,6 @@ def _check_cluster_run(output: str, suffix: str, resume: bool, overwrite: bool) 
     there = storage.stat(output) is not None or bool(storage.names_in(output))
     if there and not overwrite:
         raise OutputError(f"{output}: is there already; --overwrite replaces it")
-    storage.remove(output)
-    storage.remove(f"{output}.parts")
 
 
 def _summary(output: str, parts: Parts, before: Mapping[int, Done], seconds: float) -> Summary:

@@ -133,6 +133,8 @@ def read(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from inkdigits import bulk
 
+    if model is not None and not model.exists() and (Path("runs") / model).is_dir():
+        model = Path("runs") / model  # a run by its name
     if not images and list_ is None:
         raise typer.BadParameter("name pictures, or a --list of them")
     if output is not None:
@@ -241,10 +243,7 @@ def train(
         from inkdigits.training.session import train
 
     settings |= {name: "+".join(value) for name, value in settings.items() if isinstance(value, list)}
-    try:
-        settings = {name: knobs.fit_for(name, value) for name, value in settings.items()}
-    except RecipeError as error:
-        raise typer.BadParameter(str(error)) from None
+    settings = {name: knobs.fit_for(name, value) for name, value in settings.items()}
     settings |= {"mlflow": mlflow, "tensorboard": tensorboard}
     run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **settings)
     figures = run.figures
@@ -353,6 +352,9 @@ def sweep(
         say("the same command goes on from here")
         raise
     print(json.dumps(found.to_dict(), allow_nan=False) if json_ else found)
+    if found.failed:
+        say(f"error: {found.failed}")
+        raise typer.Exit(1)
 
 
 def train_line(
@@ -610,14 +612,14 @@ def clear(
 
 
 def main() -> None:
-    """Run the command line; errors become one line on stderr and exit code 1."""
+    """Run the command line; errors become one line on stderr and exit code 1, or 2 where the command's words err."""
     # A warning is chatter: one line, without the place in our code that it came from.
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         app()
     except InkdigitsError as error:
         say(f"error: {error}")
-        sys.exit(1)
+        sys.exit(2 if isinstance(error, RecipeError) else 1)
     except KeyboardInterrupt:
         say("stopped")
         sys.exit(130)

@@ -39,6 +39,7 @@ def read_on_cluster(output: str, listing: Listing, settings: Settings, address: 
         import ray.data
 
         beside = output if storage.is_remote(output) else f"{output}.parts"
+        storage.remove(beside)  # what stood there may be overwritten, or was left by one that was killed
         work = ray.data.from_arrow(list(_tasks(listing, settings.layout)))
         found = work.map_batches(
             _Actor,
@@ -54,6 +55,7 @@ def read_on_cluster(output: str, listing: Listing, settings: Settings, address: 
             storage.remove(beside)
             raise OutputError(f"{output}: not written ({_cause(error)})") from None
         if beside != output:
+            storage.remove(output)
             os.replace(beside, output)
 
 

@@ -11,7 +11,7 @@
     └── RecordError     MLflow or TensorBoard cannot keep records
 
 Each message is one line which says what was wrong with which file and what to do; the command line prints it
-as it is and exits with code 1.
+as it is and exits with code 1, or 2 for a RecipeError: that is an error of the command's words.
 """
 
 

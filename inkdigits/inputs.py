@@ -4,6 +4,7 @@ Names become `Source`s (files and containers, spooled to disk, so that ten milli
 `Member`s (single pictures, not yet loaded), and members are cut into `Chunk`s, the same ones for the same inputs.
 """
 
+import codecs
 import glob
 import hashlib
 import itertools
@@ -151,6 +152,7 @@ def in_list(path: str) -> Iterator[storage.Found]:
 def _entries(file: IO[bytes]) -> Iterator[str]:
     rest, mark = b"", None
     while block := file.read(1 << 16):
+        block = block if mark else block.removeprefix(codecs.BOM_UTF8)  # as Notepad saves
         mark = mark or (b"\0" if b"\0" in block else b"\n")
         *whole, rest = (rest + block).split(mark)
         yield from filter(None, (os.fsdecode(entry.rstrip(b"\r")) for entry in whole))
@@ -285,6 +287,8 @@ def members_of(path: str, column: str | None = None, group: int | None = None) -
 
 def _in_tar(path: str, file: IO[bytes]) -> Iterator[Member]:
     nothing, size = True, _size_of(file)
+    if size == 0:
+        raise ImageError(f"{path}: empty (0 bytes)")
     with tarfile.open(fileobj=file, mode="r:*") as archive:
         while (entry := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # or it would remember all it has seen
@@ -292,14 +296,24 @@ def _in_tar(path: str, file: IO[bytes]) -> Iterator[Member]:
                 nothing = False
                 load = _extractor(archive, entry)
                 yield Member(f"{path}#{entry.name}", entry.size, load, share=min(1.0, file.tell() / size))
-    if nothing:
+        whole = _at_its_end(archive)
+    if not whole:
+        yield Member(path, error=f"{path}: damaged from here on (no file begins here, nor does the archive end)")
+    elif nothing:
         yield Member(path, error=f"{path}: no pictures in this archive")
+
+
+def _at_its_end(archive: tarfile.TarFile) -> bool:
+    """Does the archive end where its files do, by a block of zeros? `tarfile` takes any damage for the end."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    return archive.fileobj.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE
 
 
 def _size_of(file: IO[bytes]) -> int:
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    return max(size, 1)
+    return size
 
 
 def _extractor(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Callable[[], bytes]:
@@ -363,7 +377,7 @@ def row_groups(path: str) -> int | None:
 
 
 def _arrow_batches(path: str, file: IO[bytes], column: str | None) -> Batches:
-    ipc, size = storage.load_pyarrow("pyarrow.ipc"), _size_of(file)
+    ipc, size = storage.load_pyarrow("pyarrow.ipc"), max(1, _size_of(file))
     magic = file.read(6)
     file.seek(0)
     if magic == b"ARROW1":

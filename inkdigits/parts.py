@@ -112,6 +112,11 @@ class Parts:
         counts = f"{done.number:08}-{done.pictures}-{done.errors}-{done.doubtful}"
         return f"{self.folder}/{counts}{self.suffix}"
 
+    def forget_if_empty(self) -> None:
+        """Remove the folder where no part is done."""
+        if not self.done:
+            storage.remove(self.folder)
+
     def join(self) -> None:
         """Put the output in its place, all parts in order, and forget them.
 

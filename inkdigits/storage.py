@@ -156,6 +156,8 @@ def walk(folder: str) -> Iterator[Found]:
         elif entry.is_file():
             known = entry.stat()
             yield Found(entry.path, known.st_size, known.st_mtime_ns)
+        elif entry.is_symlink() and not entry.is_dir():  # to nothing: reading it will say so
+            yield Found(entry.path, 0, 0)
 
 
 def _walk_remote(folder: str) -> Iterator[Found]:

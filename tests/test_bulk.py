@@ -152,7 +152,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(scans: Pat
     assert output.read_bytes() == whole.read_bytes()
     assert not Path(f"{output}.parts").exists()
     again = subprocess.run(command(output, *names, "--resume"), check=True, capture_output=True, text=True)
-    assert "complete already" in again.stderr
+    assert "is complete, of whatever inputs" in again.stderr
 
 
 def stopped(output: Path, scans: Path) -> None:
@@ -235,6 +235,7 @@ def test_a_column_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [b"x"]}), tmp_path / "t.parquet")
     with pytest.raises(ImageError, match="'b' is not there"):
         bulk.read_to_file(str(tmp_path / "rows.csv"), [str(tmp_path / "t.parquet")], column="b", workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]  # or the next try would be refused
 
 
 def run(output: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -249,6 +250,7 @@ def test_what_cannot_be_done_is_one_line(scans: Path, tmp_path: Path) -> None:
         (tmp_path / "rows.txt", [str(scans)], "rows are written as"),
         (tmp_path / "rows.csv", ["--list", str(blocked)], "an empty list"),
         (tmp_path / "rows.csv", [str(tmp_path / "*.gif")], "matches no file"),
+        (tmp_path / "rows.csv", [str(scans), "scanz/"], "scanz/: no such file or folder"),
         (tmp_path / "rows.csv", [str(scans), "--model", "nowhere"], "no such model"),
     ):
         script = tmp_path / "a" / "rows"

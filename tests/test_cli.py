@@ -60,9 +60,10 @@ def test_a_sweeps_train_command_trains_what_the_sweep_did(monkeypatch: pytest.Mo
     "words", [("--learning-rate", "quick"), ("--hidden", "100+ten"), ("--hidden", "none", "--hidden", "100")]
 )
 def test_values_no_knob_takes_are_usage_errors(words: tuple[str, ...]) -> None:
-    done = CliRunner().invoke(app, ["train", "linear", *words])
-    assert done.exit_code == 2
-    assert "is not" in done.output
+    done = run("train", "linear", *words)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().count("\n") == 1
+    assert "is not" in done.stderr.decode()
 
 
 def test_files_that_cannot_be_read_do_not_stop_the_others(mnist: tuple[Split, Split], tmp_path: Path) -> None:

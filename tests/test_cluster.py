@@ -61,6 +61,7 @@ def test_a_cluster_writes_the_rows_of_one_machine_in_their_order(inputs: list[st
         (["--output", "rows.csv", "--ray"], "a cluster writes a folder of Parquet files"),
         (["--output", "rows.parquet", "--ray", "--resume"], "has no --resume"),
         (["--output", "rows.parquet", "--ray", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
+        (["nowhere.png", "--output", "rows.parquet", "--ray"], "nowhere.png: no such file or folder"),
     ],
 )
 def test_what_a_cluster_cannot_do_is_one_line(inputs: list[str], words: list[str], says: str) -> None:
@@ -69,3 +70,14 @@ def test_what_a_cluster_cannot_do_is_one_line(inputs: list[str], words: list[str
     assert done.stderr.startswith("error: ")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_what_is_overwritten_stays_until_there_is_something_in_its_place(inputs: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "rows.parquet"
+    output.write_bytes(b"precious")
+    done = read(str(tmp_path / "*.png"), "--output", str(output), "--overwrite", "--ray")
+    assert done.returncode == 1
+    assert "matches no file" in done.stderr
+    assert output.read_bytes() == b"precious"
+    assert read(inputs[1], "--output", str(output), "--overwrite", "--ray", "--workers", "1").returncode == 0
+    assert output.is_dir()

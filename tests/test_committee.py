@@ -7,7 +7,7 @@ from conftest import save_linear_onnx
 
 import inkdigits
 from inkdigits.datasets import Split
-from inkdigits.errors import ModelError, RunError
+from inkdigits.errors import ModelError, RecipeError, RunError
 from inkdigits.reader import Net, Reader
 from inkdigits.training.committee import USES, Taught, combine
 from inkdigits.training.distortion import distort
@@ -87,6 +87,20 @@ def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Pa
     with pytest.raises(ModelError, match="cannot be written"):
         combine(members, tmp_path / "nowhere" / "committee.onnx")
     assert list(tmp_path.iterdir()) == [other]
+    with pytest.raises(ModelError, match="there already"):
+        combine(members, other)
+    with pytest.raises(ModelError, match=r"ends in \.onnx"):
+        combine(members, tmp_path / "committee.txt")
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_what_a_teacher_takes_the_place_of_is_refused(toy: Splits, tiny_model: Path, tmp_path: Path) -> None:
+    for words in ({"loss": "mean_squared_error"}, {"label_smoothing": 0.1}):
+        with pytest.raises(RecipeError, match="does not go with a teacher"):
+            inkdigits.train("linear", data=toy, runs_dir=tmp_path / "runs", teacher=tiny_model, **words)  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match="composed does not go with a teacher"):
+        inkdigits.train("reader", data=toy, runs_dir=tmp_path / "runs", teacher=tiny_model, validation=50)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_an_epoch_is_the_teachers_view_of_distorted_digits(members: list[Path], toy: Splits) -> None:

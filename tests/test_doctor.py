@@ -155,4 +155,6 @@ def test_the_command_line(planted: Splits, tmp_path: Path) -> None:
         "label": str(planted[1].labels[2]),
     }
     assert "fold 2/2" in done.stderr
+    told_in_words = CliRunner().invoke(app, [*words[:-1], "1"]).stdout
+    assert "too weak to judge" in told_in_words
     assert (tmp_path / "a" / "page.html").read_text().startswith("<!doctype html>")

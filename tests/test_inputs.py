@@ -1,3 +1,4 @@
+import codecs
 import io
 import itertools
 import json
@@ -73,6 +74,13 @@ def test_a_list_names_files_whatever_parts_them(tmp_path: Path, mark: str, listi
     file.write_bytes(mark.join(map(os.fsdecode, map(os.fsencode, names))).encode("utf-8", "surrogateescape"))
     assert [found.path for found in inputs.in_list(str(file))] == names
     assert [found.path for found in listing(list_file=str(file))] == names
+    file.write_bytes(codecs.BOM_UTF8 + mark.join(["a.png", "b.png"]).encode())
+    assert [found.path for found in inputs.in_list(str(file))] == ["a.png", "b.png"]
+
+
+def test_a_link_to_nothing_is_no_picture_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to(tmp_path / "gone.png")
+    assert list(inputs.find_files([str(tmp_path)])) == [str(tmp_path / "a.png")]
 
 
 def test_an_empty_or_missing_list_is_an_error(tmp_path: Path, listing: Callable[..., Listing]) -> None:
@@ -120,6 +128,13 @@ def test_a_shard_that_breaks_off_gives_what_it_has_and_one_error(tmp_path: Path)
     assert [name for name, _, _ in good] == [f"{broken}#{n}.png" for n in "abcd"]
     assert all(str(broken) in str(error) for _, _, error in found[len(good) :])
     assert len(found) > len(good)
+    for cut in (4 * 2048 // 2, 4 * 2048 // 2 + 100):  # where a file should begin; in its header
+        broken.write_bytes(whole.read_bytes()[:cut])
+        assert "damaged from here on" in str(pictures_of(broken)[-1][2])
+    damaged = bytearray(whole.read_bytes())
+    damaged[2048:2560] = b"\xff" * 512
+    broken.write_bytes(damaged)
+    assert "damaged from here on" in str(pictures_of(broken)[-1][2])
     for name, data in (("text.tar", b"no archive"), ("empty.tar", b""), ("none.tar.gz", b"\x1f\x8bxx")):
         (tmp_path / name).write_bytes(data)
         (only,) = pictures_of(tmp_path / name)

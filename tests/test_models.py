@@ -43,6 +43,7 @@ def test_the_seed_fixes_the_first_weights() -> None:
         ({"optimizer": "adamm"}, "no optimizer 'adamm'; nearest: Adam"),
         ({"optimizer": "Optimizer"}, "no optimizer"),
         ({"optimizer": "get"}, "no optimizer 'get'"),
+        ({"optimizer": "MultiOptimizer"}, "no optimizer 'MultiOptimizer'"),
         ({"loss": "sparse_crossentropy"}, ", sparse_categorical_crossentropy"),
     ],
 )
@@ -50,6 +51,20 @@ def test_names_that_keras_does_not_know_are_refused(changes: dict, words: str) -
     with pytest.raises(RecipeError) as caught:
         models.check(resolve("hidden", **changes))
     assert words in str(caught.value)
+
+
+def test_a_net_that_leaves_nothing_of_the_picture_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"cannot be built: .*output size") as caught:
+        models.build(resolve("cnn", convolutions=["pool"] * 5), seed=0)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_an_activation_that_halves_its_input_is_to_blame_itself() -> None:
+    recipe = models.check(resolve("hidden", activation="glu"))
+    model = models.build(recipe, seed=0)
+    models.compile_for(model, recipe, 1)
+    with pytest.raises(RecipeError, match="activation 'glu'"):
+        models.try_loss(model, recipe)
 
 
 def test_an_optimizers_own_learning_rate_is_filled_in() -> None:

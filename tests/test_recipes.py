@@ -38,6 +38,8 @@ def test_every_setting_can_be_changed() -> None:
         ("hidden", {"hidden": (100, 0)}, "hidden must be whole numbers of units"),
         ("hidden", {"learning_rate": 0.0}, "learning_rate must be over 0"),
         ("hidden", {"learning_rate": float("nan")}, "learning_rate must be over 0"),
+        ("hidden", {"learning_rate": 1e30}, "under a million"),
+        ("hidden", {"composed": 10}, "include some that are no digit"),
         ("hidden", {"ema": 1.0}, "ema must be at least 0 and under 1"),
         ("hidden", {"label_smoothing": 0.1, "loss": "hinge"}, "label_smoothing goes with"),
         ("cnn", {"convolutions": ["big"]}, "written like 5x32"),

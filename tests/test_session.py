@@ -11,7 +11,7 @@ import pytest
 
 import inkdigits
 from inkdigits.datasets import Split
-from inkdigits.errors import RecipeError, RunError, TrainingError
+from inkdigits.errors import DataError, RecipeError, RunError, TrainingError
 from inkdigits.metrics import calibration_error
 from inkdigits.reader import Net, Reader, probabilities_of
 from inkdigits.training import runs
@@ -73,6 +73,12 @@ def test_a_users_own_model_is_trained(toy: Splits, tmp_path: Path) -> None:
 def test_what_is_refused_leaves_nothing(recipe: str, settings: dict, toy: Splits, tmp_path: Path) -> None:
     with pytest.raises(RecipeError):
         inkdigits.train(recipe, data=toy, runs_dir=tmp_path / "runs", **settings)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_too_large_a_validation_part_leaves_nothing(toy: Splits, tmp_path: Path) -> None:
+    with pytest.raises(DataError):
+        inkdigits.train("hidden", data=toy, runs_dir=tmp_path / "runs", validation=600)
     assert not (tmp_path / "runs").exists()
 
 
@@ -159,7 +165,7 @@ def test_the_command_line_trains_and_lists(toy_folder: Path, tmp_path: Path) -> 
 def test_the_command_line_refuses_in_one_line(tmp_path: Path, toy_folder: Path) -> None:
     words = command(tmp_path / "runs", toy_folder, "linear", "--optimizer", "adamm")
     done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == ["error: Keras knows no optimizer 'adamm'; nearest: Adam, Nadam, AdamW"]
     assert not (tmp_path / "runs").exists()
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from inkdigits.cli import app
 from inkdigits.datasets import Split
 from inkdigits.errors import RecipeError, RunError
 from inkdigits.reader import Reader
@@ -165,6 +167,15 @@ def test_what_cannot_be_trained_is_refused_before_anything_runs(toy: Splits, tmp
         with pytest.raises(RecipeError, match=message):
             sweep.sweep(data=toy, runs_dir=folder, progress=False, **settings)  # type: ignore[arg-type]
     assert not folder.exists()
+
+
+def test_a_sweep_in_which_nothing_came_to_an_end_says_so(toy_folder: Path, tmp_path: Path) -> None:
+    words = ["--optimizer", "sgd", "--learning-rate", "9e5", "--loss", "mean_squared_error", "--output", "logits"]
+    words += ["--epochs", "2", "--seeds", "1", "--data", str(toy_folder), "--runs", str(tmp_path)]
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["sweep", "linear", *words])
+        assert done.exit_code == 1
+        assert "error: no configuration has come to an end with all its seeds: the loss is no longer" in done.stderr
 
 
 def test_the_name_is_the_sweeps_own(toy: Splits) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -33,11 +34,15 @@ def combine(members: Sequence[Path], path: Path) -> dict[str, Any]:
 
     Args:
         members: two model files or more, of digit nets with the same classes whose scores are softmax or logits.
-        path: of the new file; it appears whole or not at all.
+        path: of the new file, NAME.onnx; it appears whole or not at all.
 
     Raises:
-        ModelError: a member cannot be read, or does not go with the others; the file cannot be written.
+        ModelError: a member cannot be read, or does not go with the others; the file is there or cannot be written.
     """
+    if path.exists():
+        raise ModelError(f"{path}: is there already; choose another name")
+    if path.suffix != ".onnx":
+        raise ModelError(f"{path}: a model file's name ends in .onnx")
     cards = [card_of_member(member) for member in members]
     for member, card in zip(members, cards, strict=True):
         if card["classes"] != cards[0]["classes"]:
@@ -106,6 +111,8 @@ def _save(model: onnx.ModelProto, card: dict[str, Any], path: Path) -> None:
         beside.write_bytes(model.SerializeToString())
         os.replace(beside, path)
     except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
         raise ModelError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
 
 

@@ -28,6 +28,8 @@ FOLDS = 5
 TOP = 50
 # A class with so many times fewer images than the commonest is worth a remark.
 UNBALANCED = 2.0
+# Nets that agree with fewer of the labels are no judges of them.
+LEAST_AGREEMENT = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +217,7 @@ class Diagnosis:
                 for doubts in (self.train, self.test)
             ),
         ]
+        lines.append(self._agreement())
         across, exact = (sum(getattr(twins, kind) for twins in self.twins) for kind in ("across", "exact"))
         contradict = sum(twins.contradict for twins in self.twins)
         lines.append(
@@ -222,6 +225,15 @@ class Diagnosis:
             f"test, {contradict:,} with different labels"
         )
         return lines + [f"balance        {remark}" for remark in self.remarks or ["nothing to remark"]]
+
+    def _agreement(self) -> str:
+        """Return how often the nets that judge say what the labels say, and whether that is enough to judge."""
+        shares = [float((doubts.suggested == doubts.split.labels).mean()) for doubts in (self.train, self.test)]
+        weak = ": too weak to judge, most doubts are mistakes of theirs; try more --epochs or another --recipe"
+        return (
+            f"the nets       agree with {shares[0]:.1%} of the training and {shares[1]:.1%} of the test labels"
+            f"{weak if min(shares) < LEAST_AGREEMENT else ''}"
+        )
 
 
 def in_words(quality: float) -> str:

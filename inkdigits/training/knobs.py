@@ -121,9 +121,10 @@ def _range(name: str, text: str) -> Range:
 def _check_each(base: Recipe, name: str, values: Values) -> None:
     """Refuse what no recipe can hold, whatever the other knobs say."""
     for value in (values.low, values.high) if isinstance(values, Range) else values:
-        # A label smoothing alone would be refused for the loss of the base, which the sweep may change.
+        # A label smoothing alone would be refused for the loss of the base, which the sweep may change; so composed.
         lenient: dict[str, Any] = {"loss": "sparse_categorical_crossentropy"} if name == "label_smoothing" else {}
         lenient |= {"label_smoothing": 0.0} if name == "loss" else {}
+        lenient |= {"output": "logits_none"} if name == "composed" else {"composed": 0} if name == "output" else {}
         models.check(recipes.change(base, **lenient, **{name: fit_for(name, value)}))
 
 
@@ -257,14 +258,7 @@ class Checker:
             loop.prepare(model, recipe, 1)
         except RecipeError as error:
             return str(error)
-        except ValueError as error:  # Keras's own words, when convolutions leave nothing of the picture
-            return f"such a net cannot be built: {_first_sentence(error)}"
         return None
-
-
-def _first_sentence(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0].split(". ")[0].rstrip(".") if lines else type(error).__name__
 
 
 def in_words(settings: Settings, names: Sequence[str] | None = None) -> str:

@@ -18,6 +18,8 @@ from inkdigits.training.recipes import Recipe, nearest
 
 # Of batch normalisation's statistics: 50 steps, as some recipes have but 400.
 MOMENTUM = 0.98
+# Bases of others, and optimizers that are made of others.
+NOT_OFFERED = ("Loss", "Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap")
 ONE_HOT_TWIN = {"sparse_categorical_crossentropy": "categorical_crossentropy"}
 
 
@@ -48,7 +50,7 @@ def _known(field: str, name: str, room: Any) -> Any:
         raise RecipeError(f"Keras knows no {field} {name!r}; {nearest(name, names)}")
     try:
         return room.get(name)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, KeyError):
         raise RecipeError(f"Keras cannot make the {field} {name!r} by its name alone; {nearest(name, names)}") from None
 
 
@@ -63,7 +65,7 @@ def unabbreviated(loss: str) -> str:
 
 def _is_offered(thing: Any) -> bool:
     """Is it something a recipe can name: a function, or a class that is not the base of the others?"""
-    return inspect.isfunction(thing) or (inspect.isclass(thing) and thing.__name__ not in ("Loss", "Optimizer"))
+    return inspect.isfunction(thing) or (inspect.isclass(thing) and thing.__name__ not in NOT_OFFERED)
 
 
 def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
@@ -73,6 +75,9 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
         recipe: the recipe.
         seed: >= 0; sets Keras's, NumPy's and Python's global seeds, as `keras.utils.set_random_seed` does.
         n_classes: >= 2.
+
+    Raises:
+        RecipeError: the convolutions leave nothing of a picture of 28 x 28.
     """
     keras.utils.set_random_seed(seed)
     layers = [keras.Input((28, 28), dtype="uint8", name="images")]
@@ -88,7 +93,10 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
     activation = "linear" if recipe.output.startswith("logits") else recipe.output
     units = n_classes + 1 if recipe.output == "logits_none" else n_classes
     layers += [keras.layers.Dense(units, activation=activation, dtype="float32", name="scores")]
-    return keras.Sequential(layers, name=recipe.name)
+    try:
+        return keras.Sequential(layers, name=recipe.name)
+    except ValueError as error:  # when convolutions leave nothing of the picture
+        raise RecipeError(f"such a net cannot be built: {cause_of(error)}") from None
 
 
 def _convolution(name: str, recipe: Recipe) -> Iterator[keras.layers.Layer]:
@@ -179,13 +187,24 @@ def try_loss(model: keras.Model, recipe: Recipe) -> None:
     labels = np.eye(model.output_shape[-1], dtype=np.float32)[:2] if wants_one_hot(model) else np.arange(2)
     try:
         scores = model(images)
+    except Exception as error:
+        raise RecipeError(f"such a net cannot work (activation {recipe.activation!r}?): {cause_of(error)}") from None
+    try:
         loss = model.compute_loss(x=images, y=keras.ops.convert_to_tensor(labels), y_pred=scores)
         model.compute_metrics(images, keras.ops.convert_to_tensor(labels), scores)
     except Exception as error:  # Keras, TensorFlow and JAX each have their own
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RecipeError(f"the loss {recipe.loss!r} cannot judge {model.output_shape[-1]} scores: {cause}") from None
+        raise RecipeError(
+            f"the loss {recipe.loss!r} cannot judge {model.output_shape[-1]} scores: {cause_of(error)}"
+        ) from None
     if loss.shape != ():
         raise RecipeError(f"the loss {recipe.loss!r} gives {tuple(loss.shape)} numbers in place of one")
+
+
+def cause_of(error: Exception) -> str:
+    """Return the sentence of an error of Keras's or a backend's that says what is wrong, without colours."""
+    lines = [line.strip() for line in re.sub(r"\x1b\[[\d;]*m", "", str(error)).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Exception encountered", "Arguments received"))]
+    return told[0].split(". ")[0].rstrip(".") if told else type(error).__name__
 
 
 def wants_one_hot(model: keras.Model) -> bool:

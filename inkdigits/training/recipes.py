@@ -191,7 +191,9 @@ def _convolutions(value: Any) -> tuple[str, ...]:
     names = (value,) if isinstance(value, str) else tuple(value)
     for name in names:
         if not re.fullmatch(r"pool|[1-9]x[1-9]\d{0,3}s?d?p?", str(name)):
-            raise RecipeError(f"a convolution is written like 5x32, 3x32s, 5x32dp or pool, got {name!r}")
+            raise RecipeError(
+                f"a convolution is written like 5x32 (1 to 9, 1 to 9999), 3x32s, 5x32dp or pool, got {name!r}"
+            )
     return names
 
 
@@ -213,7 +215,7 @@ def _check_ranges(recipe: Recipe) -> None:
         if not 0 <= getattr(recipe, field) < 1:
             raise RecipeError(f"{field} must be at least 0 and under 1, got {getattr(recipe, field)!r}")
     if recipe.learning_rate is not None and not 0 < recipe.learning_rate < 1e6:
-        raise RecipeError(f"learning_rate must be over 0, got {recipe.learning_rate!r}")
+        raise RecipeError(f"learning_rate must be over 0 and under a million, got {recipe.learning_rate!r}")
     for field in ("beta_1", "beta_2"):
         value = getattr(recipe, field)
         if value is not None and not 0 <= value < 1:
@@ -222,6 +224,11 @@ def _check_ranges(recipe: Recipe) -> None:
         value = getattr(recipe, field)
         if value is not None and not 0 <= value <= most:
             raise RecipeError(f"{field} must be from 0 to {most}, got {value!r}")
+    if recipe.composed and recipe.output != "logits_none":
+        raise RecipeError(
+            "composed pictures include some that are no digit, which only nets with output logits_none can say: leave "
+            "composed out, or take the recipe reader"
+        )
     if recipe.distortion and recipe.composed:
         raise RecipeError(
             "distortion goes with the images as they are, not with composed ones: leave one of the two out"

@@ -13,10 +13,12 @@ own name by one rename when everything in it is written: a run is complete or ab
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -235,13 +237,11 @@ def write_beside(path: Path, content: bytes) -> None:
         beside.write_bytes(content)
         os.replace(beside, path)
     except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
         raise _cannot_write(path, error) from None
 
 
 def _cannot_write(path: Path, error: OSError) -> RunError:
-    free = ""
-    if path.parent.exists() and shutil.disk_usage(path.parent).free < 1 << 20:
-        free = "; the disk is full"
-    return RunError(
-        f"{path}: cannot write the run ({error.strerror}{free}); free space or choose another --runs folder"
-    )
+    free = "free space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return RunError(f"{path}: cannot write the run ({error.strerror}); {free}choose another --runs folder")

@@ -83,8 +83,11 @@ def train(
         model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed)
         to = records.destinations(mlflow, tensorboard, Path(runs_dir))
         train_split, test = _load(data)
+        if chosen.validation:
+            hold_out(train_split, chosen.validation, seed)  # or the run would begin, and then be refused
         taught_by = _teacher(teacher, train_split) if teacher is not None else None
         if taught_by:
+            _check_taught(chosen, changes)
             chosen = models.check(recipes.change(chosen, loss="categorical_crossentropy", label_smoothing=0.0))
         if model is None:
             model = models.build(chosen, seed, len(train_split.class_names))
@@ -105,6 +108,16 @@ def train(
         if progress:
             print(kept, file=sys.stderr)
     return run
+
+
+def _check_taught(recipe: Recipe, changes: Mapping[str, Any]) -> None:
+    """Refuse settings that a teacher takes the place of."""
+    said = [name for name in ("loss", "label_smoothing") if name in changes] + ["composed"] * bool(recipe.composed)
+    if said:
+        raise RecipeError(
+            f"{said[0]} does not go with a teacher, whose probabilities of distorted digits are learned by "
+            "cross-entropy; leave one of the two out"
+        )
 
 
 def _model_and_recipe(
@@ -160,7 +173,7 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     card = card_of(run, trained, figures, train_split)
     if recipe.output == "logits_none" and validation:
         card |= digits.calibrate(trained, validation)
-    elif recipe.label_smoothing or run.info["teacher"]:
+    elif recipe.label_smoothing or run.info.get("teacher"):
         # Taught never to be sure, it would say 95 % where it is right 99 times in 100.
         known = train_split.take(slice(None, None, max(1, len(train_split) // N_CALIBRATION)))
         card["temperature"] = temperature_of(trained, validation or known, card["output"])

@@ -143,6 +143,14 @@ class Sweep:
     winner: Run | None
     page: Path
 
+    @property
+    def failed(self) -> str | None:
+        """Why there is no best, in one line; None where there is one."""
+        if self.ranking.best is not None:
+            return None
+        errors = sorted({row.error for row in self.ranking.rows if row.error})
+        return "no configuration has come to an end with all its seeds" + (f": {errors[0]}" if errors else "")
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
         winner = None if self.winner is None else {"path": str(self.winner.path), **self.winner.figures}
