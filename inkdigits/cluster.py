@@ -39,8 +39,8 @@ def read_on_cluster(output: str, listing: Listing, settings: Settings, address: 
         import ray.data
 
         beside = output if storage.is_remote(output) else f"{output}.parts"
-        storage.remove(beside)  # what stood there may be overwritten, or was left by one that was killed
         work = ray.data.from_arrow(list(_tasks(listing, settings.layout)))
+        storage.remove(beside)  # what stood there may be overwritten, or was left by one that was killed
         found = work.map_batches(
             _Actor,
             fn_constructor_args=(settings,),

@@ -147,9 +147,8 @@ class Ranking:
         real = sum(row.p < REAL_BELOW for row in self.tested if row.p is not None)
         if not self.tested:
             return "There is nothing to hold the best against."
-        return (
-            f"Of {len(self.tested)} differences from the best {real} {'is' if real == 1 else 'are'} real. {HOW_TO_READ}"
-        )
+        differences = f"{len(self.tested)} difference{'s' * (len(self.tested) > 1)}"
+        return f"Of {differences} from the best {real} {'is' if real == 1 else 'are'} real. {HOW_TO_READ}"
 
     def table(self, most: int | None = None) -> str:
         """Return the ranking as lines of text; `most` rows of it, columns without a word left out."""

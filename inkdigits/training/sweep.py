@@ -505,10 +505,11 @@ class Display:
     def begin(self, url: str) -> None:
         """Say what will be done, and what not."""
         plan = self._plan
-        what = f"search of {plan.n_search}" if plan.n_search is not None else f"{len(plan.combinations)} configurations"
+        n = len(plan.combinations)
+        what = f"search of {plan.n_search}" if plan.n_search is not None else f"{n} configuration{'s' * (n > 1)}"
         self.say(
-            f"{plan.name}: {what}, {plan.n_runs:,} trainings on {len(plan.part):,} images, chosen on "
-            f"{len(plan.validation):,} held out; kept in {url}"
+            f"{plan.name}: {what}, {plan.n_runs:,} training{'s' * (plan.n_runs > 1)} on {len(plan.part):,} images, "
+            f"chosen on {len(plan.validation):,} held out; kept in {url}"
         )
         for reason, count in plan.left_out.items():
             self.say(f"left out: {count} combination{'s' if count > 1 else ''}: {reason}")
