@@ -84,8 +84,10 @@ def main() -> None:
         "Photographs and scanned pages",
         [Table("", header, [cells(name, figures) for name, figures in found.items()])],
         notes=[
-            "The layout was developed on these very photographs. Each scanned page holds one digit a hundred times, "
-            "which may be why turned ones are misread (a page of 6s, upside down, is one of 9s); that was not tested."
+            "The layout was developed on these very photographs. Each scanned page holds one digit a hundred times: "
+            "turned ones are read but for those of 6s and 9s, which upside down are each other, and of 1s, which are "
+            "bars. Photographs of fewer than four pieces of ink are read as they lie; six of four to seven digits stay "
+            "upside down."
         ],
         figures=found,
         path=given.json,

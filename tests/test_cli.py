@@ -115,7 +115,7 @@ def test_overlays_and_explanations_are_written(mnist: tuple[Split, Split], tmp_p
         (("nonsense",), 2),
         (("read", "x.png", "--model", "nowhere"), 1),
         (("evaluate", "nowhere"), 1),
-        (("train", "hiden"), 1),
+        (("train", "hiden"), 2),
         (("compare", "a", "b"), 1),
     ],
 )
