@@ -171,8 +171,8 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     figures = judge(trained, test)
     run.save_history(history)
     card = card_of(run, trained, figures, train_split)
-    if recipe.output == "logits_none" and validation:
-        card |= digits.calibrate(trained, validation)
+    if recipe.output == "logits_none":
+        card |= digits.calibrate(trained, validation) if validation else {}
     elif recipe.label_smoothing or run.info.get("teacher"):
         # Taught never to be sure, it would say 95 % where it is right 99 times in 100.
         known = train_split.take(slice(None, None, max(1, len(train_split) // N_CALIBRATION)))
