@@ -82,7 +82,8 @@ def _ranking_body(ranking: Ranking, drawn: Sequence[Row]) -> str:
         if ranking.tested:
             caption += (
                 "The bar is the 95 % interval of the difference from the best, set around the mean: one that reaches "
-                "the dashed line may be chance. Red: real, after adjusting for all pairs. "
+                "the dashed line may be chance. So may a blue one that just misses it, for among many pairs some do by "
+                "luck; red ones stay real after adjusting for all pairs. "
             )
         caption += f"The first {MOST_DRAWN} are drawn." if len(drawn) > MOST_DRAWN else ""
         body += report.picture(png_of(draw_ranking(ranking)), "Accuracy of every configuration", caption)
