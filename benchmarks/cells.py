@@ -15,7 +15,7 @@ import numpy as np
 from common import Table, percent, publish
 
 from inkdigits.evaluation import CellsEvaluation, evaluate_cells
-from inkdigits.images import read_image
+from inkdigits.files.images import read_image
 from inkdigits.reader import Reader
 
 LOOKED_AT = 500

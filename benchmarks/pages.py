@@ -20,7 +20,7 @@ import numpy as np
 from common import Table, in_common, percent, publish
 
 from inkdigits.decoding import digits_of
-from inkdigits.images import read_image
+from inkdigits.files.images import read_image
 from inkdigits.metrics import edit_distance
 from inkdigits.reader import PageReading, Reader
 

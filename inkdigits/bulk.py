@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from inkdigits import cluster, rows, storage
+from inkdigits import cluster, rows
 from inkdigits.crew import CHUNK, Report, Settings, doubtful_digits, image_of, work
 from inkdigits.errors import ImageError, OutputError
+from inkdigits.files import storage
 from inkdigits.inputs import Listing, all_sources, loaded, members_of
+from inkdigits.machine import cores
 from inkdigits.parts import Done, Parts
 from inkdigits.reader import SHIPPED, PageReading, Reader, model_path
 from inkdigits.rows import marked
@@ -217,7 +219,7 @@ def read_to_file(
         # Files show how much there is to do; containers may hold any number.
         most = -(-listing.count // CHUNK[layout]) if listing.is_of_files else 1 << 16
         try:
-            work(chunks, settings, parts, min(workers or _cores(), most), report or (lambda done: None))
+            work(chunks, settings, parts, min(workers or cores(), most), report or (lambda done: None))
         except ImageError:  # a table without such a column: nothing was begun that one could go on with
             parts.forget_if_empty()
             raise
@@ -311,10 +313,6 @@ class _SoFar:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _model_fingerprints(model: str | Path | None) -> list[str]:

@@ -7,17 +7,18 @@ those stop at the first file that is damaged or missing, and know no numbers of 
 import json
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import cv2
 
-from inkdigits import rows, storage
+from inkdigits import rows
 from inkdigits.crew import BATCH, CHUNK, Settings, answers
 from inkdigits.errors import InkdigitsError, OutputError
+from inkdigits.files import storage
 from inkdigits.inputs import Listing, Picture, is_container, loaded, members_of, row_groups
+from inkdigits.machine import cores, knock
 from inkdigits.reader import Reader
 
 
@@ -91,10 +92,9 @@ def _connected(address: str, workers: int | None) -> Iterator[int]:
 
 def _start(ray: Any, address: str, workers: int | None) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         if address == "local":
-            _start_here(ray, workers or cores, quiet)
+            _start_here(ray, workers or cores(), quiet)
         else:
             knock(address)
             ray.init(address=address, **quiet)
@@ -115,13 +115,6 @@ def _start_here(ray: Any, workers: int, quiet: dict[str, Any]) -> None:
             ray.shutdown()
             if attempt == 2:
                 raise
-
-
-def knock(address: str) -> None:
-    """Raise OSError unless somebody listens at HOST:PORT: Ray would ask again for minutes."""
-    host, _, port = address.removeprefix("ray://").partition(":")
-    if port:
-        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _tasks(listing: Listing, layout: str) -> Iterator[Any]:

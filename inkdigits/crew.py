@@ -16,9 +16,10 @@ from multiprocessing.connection import Connection
 import cv2
 import numpy as np
 
-from inkdigits import rows, storage
+from inkdigits import rows
 from inkdigits.errors import ImageError, InkdigitsError
-from inkdigits.images import MAX_BYTES, read_image
+from inkdigits.files import storage
+from inkdigits.files.images import MAX_BYTES, read_image
 from inkdigits.inputs import Chunk, Picture
 from inkdigits.parts import Done, Parts
 from inkdigits.reader import PageReading, Reader

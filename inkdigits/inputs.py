@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import IO, Any, TypeAlias
 
-from inkdigits import storage
 from inkdigits.errors import ImageError
+from inkdigits.files import storage
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pbm", ".pgm", ".ppm"}
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

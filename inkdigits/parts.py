@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inkdigits import rows, storage
+from inkdigits import rows
 from inkdigits.errors import OutputError
+from inkdigits.files import storage
 
 NAME = re.compile(r"(\d{8})-(\d+)-(\d+)-(\d+)\.\w+")
 

@@ -1,7 +1,6 @@
 """`Reader`: frames, runs the nets, calibrates, accepts or refuses. The only path from a picture to an answer."""
 
 import json
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ import onnxruntime as ort
 
 from inkdigits import decoding, framing, page
 from inkdigits.errors import ModelError
-from inkdigits.images import ImageSource, read_image
+from inkdigits.files.images import ImageSource, read_image
+from inkdigits.machine import cores
 
 SHIPPED = Path(__file__).parent / "models"
 # More images in one call gain nothing and only fill memory: a convolutional net's activations are ~100 times its input.
@@ -186,8 +186,7 @@ def _open_session(path: Path, threads: int | None) -> ort.InferenceSession:
         raise ModelError(f"{path}: no such model file")
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    options.intra_op_num_threads = cores if threads is None else threads
+    options.intra_op_num_threads = cores() if threads is None else threads
     # Threads that spin between two small calls take the cores from decoding and from other readers.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

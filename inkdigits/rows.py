@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, NamedTuple
 
-from inkdigits import storage
 from inkdigits.errors import OutputError
+from inkdigits.files import storage
 from inkdigits.reader import Item, NumberReading, PageReading
 
 FORMATS = (".csv", ".jsonl", ".parquet")

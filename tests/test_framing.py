@@ -4,6 +4,7 @@ import pytest
 
 from inkdigits import framing
 from inkdigits.datasets import Split
+from inkdigits.files.images import read_image
 from inkdigits.framing import (
     BOX,
     frame_digit,
@@ -13,7 +14,6 @@ from inkdigits.framing import (
     pen_width,
     remove_paper,
 )
-from inkdigits.images import read_image
 from inkdigits.reader import Reader
 
 Splits = tuple[Split, Split]

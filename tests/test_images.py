@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from inkdigits.errors import ImageError
-from inkdigits.images import read_image
+from inkdigits.files.images import read_image
 
 GREY = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
 

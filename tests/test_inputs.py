@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 import pytest
 
-from inkdigits import inputs, storage
+from inkdigits import inputs
 from inkdigits.errors import ImageError
+from inkdigits.files import storage
 from inkdigits.inputs import Listing, Member, members_of
 
 pa = pytest.importorskip("pyarrow")

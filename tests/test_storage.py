@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from inkdigits import bulk, crew, inputs, storage
+from inkdigits import bulk, crew, inputs
 from inkdigits.datasets import Split
 from inkdigits.errors import ImageError, OutputError
+from inkdigits.files import storage
 from inkdigits.parts import Done
 
 pytest.importorskip("pyarrow")

@@ -24,7 +24,7 @@ from fake_reader import FakeReader
 from PIL import Image
 from starlette.testclient import TestClient
 
-from inkdigits.images import read_image
+from inkdigits.files.images import read_image
 from inkdigits.reader import PageReading, Reader
 from inkdigits.web import Settings, create_app
 from inkdigits.web.batching import Batcher

@@ -8,7 +8,6 @@ follows from (seed, round), so a training that was stopped goes on from its chec
 import dataclasses
 import io
 import multiprocessing
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from inkdigits.datasets import Split, hold_out, load_mnist
 from inkdigits.decoding import decode, digits_of
 from inkdigits.errors import ModelError, RunError, TrainingError
 from inkdigits.framing import frame_row
+from inkdigits.machine import cores
 from inkdigits.reader import Net
 from inkdigits.training import export, synthesis
 from inkdigits.training.runs import write_beside
@@ -295,7 +295,7 @@ def train_line(
         training.load(checkpoint)
     started = time.perf_counter()
     pool = ProcessPoolExecutor(
-        workers or os.cpu_count() or 1,
+        workers or cores(),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=synthesis.start_process,
         initargs=(np.asarray(train.images), np.asarray(train.labels)),

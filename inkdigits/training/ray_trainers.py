@@ -5,14 +5,13 @@ tell their epochs to an actor beside that process, which answers whether to go o
 """
 
 import itertools
-import os
 import time
 from collections.abc import Callable
 from typing import Any
 
-from inkdigits.cluster import knock
 from inkdigits.datasets import Split
 from inkdigits.errors import InkdigitsError, RunError
+from inkdigits.machine import knock, load_ray
 from inkdigits.training.study import Outcome
 from inkdigits.training.trainers import Bench, Event, Order, Stopped
 
@@ -146,21 +145,6 @@ class Cluster:
         for reference in self._orders:
             self._ray.cancel(reference, force=True)
         self._ray.shutdown()
-
-
-def load_ray() -> Any:
-    """Return the package `ray`.
-
-    Raises:
-        InkdigitsError: it is not installed.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ModuleNotFoundError as error:
-        raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[scale]'` brings it") from None
-    return ray
 
 
 def _join(ray: Any, address: str) -> None:

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 import shlex
 import sys
 import time
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 
 from inkdigits.datasets import Split, hold_out, load_data
 from inkdigits.errors import RecipeError
+from inkdigits.machine import cores
 from inkdigits.training import knobs, recipes, records, runs, session, sweep_page
 from inkdigits.training.knobs import Settings, Space
 from inkdigits.training.ranking import Ranking, judge, rank
@@ -319,8 +319,7 @@ def _crew(plan: Plan, jobs: int | None, ray: str | None) -> Crew:
         from inkdigits.training.ray_trainers import Cluster
 
         return Cluster(ray, jobs, plan.part, plan.validation)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Threads(max(1, min(jobs or cores, plan.n_runs)), plan.part, plan.validation)
+    return Threads(max(1, min(jobs or cores(), plan.n_runs)), plan.part, plan.validation)
 
 
 def run_jobs(plan: Plan, ledger: Ledger, crew: Crew, show: "Display", on_job: OnJob | None = None) -> list[Job]:

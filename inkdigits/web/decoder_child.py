@@ -5,7 +5,7 @@ import sys
 from typing import IO
 
 from inkdigits.errors import ImageError
-from inkdigits.images import read_image
+from inkdigits.files.images import read_image
 
 ASK = struct.Struct("<QQ")  # bytes of the picture, most pixels
 ANSWER = struct.Struct("<BQQ")  # status; height and width, or bytes of the message and 0

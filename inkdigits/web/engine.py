@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from inkdigits.errors import ImageError
-from inkdigits.images import read_image
+from inkdigits.files.images import read_image
 from inkdigits.reader import PageReading, Reader
 from inkdigits.web.batching import Batcher
 from inkdigits.web.decoder import Decoder

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pyarrow.fs import FileSystem
 
+
 REMOTE = ("s3://", "gs://")
 
 

@@ -1,0 +1,1 @@
+"""Pictures in; every file written whole or not at all."""
