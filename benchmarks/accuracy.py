@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from common import Table, mean_sd, percent, publish
 
-from inkdigits.datasets import load_mnist
+from inkdigits.data.loading import load_mnist
 from inkdigits.training import models
 from inkdigits.training.recipes import resolve
 from inkdigits.training.tutorial import TOLD, Seeds, train_seeds

@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 from common import Table, mean_sd, publish
 
-from inkdigits.datasets import Split, load_mnist
+from inkdigits.data.loading import load_mnist
+from inkdigits.data.splits import Split
 from inkdigits.metrics import calibration_error
 from inkdigits.reader import Classified, Reader, load_card, model_path
 from inkdigits.training.recipes import RECIPES

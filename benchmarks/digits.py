@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from common import Table, percent, publish
 
-from inkdigits.datasets import load_mnist
+from inkdigits.data.loading import load_mnist
 from inkdigits.framing import frame_digit
 from inkdigits.metrics import auroc, calibration_error, fpr_at_tpr, wilson_interval
 from inkdigits.reader import Classified, Reader

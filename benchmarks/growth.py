@@ -21,7 +21,7 @@ SIZES = (1, 100, 10_000, 1_000_000)
 PREPARE_ARRAY = """
 import sys
 import numpy as np
-from inkdigits.datasets import load_mnist
+from inkdigits.data.loading import load_mnist
 path, n, test = sys.argv[1], int(sys.argv[2]), load_mnist()[1].images
 stored = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 28, 28))
 for start in range(0, n, len(test)):
@@ -30,7 +30,7 @@ for start in range(0, n, len(test)):
 PREPARE_FILES = """
 import sys
 import cv2
-from inkdigits.datasets import load_mnist
+from inkdigits.data.loading import load_mnist
 test = load_mnist()[1].images
 for number in range(int(sys.argv[2])):
     cv2.imwrite(f"{sys.argv[1]}/{number:07}.png", test[number % len(test)])

@@ -19,7 +19,7 @@ import onnxruntime as ort
 from common import Table, in_turn, publish, ratios, spread
 from same_net import assert_same, shipped_in_keras
 
-from inkdigits.datasets import load_mnist
+from inkdigits.data.loading import load_mnist
 from inkdigits.reader import Reader, model_path
 from inkdigits.training.sheets import compose_sheet
 

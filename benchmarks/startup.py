@@ -30,7 +30,7 @@ print(model.predict(image[None], verbose=0)[0].argmax())
 PREPARE = """
 import cv2, sys
 from same_net import shipped_in_keras
-from inkdigits.datasets import load_mnist
+from inkdigits.data.loading import load_mnist
 from inkdigits.training.sheets import compose_sheet
 folder, test = sys.argv[1], load_mnist()[1]
 shipped_in_keras().save(f"{folder}/net.keras")

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from common import Table, publish, spread
 
-from inkdigits.datasets import hold_out, load_mnist
+from inkdigits.data.loading import load_mnist
+from inkdigits.data.splits import hold_out
 
 ACTIVATIONS, OPTIMIZERS, EPOCHS, SEEDS = ("relu", "tanh"), ("adam", "sgd"), (5, 10), 3
 N_TRAININGS = len(ACTIVATIONS) * len(OPTIMIZERS) * len(EPOCHS) * SEEDS

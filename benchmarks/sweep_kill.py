@@ -23,7 +23,8 @@ from pathlib import Path
 
 from common import Table, publish
 
-from inkdigits.datasets import load_mnist, save_idx_folder
+from inkdigits.data.idx import save_idx_folder
+from inkdigits.data.loading import load_mnist
 from inkdigits.training.study import load_optuna
 
 GRID = ["hidden", "--hidden", "30", "--activation", "relu,tanh", "--optimizer", "adam,sgd"]

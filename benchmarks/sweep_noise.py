@@ -16,7 +16,8 @@ import numpy as np
 from common import Table, publish
 
 from inkdigits import metrics
-from inkdigits.datasets import hold_out, load_mnist
+from inkdigits.data.loading import load_mnist
+from inkdigits.data.splits import hold_out
 from inkdigits.training import models, recipes
 from inkdigits.training.study import Job
 from inkdigits.training.trainers import Order, Threads

@@ -22,7 +22,8 @@ import keras
 import numpy as np
 from common import Table, mean_sd, publish, spread
 
-from inkdigits.datasets import Split, load_mnist
+from inkdigits.data.loading import load_mnist
+from inkdigits.data.splits import Split
 from inkdigits.training import loop, models
 from inkdigits.training.recipes import Recipe, resolve
 

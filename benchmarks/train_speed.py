@@ -17,7 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from common import Table, in_turn, publish, ratios, spread
 
-from inkdigits.datasets import Split, load_data
+from inkdigits.data.loading import load_data
+from inkdigits.data.splits import Split
 from inkdigits.training import loop, models
 from inkdigits.training.recipes import Recipe, change, resolve
 

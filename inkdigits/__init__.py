@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import Any
 
 _HOME_OF = {
-    "load_mnist": "inkdigits.datasets",
-    "load_data": "inkdigits.datasets",
-    "Split": "inkdigits.datasets",
+    "load_mnist": "inkdigits.data.loading",
+    "load_data": "inkdigits.data.loading",
+    "Split": "inkdigits.data.loading",
     "Reader": "inkdigits.reader",
     "compare": "inkdigits.evaluation",
     "evaluate": "inkdigits.evaluation",

@@ -102,7 +102,7 @@ def _flat(name: str) -> str:
 
 
 def _save(path: Path, picture: np.ndarray) -> None:
-    from inkdigits.drawing import save_picture
+    from inkdigits.files.images import save_picture
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

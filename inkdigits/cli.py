@@ -410,7 +410,7 @@ def tutorial(
     data: Annotated[Path | None, typer.Option(help="A folder or .npz that holds MNIST. Default: found.")] = None,
 ) -> None:
     """Tell the whole MNIST tutorial: three nets trained, judged, pictured and compared; then a page read."""
-    from inkdigits.datasets import load_data
+    from inkdigits.data.loading import load_data
 
     train, test = load_data(data)
     with quiet_stderr():
@@ -515,18 +515,20 @@ def data(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the table.")] = False,
 ) -> None:
     """Show a data set: what there is, where it came from, checksums, class balance, a contact sheet."""
-    from inkdigits import datasets
+    from inkdigits.data.idx import save_idx_folder
+    from inkdigits.data.loading import as_table, describe, load_data
 
-    train, test = datasets.load_data(data_)
+    train, test = load_data(data_)
     if save is not None:
-        from inkdigits.drawing import draw_contact_sheet, save_picture
+        from inkdigits.data.contact_sheet import draw_contact_sheet
+        from inkdigits.files.images import save_picture
 
         save_picture(save, draw_contact_sheet(train.images, train.labels, train.class_names))
     if export is not None:
-        datasets.save_idx_folder(export, train, test)
-    description = datasets.describe(train, test)
+        save_idx_folder(export, train, test)
+    description = describe(train, test)
     bar = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
-    print(json.dumps(description) if json_ else datasets.as_table(description, bar))
+    print(json.dumps(description) if json_ else as_table(description, bar))
 
 
 @app.command()
@@ -541,7 +543,7 @@ def doctor(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object in place of the tables.")] = False,
 ) -> None:
     """Examine a data set: labels that are probably wrong, pictures that occur twice, classes out of balance."""
-    from inkdigits.datasets import load_data
+    from inkdigits.data.loading import load_data
 
     train, test = load_data(data)
     with quiet_stderr():
@@ -582,7 +584,7 @@ def list_corrections(
     json_: Annotated[bool, typer.Option("--json", help="One JSON object a correction and line.")] = False,
 ) -> None:
     """List the corrections, the oldest first."""
-    from inkdigits.web.corrections import load_corrections
+    from inkdigits.data.corrections import load_corrections
 
     for correction in load_corrections():
         print(json.dumps(correction.to_dict()) if json_ else correction)
@@ -591,7 +593,7 @@ def list_corrections(
 @corrections.command("export")
 def export(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
     """Write the corrections as a data set in MNIST's own format, for `evaluate --data` and `train --data`."""
-    from inkdigits.web.corrections import export_corrections, load_corrections
+    from inkdigits.data.corrections import export_corrections, load_corrections
 
     n_train, n_test = export_corrections(load_corrections(), folder)
     say(f"{n_train} for training, {n_test} for testing")
@@ -603,7 +605,7 @@ def clear(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Forget all corrections and their pictures."""
-    from inkdigits.web.corrections import clear_corrections, load_corrections
+    from inkdigits.data.corrections import clear_corrections, load_corrections
 
     n = len(load_corrections())
     if n and not yes:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from inkdigits import metrics
-from inkdigits.datasets import Split, idx_sha256, load_arrays, load_data
+from inkdigits.data.idx import idx_sha256
+from inkdigits.data.loading import load_arrays, load_data
+from inkdigits.data.splits import Split
 from inkdigits.errors import DataError
 from inkdigits.framing import is_framed
 from inkdigits.reader import Classified, Net, PageReading, Reader, logits_of

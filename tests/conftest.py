@@ -10,7 +10,9 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from inkdigits.datasets import DIGITS, Split, idx_sha256, load_mnist, save_idx_folder
+from inkdigits.data.idx import idx_sha256, save_idx_folder
+from inkdigits.data.loading import load_mnist
+from inkdigits.data.splits import DIGITS, Split
 from inkdigits.errors import DataError
 
 Splits = tuple[Split, Split]

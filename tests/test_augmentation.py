@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.framing import is_framed
 from inkdigits.training import augmentation
 from inkdigits.training.augmentation import NONE, compose

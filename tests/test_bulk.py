@@ -18,7 +18,7 @@ import pytest
 from fake_reader import FakeReader
 
 from inkdigits import bulk, crew, rows
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import ImageError, InkdigitsError, OutputError
 from inkdigits.parts import Done
 from inkdigits.reader import Item, NumberReading, PageReading, Reader

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from inkdigits.cli import app
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.training import knobs, models, recipes, session
 
 COMMANDS = (

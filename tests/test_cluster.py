@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inkdigits import bulk
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 
 pytest.importorskip("ray")
 pa = pytest.importorskip("pyarrow")

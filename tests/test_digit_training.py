@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import RecipeError
 from inkdigits.reader import Reader, probabilities_of
 from inkdigits.training import digits, models

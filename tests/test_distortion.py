@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.training.distortion import CHUNK, Distorted, distort
 
 Splits = tuple[Split, Split]

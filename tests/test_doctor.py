@@ -11,7 +11,8 @@ from test_report import Seen
 from typer.testing import CliRunner
 
 from inkdigits.cli import app
-from inkdigits.datasets import Split, save_idx_folder
+from inkdigits.data.idx import save_idx_folder
+from inkdigits.data.splits import Split
 from inkdigits.errors import DataError, RecipeError
 from inkdigits.training import doctor
 from inkdigits.training.doctor_page import diagnosis_html

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.duplicates import NEAR, Duplicate, _unit, find_duplicates
 
 Splits = tuple[Split, Split]

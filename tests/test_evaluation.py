@@ -13,7 +13,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from inkdigits.cli import app
-from inkdigits.datasets import DIGITS, Split, idx_sha256
+from inkdigits.data.idx import idx_sha256
+from inkdigits.data.splits import DIGITS, Split
 from inkdigits.errors import DataError, RunError
 from inkdigits.evaluation import (
     Comparison,

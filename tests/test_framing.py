@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from inkdigits import framing
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.files.images import read_image
 from inkdigits.framing import (
     BOX,

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.training import kernels, loop, models
 from inkdigits.training.recipes import Recipe, resolve
 

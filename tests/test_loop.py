@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import RunError, TrainingError
 from inkdigits.training import loop, models
 from inkdigits.training.recipes import Recipe, resolve

@@ -14,7 +14,7 @@ import os, sys, warnings
 warnings.simplefilter("ignore")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 from ray.cluster_utils import Cluster
-from inkdigits.datasets import load_data
+from inkdigits.data.loading import load_data
 from inkdigits.training.sweep import sweep
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

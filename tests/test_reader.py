@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import ImageError, ModelError
 from inkdigits.reader import PageReading, Reader, load_card, probabilities_of
 from inkdigits.training.sheets import compose_sheet

@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 
 import inkdigits
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import RecordError
 from inkdigits.evaluation import CellsEvaluation, Judgement, Outliers
 from inkdigits.reader import Reader, model_path

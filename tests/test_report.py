@@ -10,7 +10,7 @@ from conftest import save_linear_onnx
 from test_evaluation import made_up
 
 from inkdigits import figures, report
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import RunError
 from inkdigits.evaluation import Evaluation, Inside, compare, evaluate, look_inside
 from inkdigits.reader import Net, Reader

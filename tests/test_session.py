@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import inkdigits
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import DataError, RecipeError, RunError, TrainingError
 from inkdigits.metrics import calibration_error
 from inkdigits.reader import Net, Reader, probabilities_of

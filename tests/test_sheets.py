@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.page import find_rows
 from inkdigits.training.sheets import compose_sheet
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from inkdigits import bulk, crew, inputs
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import ImageError, OutputError
 from inkdigits.files import storage
 from inkdigits.parts import Done

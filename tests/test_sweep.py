@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from inkdigits.cli import app
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import RecipeError, RunError
 from inkdigits.reader import Reader
 from inkdigits.training import runs, sweep

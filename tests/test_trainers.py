@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.training import loop, models, trainers
 from inkdigits.training.recipes import Recipe, resolve
 from inkdigits.training.study import Job

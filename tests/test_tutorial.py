@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from inkdigits.cli import app
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import TrainingError
 from inkdigits.training import models, recipes, session
 from inkdigits.training.tutorial import NEXT, Story, as_text, train_seeds, tutorial

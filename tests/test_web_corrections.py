@@ -23,10 +23,10 @@ pytest.importorskip("fastapi", reason="the extra `web` is not installed")
 from fake_reader import FakeReader
 from starlette.testclient import TestClient
 
-from inkdigits.datasets import load_data
+from inkdigits.data.corrections import Corrections, export_corrections, latest
+from inkdigits.data.loading import load_data
 from inkdigits.errors import DataError
 from inkdigits.web import Settings, create_app
-from inkdigits.web.corrections import Corrections, export_corrections, latest
 
 BOX = (1, 2, 30, 40)
 

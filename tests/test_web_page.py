@@ -18,7 +18,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 
 from test_web_corrections import start_server, stop  # noqa: E402
 
-from inkdigits.web.corrections import Corrections  # noqa: E402
+from inkdigits.data.corrections import Corrections  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 BROWSER = os.environ.get("CHROME") or next(filter(None, map(shutil.which, NAMES)), None)

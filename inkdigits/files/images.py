@@ -209,3 +209,24 @@ def _eight_bit(array: np.ndarray, name: str) -> np.ndarray:
     if not (low >= 0 and high <= top):  # also true of NaN
         raise ImageError(f"{name}: values {low:g} to {high:g} of dtype {array.dtype} lie outside 0 to {top}")
     return np.rint(array * 255.0).astype(np.uint8) if kind == "f" else array.astype(np.uint8)
+
+
+def save_picture(path: Path, picture: np.ndarray) -> None:
+    """Save a picture whole or not at all.
+
+    Args:
+        path: where; its suffix says the format (.png, .jpg, .webp).
+        picture: uint8 (H, W) or (H, W, 3), BGR.
+
+    Raises:
+        ImageError: no such format, or the file cannot be written.
+    """
+    if not cv2.haveImageWriter(path.name):
+        raise ImageError(f"{path}: no known format of pictures; end the name in .png, .jpg or .webp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(cv2.imencode(path.suffix, picture)[1].tobytes())
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ImageError(f"{path}: cannot be written: {error.strerror}") from error

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError
 from inkdigits.reader import Net, probabilities_of
 from inkdigits.training.distortion import distort

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from inkdigits import metrics
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.reader import probabilities_of
 from inkdigits.training import augmentation
 from inkdigits.training.distortion import Distorted

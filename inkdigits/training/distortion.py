@@ -10,7 +10,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 
 SIDE = 28
 MARGIN = 2  # rows of paper between the images of the tall picture, which nothing is drawn across

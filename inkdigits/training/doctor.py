@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.duplicates import Duplicate, find_duplicates
 from inkdigits.errors import DataError, RecipeError
 from inkdigits.reader import probabilities_of

@@ -23,7 +23,8 @@ import numpy as np
 import onnx
 from keras import layers, ops
 
-from inkdigits.datasets import Split, hold_out, load_mnist
+from inkdigits.data.loading import load_mnist
+from inkdigits.data.splits import Split, hold_out
 from inkdigits.decoding import decode, digits_of
 from inkdigits.errors import ModelError, RunError, TrainingError
 from inkdigits.framing import frame_row

@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import RunError, TrainingError
 from inkdigits.training import kernels, models
 from inkdigits.training.recipes import Recipe

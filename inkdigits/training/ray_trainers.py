@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import InkdigitsError, RunError
 from inkdigits.machine import knock, load_ray
 from inkdigits.training.study import Outcome

@@ -31,7 +31,7 @@ from inkdigits.training.recipes import Recipe
 if TYPE_CHECKING:
     import keras
 
-    from inkdigits.datasets import Split
+    from inkdigits.data.splits import Split
     from inkdigits.evaluation import Evaluation
 
 DEFAULT_ROOT = Path("runs")

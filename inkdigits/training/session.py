@@ -14,7 +14,8 @@ from typing import Any
 import keras
 
 from inkdigits import metrics
-from inkdigits.datasets import Split, hold_out, load_data
+from inkdigits.data.loading import load_data
+from inkdigits.data.splits import Split, hold_out
 from inkdigits.errors import ModelError, RecipeError, RunError, TrainingError
 from inkdigits.evaluation import Evaluation, evaluate, look_inside
 from inkdigits.reader import Net, Reader, logits_of, model_path

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 
 Rng = np.random.Generator
 MARGIN_PX = 70  # of table around the sheet

@@ -18,7 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
-from inkdigits.datasets import Split, hold_out, load_data
+from inkdigits.data.loading import load_data
+from inkdigits.data.splits import Split, hold_out
 from inkdigits.errors import RecipeError
 from inkdigits.machine import cores
 from inkdigits.training import knobs, recipes, records, runs, session, sweep_page

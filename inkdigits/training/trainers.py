@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.errors import TrainingError
 from inkdigits.training import digits, loop, models
 from inkdigits.training.recipes import Recipe

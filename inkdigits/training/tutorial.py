@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from inkdigits import report
-from inkdigits.datasets import Split
+from inkdigits.data.splits import Split
 from inkdigits.drawing import draw_overlay
 from inkdigits.evaluation import Comparison, Evaluation, compare, confused_lines, look_inside, matrix_lines
 from inkdigits.figures import draw_confusions, png_of

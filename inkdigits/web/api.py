@@ -10,10 +10,10 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from inkdigits.data.corrections import Corrections
 from inkdigits.errors import ImageError
 from inkdigits.reader import Item, PageReading, Reader
 from inkdigits.web.bodies import Bodies, Upload
-from inkdigits.web.corrections import Corrections
 from inkdigits.web.engine import Engine
 from inkdigits.web.pictures import as_png
 from inkdigits.web.queries import box_of, digit_of, flag_of, layout_of, parameters_of

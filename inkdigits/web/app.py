@@ -13,11 +13,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from inkdigits.data.corrections import Corrections, default_path
 from inkdigits.errors import InkdigitsError
 from inkdigits.reader import Reader
 from inkdigits.web import schemas
 from inkdigits.web.api import Api
-from inkdigits.web.corrections import Corrections, default_path
 from inkdigits.web.door import Door, Endpoint, as_refusal
 from inkdigits.web.refusals import Refusal
 from inkdigits.web.settings import Settings

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from inkdigits.datasets import Split, inkdigits_home, save_idx_folder
+from inkdigits.data.home import inkdigits_home
+from inkdigits.data.idx import save_idx_folder
+from inkdigits.data.splits import Split
 from inkdigits.errors import DataError
 
 FORMAT = 1

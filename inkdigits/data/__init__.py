@@ -1,0 +1,1 @@
+"""MNIST and everything in its format; what people corrected."""
