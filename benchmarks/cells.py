@@ -16,7 +16,7 @@ from common import Table, percent, publish
 
 from inkdigits.evaluation import CellsEvaluation, evaluate_cells
 from inkdigits.files.images import read_image
-from inkdigits.reader import Reader
+from inkdigits.reading.reader import Reader
 
 LOOKED_AT = 500
 TIMED = 300

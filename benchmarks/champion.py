@@ -22,7 +22,9 @@ from common import Table, mean_sd, publish
 from inkdigits.data.loading import load_mnist
 from inkdigits.data.splits import Split
 from inkdigits.metrics import calibration_error
-from inkdigits.reader import Classified, Reader, load_card, model_path
+from inkdigits.reading.model import load_card, model_path
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import Classified
 from inkdigits.training.recipes import RECIPES
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)

@@ -17,9 +17,10 @@ import numpy as np
 from common import Table, percent, publish
 
 from inkdigits.data.loading import load_mnist
-from inkdigits.framing import frame_digit
 from inkdigits.metrics import auroc, calibration_error, fpr_at_tpr, wilson_interval
-from inkdigits.reader import Classified, Reader
+from inkdigits.reading.normalise.digit import frame_digit
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import Classified
 
 N_MADE = 500
 

@@ -81,9 +81,9 @@ def open_cnn() -> Callable[[str, str], list[str]]:
     import cv2
     import numpy as np
 
-    from inkdigits.reader import Net
+    from inkdigits.reading.model import OnnxModel
 
-    net = Net(Path(os.environ["INKDIGITS_BENCH_CNN"]))
+    net = OnnxModel(Path(os.environ["INKDIGITS_BENCH_CNN"]))
 
     def read(layout: str, path: str) -> list[str]:
         image = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
@@ -200,8 +200,8 @@ def places_of(name: str, n: int) -> list[int]:
 
 
 def score(task: Task, answers: list[Answer], places: list[int]) -> dict[str, Any]:
-    from inkdigits.decoding import digits_of
     from inkdigits.metrics import edit_distance
+    from inkdigits.reading.decoding import digits_of
 
     exact = strings = errors = length = rows = rows_exact = 0
     for (lines, _), place in zip(answers, places, strict=True):

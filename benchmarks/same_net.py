@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from inkdigits.reader import model_path
+from inkdigits.reading.model import model_path
 from inkdigits.training import digits, models
 from inkdigits.training.recipes import change, resolve
 

@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 from common import Table, publish
 
-from inkdigits.framing import frame_digit
+from inkdigits.reading.normalise.digit import frame_digit
 
 MAX_SECONDS = 60
 

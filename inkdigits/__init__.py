@@ -10,7 +10,7 @@ _HOME_OF = {
     "load_mnist": "inkdigits.data.loading",
     "load_data": "inkdigits.data.loading",
     "Split": "inkdigits.data.loading",
-    "Reader": "inkdigits.reader",
+    "Reader": "inkdigits.reading.reader",
     "compare": "inkdigits.evaluation",
     "evaluate": "inkdigits.evaluation",
     "Run": "inkdigits.training.runs",

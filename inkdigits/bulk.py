@@ -21,7 +21,9 @@ from inkdigits.files import storage
 from inkdigits.inputs import Listing, all_sources, loaded, members_of
 from inkdigits.machine import cores
 from inkdigits.parts import Done, Parts
-from inkdigits.reader import SHIPPED, PageReading, Reader, model_path
+from inkdigits.reading.model import SHIPPED, model_path
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import PageReading
 from inkdigits.rows import marked
 
 
@@ -82,13 +84,13 @@ def read_files(
 
 
 def _save_overlay(folder: Path, name: str, image: np.ndarray, page: PageReading) -> None:
-    from inkdigits.drawing import draw_overlay
+    from inkdigits.reading.overlay import draw_overlay
 
     _save(folder / f"{_flat(name)}.png", draw_overlay(image, page.lines))
 
 
 def _save_explanations(folder: Path, name: str, image: np.ndarray, page: PageReading) -> None:
-    from inkdigits.drawing import draw_explanation
+    from inkdigits.reading.overlay import draw_explanation
 
     for row, line in enumerate(page.lines, 1):
         for place, item in enumerate(line.items, 1):

@@ -230,7 +230,7 @@ def train(
         name: value for name, value in locals().items() if value is not None and name not in RECIPE_FLAGS
     }
     if teacher is not None:
-        from inkdigits.reader import model_path
+        from inkdigits.reading.model import model_path
 
         teacher = str(model_path(model_and_data(teacher, runs)[0]))
     if recipe == "line":
@@ -396,7 +396,7 @@ def committee(
     """Make one model of several, which answers with the mean of their probabilities; its path goes to stdout."""
     if len(members) < 2:
         raise typer.BadParameter("a committee has two members or more")
-    from inkdigits.reader import model_path
+    from inkdigits.reading.model import model_path
     from inkdigits.training.committee import combine
 
     combine([model_path(model_and_data(member, runs)[0]) for member in members], save)
@@ -445,7 +445,7 @@ def evaluate(
 ) -> None:
     """Judge a model: accuracy with its interval, loss, each class, the confusion matrix, calibration, refusal."""
     from inkdigits.evaluation import judge
-    from inkdigits.reader import Reader
+    from inkdigits.reading.reader import Reader
 
     if run is not None and model is not None:
         raise typer.BadParameter("give RUN or --model, not both")
@@ -480,7 +480,7 @@ def compare(
 ) -> None:
     """Hold two models against each other on the same test images: how far apart, by chance or not, in which digits."""
     from inkdigits.evaluation import compare, evaluate, load_test
-    from inkdigits.reader import Reader
+    from inkdigits.reading.reader import Reader
 
     (path, own_data), (other, _) = (model_and_data(name, runs) for name in (first, second))
     reader = Reader(path)

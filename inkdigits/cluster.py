@@ -19,7 +19,7 @@ from inkdigits.errors import InkdigitsError, OutputError
 from inkdigits.files import storage
 from inkdigits.inputs import Listing, Picture, is_container, loaded, members_of, row_groups
 from inkdigits.machine import cores, knock
-from inkdigits.reader import Reader
+from inkdigits.reading.reader import Reader
 
 
 def read_on_cluster(output: str, listing: Listing, settings: Settings, address: str, workers: int | None) -> None:

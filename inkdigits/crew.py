@@ -22,7 +22,8 @@ from inkdigits.files import storage
 from inkdigits.files.images import MAX_BYTES, read_image
 from inkdigits.inputs import Chunk, Picture
 from inkdigits.parts import Done, Parts
-from inkdigits.reader import PageReading, Reader
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import PageReading
 from inkdigits.rows import Row
 
 # Pictures in a part file: about a second's work, which is what a kill may cost.

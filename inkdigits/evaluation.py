@@ -17,8 +17,11 @@ from inkdigits.data.idx import idx_sha256
 from inkdigits.data.loading import load_arrays, load_data
 from inkdigits.data.splits import Split
 from inkdigits.errors import DataError
-from inkdigits.framing import is_framed
-from inkdigits.reader import Classified, Net, PageReading, Reader, logits_of
+from inkdigits.reading.calibration import logits_of
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.normalise.digit import is_framed
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import Classified, PageReading
 
 # Cells read in one call: enough to fill batches, few enough to keep memory flat.
 CELLS_AT_ONCE = 128
@@ -421,7 +424,7 @@ class Inside:
     weights: np.ndarray | None
 
 
-def look_inside(net: Net, images: np.ndarray) -> Inside:
+def look_inside(net: OnnxModel, images: np.ndarray) -> Inside:
     """Return a net's raw scores for some images and, if it is linear, its weights as the pixels feel them.
 
     Args:
@@ -431,7 +434,7 @@ def look_inside(net: Net, images: np.ndarray) -> Inside:
     return Inside(net.card["output"], net.scores(images), _pixel_weights(net))
 
 
-def _pixel_weights(net: Net) -> np.ndarray | None:
+def _pixel_weights(net: OnnxModel) -> np.ndarray | None:
     """Measure weights with one image for each pixel; a net that does not add them up for an image is not linear."""
     single = np.zeros((786, 784), np.uint8)
     np.fill_diagonal(single, 255)

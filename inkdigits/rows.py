@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 
 from inkdigits.errors import OutputError
 from inkdigits.files import storage
-from inkdigits.reader import Item, NumberReading, PageReading
+from inkdigits.reading.results import Item, NumberReading, PageReading
 
 FORMATS = (".csv", ".jsonl", ".parquet")
 # Of a Parquet file; rows of parts are gathered to groups of this size, so that a million parts read well.

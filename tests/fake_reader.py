@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from inkdigits.reader import Classified, Item, NumberReading, PageReading
+from inkdigits.reading.results import Classified, Item, NumberReading, PageReading
 
 
 class FakeReader:

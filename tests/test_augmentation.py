@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.framing import is_framed
+from inkdigits.reading.normalise.digit import is_framed
 from inkdigits.training import augmentation
 from inkdigits.training.augmentation import NONE, compose
 

@@ -21,7 +21,8 @@ from inkdigits import bulk, crew, rows
 from inkdigits.data.splits import Split
 from inkdigits.errors import ImageError, InkdigitsError, OutputError
 from inkdigits.parts import Done
-from inkdigits.reader import Item, NumberReading, PageReading, Reader
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import Item, NumberReading, PageReading
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

@@ -8,7 +8,8 @@ from conftest import save_linear_onnx
 import inkdigits
 from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError, RecipeError, RunError
-from inkdigits.reader import Net, Reader
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.reader import Reader
 from inkdigits.training.committee import USES, Taught, combine
 from inkdigits.training.distortion import distort
 
@@ -38,8 +39,8 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 def test_a_committee_answers_with_the_mean_of_its_members(members: list[Path], toy: Splits, tmp_path: Path) -> None:
     card = combine(members, tmp_path / "committee.onnx")
     images = toy[1].images[:50]
-    mean = np.mean([softmax(Net(member).scores(images)) for member in members], axis=0)
-    committee = Net(tmp_path / "committee.onnx")
+    mean = np.mean([softmax(OnnxModel(member).scores(images)) for member in members], axis=0)
+    committee = OnnxModel(tmp_path / "committee.onnx")
     np.testing.assert_allclose(committee.scores(images), mean, atol=1e-6)
     assert committee.card == json.loads(json.dumps(card))
     assert len(card["members"]) == 3
@@ -47,8 +48,8 @@ def test_a_committee_answers_with_the_mean_of_its_members(members: list[Path], t
     np.testing.assert_array_equal(answers.labels, mean.argmax(axis=1))
     # A committee may sit in a committee.
     combine([tmp_path / "committee.onnx", members[0]], tmp_path / "again.onnx")
-    expected = (mean + softmax(Net(members[0]).scores(images))) / 2
-    np.testing.assert_allclose(Net(tmp_path / "again.onnx").scores(images), expected, atol=1e-6)
+    expected = (mean + softmax(OnnxModel(members[0]).scores(images))) / 2
+    np.testing.assert_allclose(OnnxModel(tmp_path / "again.onnx").scores(images), expected, atol=1e-6)
 
 
 def test_a_committee_is_cooled_as_its_members_are_and_teaches_as_it_is(
@@ -62,13 +63,13 @@ def test_a_committee_is_cooled_as_its_members_are_and_teaches_as_it_is(
         save_linear_onnx(paths[-1], kernel, np.zeros(10, np.float32), card)
     committee = tmp_path / "committee.onnx"
     assert combine(paths, committee)["temperature"] == pytest.approx(0.6)
-    mean = np.mean([softmax(Net(path).scores(toy[1].images)) for path in paths], axis=0)
+    mean = np.mean([softmax(OnnxModel(path).scores(toy[1].images)) for path in paths], axis=0)
     answers = Reader(committee).classify(toy[1].images)
     np.testing.assert_allclose(answers.confidence, softmax(np.log(mean) / 0.6).max(axis=1), atol=1e-5)
     taught = Taught(toy[1], 0.0, 0, committee)
     lesson = taught(1)
     taught.close()
-    np.testing.assert_allclose(lesson.labels, Net(committee).scores(lesson.images), atol=1e-5)
+    np.testing.assert_allclose(lesson.labels, OnnxModel(committee).scores(lesson.images), atol=1e-5)
 
 
 def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Path], tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_an_epoch_is_the_teachers_view_of_distorted_digits(members: list[Path], 
         one, two = first(1), first(2)
         assert len(one) == len(two) == len(toy[0])
         np.testing.assert_array_equal(late(2).images, two.images)
-        np.testing.assert_allclose(two.labels, softmax(Net(members[0]).scores(two.images)), atol=1e-5)
+        np.testing.assert_allclose(two.labels, softmax(OnnxModel(members[0]).scores(two.images)), atol=1e-5)
         # Two thirds are those of the epoch before.
         n = len(toy[0]) // USES
         np.testing.assert_array_equal(two.images[:-n], one.images[n:])
@@ -129,8 +130,8 @@ def test_a_net_learns_from_a_teacher_alone(toy: Splits, tiny_model: Path, tmp_pa
     )
     assert run.figures["test_accuracy"] > 0.9
     assert run.recipe.loss == "categorical_crossentropy"
-    card = Net(run.path / "model.onnx").card
-    assert card["teacher"]["name"] == Net(tiny_model).card["name"]
+    card = OnnxModel(run.path / "model.onnx").card
+    assert card["teacher"]["name"] == OnnxModel(tiny_model).card["name"]
     assert inkdigits.Run(run.path, run.info).info["teacher"]["sha256"] == card["teacher"]["sha256"]
 
 

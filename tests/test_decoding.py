@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from inkdigits.decoding import align, beam_search, decode, digits_of, softmax
+from inkdigits.reading.decoding import align, beam_search, decode, digits_of, softmax
 
 ALPHABET = "0123456789.-"
 

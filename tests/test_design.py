@@ -53,7 +53,7 @@ def names_of(node: ast.AST) -> list[str]:
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
         base = node.module or ""
-        # `from inkdigits import framing` means the module inkdigits.framing, if there is one.
+        # `from inkdigits import framing` means the module inkdigits.reading.normalise.digit, if there is one.
         return [f"{base}.{a.name}" if is_module(f"{base}.{a.name}") else base for a in node.names]
     return []
 

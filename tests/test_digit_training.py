@@ -7,7 +7,8 @@ import pytest
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import RecipeError
-from inkdigits.reader import Reader, probabilities_of
+from inkdigits.reading.calibration import probabilities_of
+from inkdigits.reading.reader import Reader
 from inkdigits.training import digits, models
 from inkdigits.training.augmentation import NONE
 from inkdigits.training.recipes import Recipe, resolve

@@ -1,7 +1,7 @@
 import numpy as np
 
-from inkdigits.drawing import ACCEPTED, DOUBTFUL, draw_explanation, draw_overlay
-from inkdigits.reader import Item, NumberReading
+from inkdigits.reading.overlay import ACCEPTED, DOUBTFUL, draw_explanation, draw_overlay
+from inkdigits.reading.results import Item, NumberReading
 
 
 def item(digit: int, accepted: bool, box: tuple[int, int, int, int]) -> Item:

@@ -27,7 +27,8 @@ from inkdigits.evaluation import (
     p_in_words,
     percent,
 )
-from inkdigits.reader import Classified, NumberReading, PageReading, Reader
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import Classified, NumberReading, PageReading
 
 N = 400
 

@@ -7,7 +7,8 @@ import onnx
 import pytest
 
 from inkdigits.errors import ModelError
-from inkdigits.reader import Net, Reader
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.reader import Reader
 from inkdigits.training import export, models
 from inkdigits.training.recipes import resolve
 
@@ -77,4 +78,4 @@ def test_a_model_of_nan_is_refused(model: keras.Model, tmp_path: Path) -> None:
 
 def test_the_card_lies_in_the_metadata_as_json(model: keras.Model, tmp_path: Path) -> None:
     export.export(model, tmp_path / "model.onnx", CARD)
-    assert json.loads(Net(tmp_path / "model.onnx").session.get_modelmeta().custom_metadata_map["card"]) == CARD
+    assert json.loads(OnnxModel(tmp_path / "model.onnx").session.get_modelmeta().custom_metadata_map["card"]) == CARD

@@ -2,19 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
-from inkdigits import framing
 from inkdigits.data.splits import Split
 from inkdigits.files.images import read_image
-from inkdigits.framing import (
-    BOX,
-    frame_digit,
-    frame_ink,
-    has_light_ink,
-    is_framed,
-    pen_width,
-    remove_paper,
-)
-from inkdigits.reader import Reader
+from inkdigits.reading.normalise.digit import BOX, _percentile, frame_digit, frame_ink, is_framed, pen_width
+from inkdigits.reading.normalise.paper import has_light_ink, remove_paper
+from inkdigits.reading.reader import Reader
 
 Splits = tuple[Split, Split]
 
@@ -220,4 +212,4 @@ def test_the_percentile_of_strokes_is_numpys_to_the_bit() -> None:
     for n in (1, 2, 3, 7, 60, 171, 400):
         for percent in (0, 4, 50, 85, 97, 100):
             values = rng.integers(49, 256, n).astype(np.uint8)
-            assert framing._percentile(np.sort(values), percent) == np.percentile(values, percent)
+            assert _percentile(np.sort(values), percent) == np.percentile(values, percent)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.reader import Reader
+from inkdigits.reading.reader import Reader
 
 pytest.importorskip("jax", reason="JAX is not installed (`pip install jax` in .venv brings it)")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inkdigits.reader import SHIPPED, Net
+from inkdigits.reading.model import SHIPPED, OnnxModel
 from inkdigits.training.line import (
     LINE,
     LineRecipe,
@@ -53,7 +53,7 @@ def test_targets_are_padded() -> None:
 
 def test_export_agrees_with_keras_and_keeps_any_width(tmp_path: Path) -> None:
     export_line(build(TINY), tmp_path / "line.onnx", {"height": 32, "kind": "line"})
-    net = Net(tmp_path / "line.onnx")
+    net = OnnxModel(tmp_path / "line.onnx")
     assert net.card["kind"] == "line"
     for width in (16, 64, 320):
         assert net.scores(np.zeros((3, 32, width), np.uint8)).shape == (3, width // 4, 13)
@@ -61,7 +61,7 @@ def test_export_agrees_with_keras_and_keeps_any_width(tmp_path: Path) -> None:
 
 def test_the_shipped_net_keeps_its_contract_and_its_size() -> None:
     path = SHIPPED / "line.onnx"
-    net = Net(path)
+    net = OnnxModel(path)
     assert net.card["kind"] == "line"
     assert net.card["classes"][net.card["blank"]] == ""
     assert net.card["views"]

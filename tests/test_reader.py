@@ -10,7 +10,10 @@ import pytest
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import ImageError, ModelError
-from inkdigits.reader import PageReading, Reader, load_card, probabilities_of
+from inkdigits.reading.calibration import probabilities_of
+from inkdigits.reading.model import load_card
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import PageReading
 from inkdigits.training.sheets import compose_sheet
 
 # Of MNIST's 10,000 test images, those which the shipped digit net reads wrongly: a change of the net changes this line.
@@ -147,7 +150,7 @@ def test_cards_tell_what_the_nets_are(reader: Reader) -> None:
     for card in (reader.card, reader.line_card):
         assert {"recipe", "seed", "data", "versions", "temperature", "threshold"} <= set(card)
         assert card["recipe"]
-    sizes = sum(p.stat().st_size for p in (Path(__file__).parent.parent / "inkdigits/models").glob("*.onnx"))
+    sizes = sum(p.stat().st_size for p in (Path(__file__).parent.parent / "inkdigits/reading/weights").glob("*.onnx"))
     assert sizes <= 4_000_000
 
 

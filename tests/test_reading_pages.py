@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.reader import PageReading, Reader
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import PageReading
 
 Box = tuple[int, int, int, int]
 

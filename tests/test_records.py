@@ -18,7 +18,8 @@ import inkdigits
 from inkdigits.data.splits import Split
 from inkdigits.errors import RecordError
 from inkdigits.evaluation import CellsEvaluation, Judgement, Outliers
-from inkdigits.reader import Reader, model_path
+from inkdigits.reading.model import model_path
+from inkdigits.reading.reader import Reader
 from inkdigits.training import records, runs
 from inkdigits.training.recipes import resolve
 

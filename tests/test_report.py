@@ -13,7 +13,8 @@ from inkdigits import figures, report
 from inkdigits.data.splits import Split
 from inkdigits.errors import RunError
 from inkdigits.evaluation import Evaluation, Inside, compare, evaluate, look_inside
-from inkdigits.reader import Net, Reader
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.reader import Reader
 
 HISTORY = [{"epoch": e, "loss": 1 / e, "accuracy": 1 - 0.3 / e, "seconds": 0.1} for e in (1, 2, 3)]
 VALIDATED = [row | {"val_loss": row["loss"] + 0.1, "val_accuracy": row["accuracy"]} for row in HISTORY]
@@ -58,7 +59,7 @@ class Seen(HTMLParser):
 def linear(tiny_model: Path, toy: tuple[Split, Split]) -> tuple[Evaluation, Inside]:
     _, test = toy
     spoilt = Split(test.images, (test.labels + (np.arange(200) % 4 == 0)) % 10, "test", test.class_names, "toy", "0")
-    return evaluate(Reader(tiny_model), spoilt), look_inside(Net(tiny_model), test.images[:1])
+    return evaluate(Reader(tiny_model), spoilt), look_inside(OnnxModel(tiny_model), test.images[:1])
 
 
 @pytest.fixture(scope="module")
@@ -189,13 +190,13 @@ def test_linear_weights_are_found_and_other_nets_have_none(tiny_model: Path, tmp
 
     model = onnx.load(tiny_model)
     kernel = next(numpy_helper.to_array(value) for value in model.graph.initializer if value.name == "kernel")
-    weights = look_inside(Net(tiny_model), np.zeros((1, 28, 28), np.uint8)).weights
+    weights = look_inside(OnnxModel(tiny_model), np.zeros((1, 28, 28), np.uint8)).weights
     assert weights is not None
     # A softmax does not feel what all classes have in common, so that this much is left open.
     centred = kernel - kernel.mean(axis=1, keepdims=True)
     np.testing.assert_allclose(weights.reshape(784, 10), centred, atol=1e-4)
     save_linear_onnx(tmp_path / "squared.onnx", kernel, np.zeros(10, np.float32), {"output": "logits"}, squared=True)
-    assert look_inside(Net(tmp_path / "squared.onnx"), np.zeros((1, 28, 28), np.uint8)).weights is None
+    assert look_inside(OnnxModel(tmp_path / "squared.onnx"), np.zeros((1, 28, 28), np.uint8)).weights is None
 
 
 def test_what_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:

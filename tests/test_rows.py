@@ -9,7 +9,7 @@ import pytest
 
 from inkdigits import rows
 from inkdigits.errors import OutputError
-from inkdigits.reader import Item, NumberReading, PageReading
+from inkdigits.reading.results import Item, NumberReading, PageReading
 from inkdigits.rows import Row
 
 pq = pytest.importorskip("pyarrow.parquet")

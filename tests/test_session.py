@@ -13,7 +13,9 @@ import inkdigits
 from inkdigits.data.splits import Split
 from inkdigits.errors import DataError, RecipeError, RunError, TrainingError
 from inkdigits.metrics import calibration_error
-from inkdigits.reader import Net, Reader, probabilities_of
+from inkdigits.reading.calibration import probabilities_of
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.reader import Reader
 from inkdigits.training import runs
 
 Splits = tuple[Split, Split]
@@ -54,7 +56,7 @@ def test_a_net_taught_to_be_modest_says_how_sure_it_may_be(toy: Splits, tmp_path
     assert Reader(modest.path).card["temperature"] < 0.8
     answers = Reader(modest.path).classify(toy[1].images)
     right = answers.labels == toy[1].labels
-    smoothed = probabilities_of(Net(modest.path / "model.onnx").scores(toy[1].images), "logits", 1.0).max(axis=1)
+    smoothed = probabilities_of(OnnxModel(modest.path / "model.onnx").scores(toy[1].images), "logits", 1.0).max(axis=1)
     assert calibration_error(answers.confidence, right) < 0.5 * calibration_error(smoothed, right)
 
 

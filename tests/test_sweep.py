@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from inkdigits.cli import app
 from inkdigits.data.splits import Split
 from inkdigits.errors import RecipeError, RunError
-from inkdigits.reader import Reader
+from inkdigits.reading.reader import Reader
 from inkdigits.training import runs, sweep
 from inkdigits.training.knobs import Settings
 from inkdigits.training.recipes import Recipe

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inkdigits.framing import frame_row
+from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.training.synthesis import ALPHABET, GLYPHS, STYLES, Digits, compose, strips
 
 
@@ -53,4 +53,4 @@ def test_strips_are_the_readers_own(digits: Digits) -> None:
     images, texts = strips(rng, digits, STYLES["clean"], 1, 32)
     picture, text = compose(again, digits, STYLES["clean"])
     assert text == texts[0]
-    assert np.array_equal(images[0], frame_row(picture, 32))
+    assert np.array_equal(images[0], normalise_line(picture, 32))

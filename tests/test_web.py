@@ -25,12 +25,13 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from inkdigits.files.images import read_image
-from inkdigits.reader import PageReading, Reader
+from inkdigits.reading.explain import occlusion_map
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import PageReading
 from inkdigits.web import Settings, create_app
 from inkdigits.web.batching import Batcher
 from inkdigits.web.decoder import Decoder
 from inkdigits.web.refusals import Refusal
-from inkdigits.web.saliency import occlusion_map
 from inkdigits.web.serve import is_loopback
 
 

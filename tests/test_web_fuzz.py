@@ -20,7 +20,7 @@ from hypothesis import strategies as st  # noqa: E402
 from PIL import Image  # noqa: E402
 from starlette.testclient import TestClient  # noqa: E402
 
-from inkdigits.reader import Reader  # noqa: E402
+from inkdigits.reading.reader import Reader  # noqa: E402
 from inkdigits.web import Settings, create_app  # noqa: E402
 
 # More where time allows: INKDIGITS_FUZZ=10 runs ten times as many.

@@ -10,7 +10,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from inkdigits.framing import frame_ink
+from inkdigits.reading.normalise.digit import frame_ink
 
 NONE = 10  # the label of "no digit"
 SIDE = 112  # four times 28: strokes are some ten pixels wide, so pens can be changed smoothly

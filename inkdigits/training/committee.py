@@ -20,7 +20,8 @@ from onnx import TensorProto, compose, helper
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError
-from inkdigits.reader import Net, probabilities_of
+from inkdigits.reading.calibration import probabilities_of
+from inkdigits.reading.model import OnnxModel
 from inkdigits.training.distortion import distort
 
 OPSET = 17
@@ -70,7 +71,7 @@ def card_of_member(member: Path) -> dict[str, Any]:
     Raises:
         ModelError: it is no such net, or cannot be read.
     """
-    card = Net(member).card
+    card = OnnxModel(member).card
     if card.get("kind", "digit") != "digit" or card.get("output") not in ("softmax", "logits"):
         raise ModelError(
             f"{member}: its scores are {card.get('output')}, no probabilities; train with --output softmax"
@@ -132,7 +133,7 @@ class Taught:
 
     def __init__(self, split: Split, distortion: float, seed: int, teacher: Path) -> None:
         self._split, self._distortion, self._seed = split, distortion, seed
-        self._net = Net(teacher)
+        self._net = OnnxModel(teacher)
         self._parts: dict[int, Future[tuple[np.ndarray, np.ndarray]]] = {}
         self._thread = ThreadPoolExecutor(1)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from inkdigits import metrics
 from inkdigits.data.splits import Split
-from inkdigits.reader import probabilities_of
+from inkdigits.reading.calibration import probabilities_of
 from inkdigits.training import augmentation
 from inkdigits.training.distortion import Distorted
 from inkdigits.training.recipes import Recipe

@@ -19,7 +19,7 @@ import numpy as np
 from inkdigits.data.splits import Split
 from inkdigits.duplicates import Duplicate, find_duplicates
 from inkdigits.errors import DataError, RecipeError
-from inkdigits.reader import probabilities_of
+from inkdigits.reading.calibration import probabilities_of
 from inkdigits.training import digits, loop, models, recipes
 from inkdigits.training.recipes import Recipe
 

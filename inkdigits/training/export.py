@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 
 from inkdigits.errors import ModelError
-from inkdigits.reader import Net
+from inkdigits.reading.model import OnnxModel
 
 TOLERANCE = 1e-4
 TIE = 1e-6
@@ -61,7 +61,7 @@ def agree(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
     Raises:
         ModelError: a score differs by more than 1e-4, or a label differs where Keras sees no tie.
     """
-    ours = Net(path).scores(images)
+    ours = OnnxModel(path).scores(images)
     keras_scores = model.predict(images, batch_size=1000, verbose=0)
     apart = float(np.abs(ours - keras_scores).max())
     highest = keras_scores.max(axis=1)

@@ -25,11 +25,11 @@ from keras import layers, ops
 
 from inkdigits.data.loading import load_mnist
 from inkdigits.data.splits import Split, hold_out
-from inkdigits.decoding import decode, digits_of
 from inkdigits.errors import ModelError, RunError, TrainingError
-from inkdigits.framing import frame_row
 from inkdigits.machine import cores
-from inkdigits.reader import Net
+from inkdigits.reading.decoding import decode, digits_of
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.training import export, synthesis
 from inkdigits.training.runs import write_beside
 from inkdigits.training.synthesis import ALPHABET, STYLES, Digits, Strips, Texts
@@ -307,7 +307,7 @@ def train_line(
     card = _card(recipe, seed, train, time.perf_counter() - started)
     export_line(model, path, card | {"temperature": fit_temperature(model, recipe, validation)})
     checkpoint.unlink(missing_ok=True)
-    return Net(path).card
+    return OnnxModel(path).card
 
 
 def schedule(recipe: LineRecipe) -> list[tuple[dict[str, float], float, float]]:
@@ -362,7 +362,7 @@ def fit_temperature(model: keras.Model, recipe: LineRecipe, validation: Split) -
     for kind, (style, count) in enumerate(CALIBRATION.items()):
         rng = np.random.default_rng((77, kind))
         rows = [synthesis.compose(rng, digits, STYLES[style]) for _ in range(count)]
-        views = [[frame_row(row, recipe.height, *view) for row, _ in rows] for view in recipe.views]
+        views = [[normalise_line(row, recipe.height, *view) for row, _ in rows] for view in recipe.views]
         scores = [_scores(model, strips) for strips in views]
         scored += [([view[i] for view in scores], text) for i, (_, text) in enumerate(rows)]
     return min((float(t) for t in np.geomspace(0.5, 4.0, 19)), key=lambda t: _surprise(scored, t))
@@ -422,7 +422,7 @@ def export_line(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
     proto = onnx.load(path)
     _halve(proto.graph)
     write_beside(path, proto.SerializeToString())
-    ours = Net(path).scores(probe)
+    ours = OnnxModel(path).scores(probe)
     apart = float(np.abs(ours - expected).max())
     if not apart <= TOLERANCE:
         path.unlink()

@@ -22,7 +22,7 @@ from typing import Any
 from inkdigits.errors import RecordError
 from inkdigits.evaluation import Evaluation, Judgement
 from inkdigits.figures import draw_confusion, png_of
-from inkdigits.reader import load_card, model_path
+from inkdigits.reading.model import load_card, model_path
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 

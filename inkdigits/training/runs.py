@@ -106,7 +106,7 @@ class Run:
     def evaluate(self, split: "Split") -> "Evaluation":
         """Return the judgement of the run's ONNX model on a split."""
         from inkdigits.evaluation import evaluate
-        from inkdigits.reader import Reader
+        from inkdigits.reading.reader import Reader
 
         return evaluate(Reader(self.path), split)
 

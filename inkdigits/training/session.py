@@ -18,7 +18,9 @@ from inkdigits.data.loading import load_data
 from inkdigits.data.splits import Split, hold_out
 from inkdigits.errors import ModelError, RecipeError, RunError, TrainingError
 from inkdigits.evaluation import Evaluation, evaluate, look_inside
-from inkdigits.reader import Net, Reader, logits_of, model_path
+from inkdigits.reading.calibration import logits_of
+from inkdigits.reading.model import OnnxModel, model_path
+from inkdigits.reading.reader import Reader
 from inkdigits.report import save_run_report
 from inkdigits.training import digits, export, loop, models, recipes, records, runs
 from inkdigits.training.committee import Taught, card_of_member
@@ -191,7 +193,7 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
 def _report(run: Run, test: Split, history: loop.History) -> Evaluation:
     """Judge the exported model by the path that users take, write report.html and the figures, return the judgement."""
     evaluation = evaluate(Reader(run.path), test)
-    inside = look_inside(Net(run.path / "model.onnx"), test.images[:1])
+    inside = look_inside(OnnxModel(run.path / "model.onnx"), test.images[:1])
     save_run_report(run.path, evaluation, history, run.info, inside)
     return evaluation
 

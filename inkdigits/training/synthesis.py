@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inkdigits.framing import frame_row
+from inkdigits.reading.normalise.line import normalise_line
 
 Rng = np.random.Generator
 Texts = list[str]
@@ -196,7 +196,7 @@ def strips(rng: Rng, digits: Digits, style: Style, count: int, height: int) -> S
     for _ in range(count):
         picture, text = compose(rng, digits, style)
         zoom = float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.25)) if style.messy else 1.0
-        images.append(frame_row(picture, height, zoom))
+        images.append(normalise_line(picture, height, zoom))
         texts.append(text)
     return images, texts
 

@@ -20,10 +20,12 @@ from rich.table import Table
 
 from inkdigits import report
 from inkdigits.data.splits import Split
-from inkdigits.drawing import draw_overlay
 from inkdigits.evaluation import Comparison, Evaluation, compare, confused_lines, look_inside, matrix_lines
 from inkdigits.figures import draw_confusions, png_of
-from inkdigits.reader import Net, PageReading, Reader
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.overlay import draw_overlay
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import PageReading
 from inkdigits.training import loop, models, session
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
@@ -177,7 +179,7 @@ def _tell_linear(story: Story, train: Split, test: Split, runs_dir: Path) -> tup
     story.chapter("A net without a hidden layer")
     story.say("Flatten, then Dense(10): one weight for each pixel and digit. Five epochs, batches of 32.")
     run, evaluation = _train(story, "linear", train, test, runs_dir)
-    scores = look_inside(Net(run.path / "model.onnx"), test.images[:1]).scores[0]
+    scores = look_inside(OnnxModel(run.path / "model.onnx"), test.images[:1]).scores[0]
     story.say("What it answers for the first test image: ten numbers, the largest is the answer.")
     story.print("".join(f"{k:>8}" for k in evaluation.class_names) + "\n" + "".join(f"{s:8.4f}" for s in scores))
     story.say(

@@ -12,13 +12,14 @@ from starlette.responses import Response
 
 from inkdigits.data.corrections import Corrections
 from inkdigits.errors import ImageError
-from inkdigits.reader import Item, PageReading, Reader
+from inkdigits.reading.explain import draw_map, occlusion_map
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import Item, PageReading
 from inkdigits.web.bodies import Bodies, Upload
 from inkdigits.web.engine import Engine
 from inkdigits.web.pictures import as_png
 from inkdigits.web.queries import box_of, digit_of, flag_of, layout_of, parameters_of
 from inkdigits.web.refusals import Refusal
-from inkdigits.web.saliency import draw_map, occlusion_map
 from inkdigits.web.settings import Settings
 from inkdigits.web.telemetry import Telemetry
 

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from inkdigits.data.corrections import Corrections, default_path
 from inkdigits.errors import InkdigitsError
-from inkdigits.reader import Reader
+from inkdigits.reading.reader import Reader
 from inkdigits.web import schemas
 from inkdigits.web.api import Api
 from inkdigits.web.door import Door, Endpoint, as_refusal

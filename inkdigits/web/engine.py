@@ -13,7 +13,8 @@ import numpy as np
 
 from inkdigits.errors import ImageError
 from inkdigits.files.images import read_image
-from inkdigits.reader import PageReading, Reader
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import PageReading
 from inkdigits.web.batching import Batcher
 from inkdigits.web.decoder import Decoder
 from inkdigits.web.pictures import SMALL_PIXELS, check_format, png_size

@@ -15,7 +15,7 @@ import numpy as np
 import uvicorn
 
 from inkdigits.errors import InkdigitsError
-from inkdigits.reader import Reader
+from inkdigits.reading.reader import Reader
 from inkdigits.web.app import create_app
 from inkdigits.web.protocol import Protocol
 from inkdigits.web.settings import LOOPBACK_NAMES, Settings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from inkdigits.reader import Item, NumberReading
+from inkdigits.reading.results import Item, NumberReading
 
 # Blue and orange stay apart for every kind of colour vision; doubtful boxes are dashed besides.
 ACCEPTED = (178, 114, 0)

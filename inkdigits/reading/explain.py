@@ -6,7 +6,7 @@ Occlusion as in Zeiler and Fergus 2014, section 4.2; it needs answers alone, no 
 import cv2
 import numpy as np
 
-from inkdigits.reader import Reader
+from inkdigits.reading.reader import Reader
 
 SIDE = 28
 PATCH = 5

@@ -1,0 +1,1 @@
+"""A picture becomes an answer, without TensorFlow."""

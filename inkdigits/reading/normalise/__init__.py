@@ -1,0 +1,1 @@
+"""Paper removed, ink made light: one digit as MNIST has it, one line as the line network takes it."""

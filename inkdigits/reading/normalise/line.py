@@ -1,0 +1,153 @@
+"""One line of ink -> the image that the line network takes."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from inkdigits.reading.normalise.paper import check, resized
+
+# A row's strip for the line net
+
+# A row's paper is judged on a copy at most this tall; cells cut from logbooks are smaller anyway.
+LINE_WORK_PX = 48
+# Digits fill this share of the strip's height: room for commas below, and for a box that was taken too small.
+LINE_INK_SHARE = 0.7
+# Strips' widths are multiples of this: rows of one width share a batch, and no answer hangs on what else is read.
+LINE_WIDTH_STEP_PX = 16
+
+
+@dataclass(frozen=True)
+class LineImage:
+    """A row as the line net sees it.
+
+    Attributes:
+        image: uint8 (height, W), 0 = paper, 255 = ink; W is a multiple of 16.
+        transform: float64 (2, 3), takes the strip's pixels (x, y, 1) to the row's.
+    """
+
+    image: np.ndarray
+    transform: np.ndarray
+
+
+def normalise_line(image: np.ndarray, height: int, zoom: float = 1.0, shear: float = 0.0) -> np.ndarray:
+    """Return the line net's strip of a row of ink: paper away, digits at one height, ink light.
+
+    Args:
+        image: uint8 (H, W), dark ink on light paper or light on dark; which, is found.
+        height: of the strip in pixels, as the net's card says.
+        zoom: > 0; 1 makes digits 0.7 of the height.
+        shear: pixels to the left a pixel down: another view of a slanted hand.
+
+    Returns:
+        uint8 (height, W), W a multiple of 16.
+
+    Raises:
+        ValueError: another dtype or number of dimensions, or no pixels.
+    """
+    return place_line(image, height, zoom, shear).image
+
+
+def place_line(image: np.ndarray, height: int, zoom: float = 1.0, shear: float = 0.0) -> LineImage:
+    """Return what `normalise_line` does, with the way back to the row's pixels."""
+    check(image)
+    scale = min(1.0, LINE_WORK_PX / image.shape[0])
+    work = resized(image, scale) if scale < 1 else image
+    ink = _line_ink(work)
+    strip = _line_image(ink, _line_box(ink), height, zoom, shear)
+    to_row = np.array([[image.shape[1] / work.shape[1]], [image.shape[0] / work.shape[0]]])
+    return LineImage(strip.image, strip.transform * to_row)
+
+
+def ink_box(ink: np.ndarray, strip: LineImage, first: float, last: float) -> tuple[int, int, int, int]:
+    """Return the box x, y, width, height, in a row's pixels, of the ink between two columns of its strip.
+
+    Args:
+        ink: uint8 (H, W), the row's ink without its paper.
+        strip: the row's strip.
+        first: left column in the strip's pixels.
+        last: right column, > first.
+
+    Returns:
+        The box around the ink there; around the columns themselves where there is none.
+    """
+    height, width = strip.image.shape[0], ink.shape[1]
+    corners = np.array([[first, 0, 1], [last, 0, 1], [first, height, 1], [last, height, 1]]) @ strip.transform.T
+    left, right = (int(np.clip(round(x), 0, width)) for x in (corners[[0, 2], 0].mean(), corners[[1, 3], 0].mean()))
+    top, end = (int(np.clip(round(y), 0, len(ink))) for y in (corners[:, 1].min(), corners[:, 1].max()))
+    right, end = max(right, left + 1), max(end, top + 1)
+    rows, columns = np.nonzero(ink[top:end, left:right] > 96)
+    if not len(rows):
+        return min(left, width - 1), min(top, len(ink) - 1), right - left, end - top
+    x, y = left + int(columns.min()), top + int(rows.min())
+    return x, y, int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+
+
+def _line_ink(work: np.ndarray) -> np.ndarray:
+    """Return float32 (h, w), darkness against the paper around, 1 = the row's firm ink."""
+    if _line_has_light_ink(work):
+        work = 255 - work
+    side = max(3, int(0.4 * work.shape[0])) | 1
+    closed = cv2.morphologyEx(work, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    ink = cv2.subtract(cv2.blur(closed, (side, side)), work)
+    rim = len(ink) // 6  # where table lines lie
+    counts = np.cumsum(np.bincount(ink[rim : len(ink) - rim].ravel(), minlength=256))
+    paper, firm = (int(np.searchsorted(counts, share * counts[-1])) for share in (0.5, 0.975))
+    return np.asarray(np.clip((ink.astype(np.float32) - paper) / max(firm - paper, 4), 0, 1))
+
+
+def _line_has_light_ink(work: np.ndarray) -> bool:
+    """Ink is the rarer side of the local mean: the third moment tells which."""
+    side = max(3, len(work) // 2 * 2 + 1)
+    grey = work.astype(np.float32)
+    off = grey - cv2.blur(grey, (side, side), borderType=cv2.BORDER_REFLECT_101)
+    return bool((off**3).sum() > 0)
+
+
+def _line_box(ink: np.ndarray) -> tuple[int, int, int, int]:
+    """Return x, y, width, height around what may be digits: no table lines, no neighbours' ink at the edges."""
+    rows, columns = ink.shape
+    mask = (ink > 0.45).astype(np.uint8)
+    mask[_table_lines((ink > 0.25).astype(np.uint8)) > 0] = 0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    left, top, wide, tall, area = (stats[1:, i] for i in range(5))
+    right, low = left + wide, top + tall
+    at_side = (left <= 0.15 * rows) | (right >= columns - 0.15 * rows)
+    at_edge = (top <= 1) | (low >= rows - 1) | (left <= 1) | (right >= columns - 1)
+    line = at_side & (tall > 0.8 * rows) & (wide < 0.14 * rows)
+    line |= at_edge & (area < 0.15 * wide * tall) & ((tall > 0.6 * rows) | (wide > rows))
+    tallest = int(tall[~line].max(initial=0))
+    neighbour = ((top <= 1) | (low >= rows - 1)) & (tall < 0.4 * tallest)
+    keep = ~line & ~neighbour & (tall >= 0.35 * tallest) & (area >= 6)
+    if not keep.any():
+        return 0, 0, columns, rows
+    x, y = int(left[keep].min()), int(top[keep].min())
+    return x, y, int(right[keep].max()) - x, int(low[keep].max()) - y
+
+
+def _table_lines(mask: np.ndarray) -> np.ndarray:
+    """Return uint8 (h, w), 1 on straight lines across, and on upright ones near the row's ends."""
+    rows = len(mask)
+    across = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(9, int(0.8 * rows))), np.uint8))
+    upright = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((max(9, int(0.6 * rows)), 1), np.uint8))
+    zone = max(2, int(0.16 * rows))
+    upright[:, zone:-zone] = 0
+    grown = cv2.dilate(across, np.ones((3, 1), np.uint8)), cv2.dilate(upright, np.ones((1, 3), np.uint8))
+    return np.asarray(cv2.max(*grown))
+
+
+def _line_image(ink: np.ndarray, box: tuple[int, int, int, int], height: int, zoom: float, shear: float) -> LineImage:
+    """Return the strip of `ink` in which the box takes its share of the height; its way back is to the ink's pixels."""
+    x, y, width, tall = box
+    middle = y + tall / 2
+    tall = max(tall, len(ink) // 4, 1)
+    scale = zoom * LINE_INK_SHARE * height / tall
+    first, last = max(0.0, x - 0.5 * tall), min(float(ink.shape[1]), x + width + 0.5 * tall)
+    used = max(8, round((last - first) * scale))
+    forth = np.array(
+        [[scale, -shear * scale, scale * (shear * middle - first)], [0, scale, height / 2 - scale * middle]]
+    )
+    image = np.zeros((height, -(-used // LINE_WIDTH_STEP_PX) * LINE_WIDTH_STEP_PX), np.uint8)
+    warped = cv2.warpAffine(ink, forth, (used, height), flags=cv2.INTER_LINEAR)
+    image[:, :used] = warped * 255 + 0.5
+    return LineImage(image, np.asarray(cv2.invertAffineTransform(forth)))
