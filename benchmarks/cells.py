@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from common import Table, percent, publish
 
-from inkdigits.evaluation import CellsEvaluation, evaluate_cells
+from inkdigits.evaluation.cells import CellsEvaluation, evaluate_cells
 from inkdigits.files.images import read_image
 from inkdigits.reading.reader import Reader
 

@@ -21,7 +21,7 @@ from common import Table, mean_sd, publish
 
 from inkdigits.data.loading import load_mnist
 from inkdigits.data.splits import Split
-from inkdigits.metrics import calibration_error
+from inkdigits.evaluation.metrics import calibration_error
 from inkdigits.reading.model import load_card, model_path
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Classified

@@ -17,7 +17,8 @@ import numpy as np
 from common import Table, percent, publish
 
 from inkdigits.data.loading import load_mnist
-from inkdigits.metrics import auroc, calibration_error, fpr_at_tpr, wilson_interval
+from inkdigits.evaluation.metrics import auroc, calibration_error, fpr_at_tpr
+from inkdigits.evaluation.significance import wilson_interval
 from inkdigits.reading.normalise.digit import frame_digit
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Classified

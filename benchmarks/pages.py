@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from common import Table, in_common, percent, publish
 
+from inkdigits.evaluation.metrics import edit_distance
 from inkdigits.files.images import read_image
-from inkdigits.metrics import edit_distance
 from inkdigits.reading.decoding import digits_of
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading

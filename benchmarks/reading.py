@@ -200,7 +200,7 @@ def places_of(name: str, n: int) -> list[int]:
 
 
 def score(task: Task, answers: list[Answer], places: list[int]) -> dict[str, Any]:
-    from inkdigits.metrics import edit_distance
+    from inkdigits.evaluation.metrics import edit_distance
     from inkdigits.reading.decoding import digits_of
 
     exact = strings = errors = length = rows = rows_exact = 0

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from common import Table, publish
 
-from inkdigits import metrics
 from inkdigits.data.loading import load_mnist
 from inkdigits.data.splits import hold_out
+from inkdigits.evaluation import significance
 from inkdigits.training import models, recipes
 from inkdigits.training.study import Job
 from inkdigits.training.trainers import Order, Threads
@@ -82,11 +82,11 @@ def row(right: np.ndarray, n: int, n_seeds: int, draws: int, rng: np.random.Gene
     upper = np.triu_indices(n, 1)
     for _ in range(draws):
         drawn = right[rng.permutation(len(right))[: n * n_seeds]].reshape(n, n_seeds, -1)
-        p = metrics.compare_over_seeds(drawn)[1][upper]
+        p = significance.compare_over_seeds(drawn)[1][upper]
         pairs.append((p < LEVEL).mean())
-        sweeps += min(metrics.holm(list(p))) < LEVEL
+        sweeps += min(significance.holm(list(p))) < LEVEL
         a, b = drawn[0, 0], drawn[1, 0]
-        mcnemar.append(metrics.mcnemar_exact(int((b & ~a).sum()), int((a & ~b).sum())) < LEVEL)
+        mcnemar.append(significance.mcnemar_exact(int((b & ~a).sum()), int((a & ~b).sum())) < LEVEL)
     shares = (np.mean(pairs), sweeps / draws, np.mean(mcnemar))
     return [str(n), str(n_seeds), *(f"{100 * share:.1f} %" for share in shares)]
 

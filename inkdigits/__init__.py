@@ -11,8 +11,8 @@ _HOME_OF = {
     "load_data": "inkdigits.data.loading",
     "Split": "inkdigits.data.loading",
     "Reader": "inkdigits.reading.reader",
-    "compare": "inkdigits.evaluation",
-    "evaluate": "inkdigits.evaluation",
+    "compare": "inkdigits.evaluation.model_evaluation",
+    "evaluate": "inkdigits.evaluation.model_evaluation",
     "Run": "inkdigits.training.runs",
     "train": "inkdigits.training.session",
 }

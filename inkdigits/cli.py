@@ -444,7 +444,7 @@ def evaluate(
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Judge a model: accuracy with its interval, loss, each class, the confusion matrix, calibration, refusal."""
-    from inkdigits.evaluation import judge
+    from inkdigits.evaluation.model_evaluation import evaluate_model
     from inkdigits.reading.reader import Reader
 
     if run is not None and model is not None:
@@ -455,11 +455,14 @@ def evaluate(
             from inkdigits.training import records
 
             to = records.destinations(mlflow, tensorboard, runs)
-    judgement = judge(Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells)
+    judgement = evaluate_model(
+        Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells
+    )
     if report is not None and judgement.digits is not None:
-        from inkdigits.report import evaluation_html, save
+        from inkdigits.evaluation.html import save_page
+        from inkdigits.evaluation.report import evaluation_html
 
-        say(f"report: {save(report, evaluation_html(judgement.digits).encode())}")
+        say(f"report: {save_page(report, evaluation_html(judgement.digits).encode())}")
     print(json.dumps(judgement.to_dict(), allow_nan=False) if json_ else judgement)
     if mlflow is not None or tensorboard:
         for kept in records.keep(records.record_of_judgement(judgement, path), to):
@@ -479,7 +482,8 @@ def compare(
     runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
 ) -> None:
     """Hold two models against each other on the same test images: how far apart, by chance or not, in which digits."""
-    from inkdigits.evaluation import compare, evaluate, load_test
+    from inkdigits.evaluation.comparison import compare
+    from inkdigits.evaluation.digits import evaluate, load_test
     from inkdigits.reading.reader import Reader
 
     (path, own_data), (other, _) = (model_and_data(name, runs) for name in (first, second))
@@ -487,9 +491,10 @@ def compare(
     split = load_test(data or own_data, reader, framed.value)
     comparison = compare(evaluate(reader, split), evaluate(Reader(other), split))
     if report is not None:
-        from inkdigits.report import comparison_html, save
+        from inkdigits.evaluation.html import save_page
+        from inkdigits.evaluation.report import comparison_html
 
-        say(f"report: {save(report, comparison_html(comparison).encode())}")
+        say(f"report: {save_page(report, comparison_html(comparison).encode())}")
     print(json.dumps(comparison.to_dict(), allow_nan=False) if json_ else comparison)
 
 
@@ -551,10 +556,10 @@ def doctor(
     changes: dict[str, Any] = {"epochs": epochs} if epochs else {}
     diagnosis = examine(train, test, recipe, folds=folds, seed=seed, top=top, **changes)
     if report is not None:
-        from inkdigits.report import save
+        from inkdigits.evaluation.html import save_page
         from inkdigits.training.doctor_page import diagnosis_html
 
-        say(f"report: {save(report, diagnosis_html(diagnosis).encode())}")
+        say(f"report: {save_page(report, diagnosis_html(diagnosis).encode())}")
     print(json.dumps(diagnosis.to_dict(), allow_nan=False) if json_ else diagnosis)
 
 

@@ -16,17 +16,11 @@ from inkdigits.cli import app
 from inkdigits.data.idx import idx_sha256
 from inkdigits.data.splits import DIGITS, Split
 from inkdigits.errors import DataError, RunError
-from inkdigits.evaluation import (
-    Comparison,
-    Evaluation,
-    compare,
-    evaluate,
-    evaluate_cells,
-    evaluate_outliers,
-    load_test,
-    p_in_words,
-    percent,
-)
+from inkdigits.evaluation.cells import evaluate_cells
+from inkdigits.evaluation.comparison import Comparison, compare
+from inkdigits.evaluation.digits import Evaluation, evaluate, load_test
+from inkdigits.evaluation.outliers import evaluate_outliers
+from inkdigits.evaluation.text import p_in_words, percent
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Classified, NumberReading, PageReading
 
@@ -216,7 +210,8 @@ def test_evaluate_needs_no_tensorflow(tiny_model: Path) -> None:
 import sys
 import numpy as np
 from inkdigits import Reader, Split
-from inkdigits.evaluation import compare, evaluate
+from inkdigits.evaluation.comparison import compare
+from inkdigits.evaluation.digits import evaluate
 split = Split(np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10, "test", tuple("0123456789"), "blank", "0")
 evaluation = evaluate(Reader({str(tiny_model)!r}), split)
 print(str(evaluation)[:1], str(compare(evaluation, evaluation))[:1], len(evaluation.to_dict()) > 5)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from inkdigits import metrics
+from inkdigits.evaluation import metrics, significance
 
 N = st.integers(1, 40)
 
@@ -40,7 +40,7 @@ def test_confusion_matrix_and_mistakes_count_one_by_one(case: tuple[np.ndarray, 
         slow[truth][answer] += 1
         mistakes += truth != answer
     assert metrics.confusion_matrix(y_true, y_pred, n_classes).tolist() == slow
-    assert metrics.count_mistakes(y_true, y_pred) == mistakes
+    assert metrics.count_errors(y_true, y_pred) == mistakes
 
 
 @given(labels_and_answers())
@@ -86,18 +86,18 @@ def test_confused_pairs_are_all_and_in_order(case: tuple[np.ndarray, np.ndarray,
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_wilson_interval_as_newcombe_1998_table_1_has_it(n_right: int, n: int, low: float, high: float) -> None:
-    assert metrics.wilson_interval(n_right, n) == pytest.approx((low, high), abs=5e-5)
+    assert significance.wilson_interval(n_right, n) == pytest.approx((low, high), abs=5e-5)
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_interval_solves_its_equation(case: tuple[int, int]) -> None:
     n_right, n = case
-    low, high = metrics.wilson_interval(n_right, n)
+    low, high = significance.wilson_interval(n_right, n)
     assert 0 <= low <= n_right / n <= high <= 1
     for bound in {low, high} - {0.0, 1.0}:
         # The bounds are where the observed share is 1.96 standard errors away.
         standard_error = math.sqrt(bound * (1 - bound) / n)
-        assert abs(n_right / n - bound) == pytest.approx(metrics.Z95 * standard_error, rel=1e-6, abs=1e-9)
+        assert abs(n_right / n - bound) == pytest.approx(significance.Z95 * standard_error, rel=1e-6, abs=1e-9)
 
 
 @given(labels_and_answers(), st.integers(0, 2**32 - 1))
@@ -168,12 +168,12 @@ def test_mcnemar_is_the_two_sided_binomial_test(n_fixed: int, n_broken: int) -> 
     from scipy.stats import binomtest
 
     theirs = binomtest(n_fixed, n_fixed + n_broken, 0.5).pvalue if n_fixed + n_broken else 1.0
-    assert metrics.mcnemar_exact(n_fixed, n_broken) == pytest.approx(theirs, rel=1e-6)
+    assert significance.mcnemar_exact(n_fixed, n_broken) == pytest.approx(theirs, rel=1e-6)
 
 
 def test_mcnemar_of_many_does_not_underflow_to_nonsense() -> None:
-    assert metrics.mcnemar_exact(5000, 5000) == 1.0
-    assert 0 <= metrics.mcnemar_exact(9000, 1000) < 1e-300
+    assert significance.mcnemar_exact(5000, 5000) == 1.0
+    assert 0 <= significance.mcnemar_exact(9000, 1000) < 1e-300
 
 
 def test_paired_interval_covers_the_truth_about_19_times_in_20() -> None:
@@ -182,14 +182,14 @@ def test_paired_interval_covers_the_truth_about_19_times_in_20() -> None:
     draws = rng.multinomial(n, [p_fixed, p_broken, 1 - p_fixed - p_broken], size=2000)
     covered = 0
     for fixed, broken, _ in draws:
-        low, high = metrics.paired_interval(int(fixed), int(broken), n)
+        low, high = significance.paired_interval(int(fixed), int(broken), n)
         covered += low <= p_fixed - p_broken <= high
     assert 0.93 < covered / 2000 < 0.975
 
 
 @given(st.lists(st.floats(0, 1), max_size=8))
 def test_holm_by_its_definition(p_values: list[float]) -> None:
-    adjusted = metrics.holm(p_values)
+    adjusted = significance.holm(p_values)
     ranked = sorted(p_values)
     for p, ours in zip(p_values, adjusted, strict=True):
         # The largest, among the p-values not above this one, of (how many are not below it) times it.
@@ -213,18 +213,18 @@ def test_edit_distance_by_recursion(a: str, b: str) -> None:
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: metrics.count_mistakes(np.zeros(3), np.zeros(2)), "3 and 2"),
-        (lambda: metrics.count_mistakes(np.zeros(0), np.zeros(0)), "nothing to judge"),
-        (lambda: metrics.wilson_interval(3, 2), "3 right of 2"),
-        (lambda: metrics.wilson_interval(0, 0), "0 right of 0"),
+        (lambda: metrics.count_errors(np.zeros(3), np.zeros(2)), "3 and 2"),
+        (lambda: metrics.count_errors(np.zeros(0), np.zeros(0)), "nothing to judge"),
+        (lambda: significance.wilson_interval(3, 2), "3 right of 2"),
+        (lambda: significance.wilson_interval(0, 0), "0 right of 0"),
         (lambda: metrics.confusion_matrix(np.array([0]), np.array([10]), 10), "0 to 9"),
         (lambda: metrics.confusion_matrix(np.array([-1]), np.array([0]), 10), "0 to 9"),
         (lambda: metrics.auroc(np.zeros(0), np.zeros(2)), "inside is empty"),
         (lambda: metrics.auroc(np.zeros(2), np.zeros(0)), "outside is empty"),
         (lambda: metrics.fpr_at_tpr(np.zeros(2), np.zeros(2), 0.0), "tpr"),
         (lambda: metrics.accuracy_of_surest(np.zeros(2), np.zeros(2), 1.5), "share"),
-        (lambda: metrics.mcnemar_exact(-1, 2), "negative"),
-        (lambda: metrics.paired_interval(3, 3, 5), "3 fixed and 3 broken of 5"),
+        (lambda: significance.mcnemar_exact(-1, 2), "negative"),
+        (lambda: significance.paired_interval(3, 3, 5), "3 fixed and 3 broken of 5"),
     ],
 )
 def test_nonsense_is_refused_in_words(call: object, says: str) -> None:

@@ -17,7 +17,9 @@ import pytest
 import inkdigits
 from inkdigits.data.splits import Split
 from inkdigits.errors import RecordError
-from inkdigits.evaluation import CellsEvaluation, Judgement, Outliers
+from inkdigits.evaluation.cells import CellsEvaluation
+from inkdigits.evaluation.model_evaluation import ModelEvaluation
+from inkdigits.evaluation.outliers import Outliers
 from inkdigits.reading.model import model_path
 from inkdigits.reading.reader import Reader
 from inkdigits.training import records, runs
@@ -143,7 +145,7 @@ def test_a_judgement_of_cells_and_outliers_is_told_in_figures() -> None:
     cells = CellsEvaluation(
         "scans", ("a", "b"), ("12", "7"), ("12", "1"), np.array([0.9, 0.8]), np.array([True, False])
     )
-    record = records.record_of_judgement(Judgement(None, Outliers("letters", 9, 0.75, 0.5, 0.25), cells), None)
+    record = records.record_of_judgement(ModelEvaluation(None, Outliers("letters", 9, 0.75, 0.5, 0.25), cells), None)
     assert record.parameters["outliers"] == "letters"
     assert record.parameters["cells"] == "scans"
     assert record.figures["outliers_auroc"] == 0.75

@@ -9,10 +9,13 @@ import pytest
 from conftest import save_linear_onnx
 from test_evaluation import made_up
 
-from inkdigits import figures, report
 from inkdigits.data.splits import Split
 from inkdigits.errors import RunError
-from inkdigits.evaluation import Evaluation, Inside, compare, evaluate, look_inside
+from inkdigits.evaluation import figures, report
+from inkdigits.evaluation.comparison import compare
+from inkdigits.evaluation.digits import Evaluation, evaluate
+from inkdigits.evaluation.html import save_page
+from inkdigits.evaluation.inspection import Inside, look_inside
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.reader import Reader
 
@@ -202,4 +205,4 @@ def test_linear_weights_are_found_and_other_nets_have_none(tiny_model: Path, tmp
 def test_what_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write the report"):
-        report.save(tmp_path / "file" / "report.html", b"")
+        save_page(tmp_path / "file" / "report.html", b"")

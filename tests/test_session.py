@@ -12,7 +12,7 @@ import pytest
 import inkdigits
 from inkdigits.data.splits import Split
 from inkdigits.errors import DataError, RecipeError, RunError, TrainingError
-from inkdigits.metrics import calibration_error
+from inkdigits.evaluation.metrics import calibration_error
 from inkdigits.reading.calibration import probabilities_of
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.reader import Reader

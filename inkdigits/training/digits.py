@@ -12,8 +12,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from inkdigits import metrics
 from inkdigits.data.splits import Split
+from inkdigits.evaluation import metrics
 from inkdigits.reading.calibration import probabilities_of
 from inkdigits.training import augmentation
 from inkdigits.training.distortion import Distorted

@@ -5,9 +5,9 @@ from html import escape
 
 import numpy as np
 
-from inkdigits.evaluation import percent
-from inkdigits.figures import draw_balance, png_of
-from inkdigits.report import Section, digit_picture, document, picture, table, tiles
+from inkdigits.evaluation.figures import draw_balance, png_of
+from inkdigits.evaluation.html import Section, digit_picture, document, picture, table, tiles
+from inkdigits.evaluation.text import percent
 from inkdigits.training.doctor import Diagnosis, Doubts, Twins, in_words
 
 MOST_TWINS = 60

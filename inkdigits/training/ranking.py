@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from inkdigits import metrics
-from inkdigits.evaluation import p_in_words, percent
+from inkdigits.evaluation import significance
+from inkdigits.evaluation.text import p_in_words, percent
 from inkdigits.training.knobs import Plain, Settings, flag, value_in_words
 from inkdigits.training.study import Job, Outcome, load_optuna
 
@@ -231,11 +231,11 @@ def judge(ranking: Ranking) -> Ranking:
     if len(whole) > 1 and ranking.n_seeds > 1:
         answers = [[row.outcomes[seed].right for seed in range(ranking.n_seeds)] for row in whole]
         right = np.array(answers, bool)
-        halves, p_values = metrics.compare_over_seeds(right)
+        halves, p_values = significance.compare_over_seeds(right)
         # The best is the best of all by chance as well, so that every pair might have been the one looked at.
         pairs = np.triu_indices(len(whole), 1)
         adjusted = np.zeros_like(p_values)
-        adjusted[pairs] = metrics.holm(list(p_values[pairs]))
+        adjusted[pairs] = significance.holm(list(p_values[pairs]))
         judged[1:] = [
             replace(row, difference=row.mean - whole[0].mean, half=float(halves[0, i]), p=float(adjusted[0, i]))
             for i, row in enumerate(whole[1:], 1)

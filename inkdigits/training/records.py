@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from inkdigits.errors import RecordError
-from inkdigits.evaluation import Evaluation, Judgement
-from inkdigits.figures import draw_confusion, png_of
+from inkdigits.evaluation.digits import Evaluation
+from inkdigits.evaluation.figures import draw_confusion, png_of
+from inkdigits.evaluation.model_evaluation import ModelEvaluation
 from inkdigits.reading.model import load_card, model_path
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
@@ -145,7 +146,7 @@ def record_of_trial(
     )
 
 
-def record_of_judgement(judgement: Judgement, model: Path | None) -> Record:
+def record_of_judgement(judgement: ModelEvaluation, model: Path | None) -> Record:
     """Return what is kept of a judgement, of a run's model or of any other.
 
     Args:
@@ -168,7 +169,7 @@ def record_of_judgement(judgement: Judgement, model: Path | None) -> Record:
     )
 
 
-def figures_of(judgement: Judgement) -> dict[str, float]:
+def figures_of(judgement: ModelEvaluation) -> dict[str, float]:
     """Return the chief figures of a judgement, each under a name that says of what: test, outliers or cells."""
     told = judgement.to_dict()
     figures = {"n_test": told["n"]} if judgement.digits else {}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import keras
 
     from inkdigits.data.splits import Split
-    from inkdigits.evaluation import Evaluation
+    from inkdigits.evaluation.digits import Evaluation
 
 DEFAULT_ROOT = Path("runs")
 UNFINISHED = ".unfinished"
@@ -105,7 +105,7 @@ class Run:
 
     def evaluate(self, split: "Split") -> "Evaluation":
         """Return the judgement of the run's ONNX model on a split."""
-        from inkdigits.evaluation import evaluate
+        from inkdigits.evaluation.digits import evaluate
         from inkdigits.reading.reader import Reader
 
         return evaluate(Reader(self.path), split)

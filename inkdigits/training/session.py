@@ -13,15 +13,16 @@ from typing import Any
 
 import keras
 
-from inkdigits import metrics
 from inkdigits.data.loading import load_data
 from inkdigits.data.splits import Split, hold_out
 from inkdigits.errors import ModelError, RecipeError, RunError, TrainingError
-from inkdigits.evaluation import Evaluation, evaluate, look_inside
+from inkdigits.evaluation import metrics
+from inkdigits.evaluation.digits import Evaluation, evaluate
+from inkdigits.evaluation.inspection import look_inside
+from inkdigits.evaluation.report import save_run_report
 from inkdigits.reading.calibration import logits_of
 from inkdigits.reading.model import OnnxModel, model_path
 from inkdigits.reading.reader import Reader
-from inkdigits.report import save_run_report
 from inkdigits.training import digits, export, loop, models, recipes, records, runs
 from inkdigits.training.committee import Taught, card_of_member
 from inkdigits.training.distortion import Distorted

@@ -5,9 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inkdigits import report
-from inkdigits.evaluation import percent
-from inkdigits.figures import blank_figure, png_of
+from inkdigits.evaluation import html
+from inkdigits.evaluation.figures import blank_figure, png_of
+from inkdigits.evaluation.text import percent
 from inkdigits.training import knobs
 from inkdigits.training.ranking import LEAST_FOR_IMPORTANCE, Ranking, Row, by_value
 
@@ -33,22 +33,22 @@ def save(path: Path, found: Mapping[str, Any], ranking: Ranking, commands: Seque
     Raises:
         RunError: it cannot be written.
     """
-    return report.save(path, page(found, ranking, commands).encode())
+    return html.save_page(path, page(found, ranking, commands).encode())
 
 
 def page(found: Mapping[str, Any], ranking: Ranking, commands: Sequence[str]) -> str:
     """Return the page; the arguments are those of `save`."""
     drawn = [row for row in ranking.rows if row.accuracies]
-    sections = [report.Section("Ranking", _ranking_body(ranking, drawn))]
+    sections = [html.Section("Ranking", _ranking_body(ranking, drawn))]
     if drawn:
-        sections += [report.Section("Knob by knob", _knobs_body(ranking))] if ranking.knobs else []
-        curves = report.picture(png_of(draw_curves(ranking)), "Learning curves of the best", _CURVES)
-        sections.append(report.Section("Learning curves", curves))
-    sections.append(report.Section("Importance", _importance_body(found["importance"], ranking)))
-    sections.append(report.Section("To repeat it", _commands_body(commands)))
-    sections.append(report.Section("How it was done", _method_body(found, ranking)))
+        sections += [html.Section("Knob by knob", _knobs_body(ranking))] if ranking.knobs else []
+        curves = html.picture(png_of(draw_curves(ranking)), "Learning curves of the best", _CURVES)
+        sections.append(html.Section("Learning curves", curves))
+    sections.append(html.Section("Importance", _importance_body(found["importance"], ranking)))
+    sections.append(html.Section("To repeat it", _commands_body(commands)))
+    sections.append(html.Section("How it was done", _method_body(found, ranking)))
     lead = f"{len(ranking.rows)} configurations of {found['recipe']['name']}, {ranking.n_seeds} seeds each at most."
-    return report.document(f"Sweep of {found['recipe']['name']}", lead, sections, _tiles(found, ranking))
+    return html.document(f"Sweep of {found['recipe']['name']}", lead, sections, _tiles(found, ranking))
 
 
 _CURVES = (
@@ -72,7 +72,7 @@ def _tiles(found: Mapping[str, Any], ranking: Ranking) -> str:
     trainings = sum(len(row.outcomes) for row in ranking.rows)
     seconds = sum(outcome.seconds for row in ranking.rows for outcome in row.outcomes.values())
     cards.append(("trainings", f"{trainings:,}", f"{seconds / 60:.1f} minutes of one core or more"))
-    return report.tiles(cards)
+    return html.tiles(cards)
 
 
 def _ranking_body(ranking: Ranking, drawn: Sequence[Row]) -> str:
@@ -86,10 +86,10 @@ def _ranking_body(ranking: Ranking, drawn: Sequence[Row]) -> str:
                 "luck; red ones stay real after adjusting for all pairs. "
             )
         caption += f"The first {MOST_DRAWN} are drawn." if len(drawn) > MOST_DRAWN else ""
-        body += report.picture(png_of(draw_ranking(ranking)), "Accuracy of every configuration", caption)
+        body += html.picture(png_of(draw_ranking(ranking)), "Accuracy of every configuration", caption)
     errors = sorted({row.error for row in ranking.rows if row.error})
     failed = "".join(f"<li>{escape(error)}</li>" for error in errors)
-    body += report.table(ranking.head(), ranking.cells())
+    body += html.table(ranking.head(), ranking.cells())
     return body + (f"<h3>What failed</h3><ul>{failed}</ul>" if failed else "")
 
 
@@ -100,7 +100,7 @@ def _knobs_body(ranking: Ranking) -> str:
     )
     return text + "".join(
         f"<h3>{knobs.flag(knob)}</h3>"
-        + report.picture(png_of(draw_knob(ranking, knob)), f"Accuracy by {knobs.flag(knob)}")
+        + html.picture(png_of(draw_knob(ranking, knob)), f"Accuracy by {knobs.flag(knob)}")
         for knob in ranking.knobs
     )
 
@@ -117,7 +117,7 @@ def _importance_body(importance: Mapping[str, float], ranking: Ranking) -> str:
         "(fANOVA), within the values tried here: a knob with one very bad value is important, however little it "
         "matters among the good ones."
     )
-    return report.picture(png_of(draw_importance(importance)), "Importance of each knob", caption)
+    return html.picture(png_of(draw_importance(importance)), "Importance of each knob", caption)
 
 
 def _commands_body(commands: Sequence[str]) -> str:
@@ -143,7 +143,7 @@ def _method_body(found: Mapping[str, Any], ranking: Ranking) -> str:
     facts += [["left out", f"{count}: {reason}"] for reason, count in found["left_out"].items()]
     if found["winner"] is not None:
         facts.append(["winner's run", found["winner"]["path"]])
-    return report.table([], facts, "facts")
+    return html.table([], facts, "facts")
 
 
 def _is_list(values: Sequence[Any]) -> bool:

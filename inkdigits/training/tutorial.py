@@ -18,10 +18,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inkdigits import report
 from inkdigits.data.splits import Split
-from inkdigits.evaluation import Comparison, Evaluation, compare, confused_lines, look_inside, matrix_lines
-from inkdigits.figures import draw_confusions, png_of
+from inkdigits.evaluation import html, report
+from inkdigits.evaluation.comparison import Comparison, compare
+from inkdigits.evaluation.digits import Evaluation, confused_lines, matrix_lines
+from inkdigits.evaluation.figures import draw_confusions, png_of
+from inkdigits.evaluation.inspection import look_inside
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.overlay import draw_overlay
 from inkdigits.reading.reader import Reader
@@ -60,13 +62,13 @@ class Story:
     """
 
     console: Console
-    sections: list[report.Section] = field(default_factory=list)
+    sections: list[html.Section] = field(default_factory=list)
 
     def chapter(self, title: str) -> None:
         """Begin a chapter."""
         self.console.print()
         self.console.rule(f"[bold]{len(self.sections) + 1}. {title}", align="left")
-        self.sections.append(report.Section(title, ""))
+        self.sections.append(html.Section(title, ""))
 
     def say(self, text: str) -> None:
         """Tell a sentence or two, plain text."""
@@ -78,10 +80,10 @@ class Story:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         self.show(f"<pre>{escape(text)}</pre>")
 
-    def show(self, html: str) -> None:
+    def show(self, body: str) -> None:
         """Add what only the report can show."""
         last = self.sections[-1]
-        self.sections[-1] = report.Section(last.title, last.body + html)
+        self.sections[-1] = html.Section(last.title, last.body + body)
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ def tutorial(train: Split, test: Split, runs_dir: Path, n_seeds: int = 5, consol
     lead = (
         "Handwritten digits classification with a neural network, on real MNIST, from the first image to a page read."
     )
-    page = report.document("The tutorial", lead, story.sections)
-    path = report.save(runs_dir / "tutorial.html", page.encode())
+    page = html.document("The tutorial", lead, story.sections)
+    path = html.save_page(runs_dir / "tutorial.html", page.encode())
     story.console.print(f"\nreport: {path}", markup=False, highlight=False, soft_wrap=True)
     return path
 
@@ -151,7 +153,7 @@ def _tell_data(story: Story, train: Split, test: Split) -> None:
     story.print("\n".join("".join(f"{pixel:4}" for pixel in row) for row in image[5:25, 6:25]))
     story.say("and the whole of it as a picture:")
     story.console.print(as_text(image), markup=False, highlight=False, soft_wrap=True)
-    story.show(f'<ul class="digits"><li>{report.digit_picture(image, f"The first training image, a {name}")}</li></ul>')
+    story.show(f'<ul class="digits"><li>{html.digit_picture(image, f"The first training image, a {name}")}</li></ul>')
 
 
 def as_text(image: np.ndarray) -> str:
@@ -316,7 +318,7 @@ def _tell_table(story: Story, seeds: dict[str, Seeds], flatten_accuracy: float) 
     for row in rows:
         table.add_row(*row)
     story.console.print(table)
-    story.show(report.table(head, rows))
+    story.show(html.table(head, rows))
 
 
 def _mean_sd(values: Sequence[float], places: int = 4) -> str:
@@ -330,7 +332,7 @@ def _tell_page(story: Story, test: Split, runs_dir: Path) -> None:
     story.chapter("A page of handwriting, read by the nets that ship")
     picture = compose_sheet(test, SHEET_LINES)
     path = runs_dir / "sheet.png"
-    report.save(path, _as_png(picture))
+    html.save_page(path, _as_png(picture))
     reading = Reader().read_page(picture)
     story.say(
         "Digits of the test set on a sheet that never was, photographed at an angle: what is written, what is read."
@@ -339,7 +341,7 @@ def _tell_page(story: Story, test: Split, runs_dir: Path) -> None:
     story.print(f"inkdigits read {path} --save-overlay {runs_dir / 'seen'}")
     alt = "The photographed sheet with a box and an answer for every digit; the rows are listed above"
     story.show(
-        report.picture(_as_png(draw_overlay(picture, reading.lines)), alt, "Every digit has a box; a ? marks doubt.")
+        html.picture(_as_png(draw_overlay(picture, reading.lines)), alt, "Every digit has a box; a ? marks doubt.")
     )
 
 

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from inkdigits import metrics
-from inkdigits.evaluation import Comparison, Evaluation, Inside, percent
+from inkdigits.evaluation import metrics, significance
+from inkdigits.evaluation.comparison import Comparison
+from inkdigits.evaluation.digits import Evaluation
+from inkdigits.evaluation.inspection import Inside
+from inkdigits.evaluation.text import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 N_WORST = 30
 N_SAMPLES = 10
@@ -137,7 +141,7 @@ def draw_reliability(evaluation: Evaluation) -> "Figure":
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     above.plot([0, 1], [0, 1], "--", color="#a3a3a3", label="as it should be")
     pairs = zip(counts[seen], share[seen], strict=True)
-    bounds = np.array([metrics.wilson_interval(round(s * n), int(n)) for n, s in pairs])
+    bounds = np.array([significance.wilson_interval(round(s * n), int(n)) for n, s in pairs])
     errors = np.abs(bounds.T - share[seen])
     above.errorbar(
         mean[seen], share[seen], errors, fmt="o-", color="#1d4ed8", capsize=3, label="seen, with 95 % interval"

@@ -1,0 +1,1 @@
+"""Arrays in, numbers out; figures; one HTML file."""

@@ -1,0 +1,145 @@
+"""A reader + pictures of one number each -> `CellsEvaluation`."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inkdigits.errors import DataError
+from inkdigits.evaluation import metrics, significance
+from inkdigits.evaluation.text import percent
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import PageReading
+
+# Cells read in one call: enough to fill batches, few enough to keep memory flat.
+CELLS_AT_ONCE = 128
+
+
+@dataclass(frozen=True, eq=False)
+class CellsEvaluation:
+    """What a reader answered for pictures of one whole number each.
+
+    Attributes:
+        source: the folder.
+        files: names of the pictures.
+        truths: what stands in each.
+        texts: what was read.
+        confidence: float64 (N,), the probability that all digits are right.
+        accepted: bool (N,).
+    """
+
+    source: str
+    files: tuple[str, ...]
+    truths: tuple[str, ...]
+    texts: tuple[str, ...]
+    confidence: np.ndarray
+    accepted: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.truths)
+
+    @cached_property
+    def string_right(self) -> np.ndarray:
+        """Bool (N,): is the whole string right, comma and dot alike?"""
+        return np.array([_string(a) == _string(b) for a, b in zip(self.truths, self.texts, strict=True)])
+
+    @cached_property
+    def right(self) -> np.ndarray:
+        """Bool (N,): are the digits right, all else dropped?"""
+        return np.array([_digits(a) == _digits(b) for a, b in zip(self.truths, self.texts, strict=True)])
+
+    @cached_property
+    def edits(self) -> int:
+        """Digits to insert, delete or replace, over all cells."""
+        pairs = zip(self.truths, self.texts, strict=True)
+        return sum(metrics.edit_distance(_digits(truth), _digits(text)) for truth, text in pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return every figure as JSON holds it; what could not be measured is None."""
+        n, accepted = len(self), int(self.accepted.sum())
+        return {
+            "data": self.source,
+            "n": n,
+            "string_exact": float(self.string_right.mean()),
+            "digits_exact": float(self.right.mean()),
+            "digits_exact_interval": list(significance.wilson_interval(int(self.right.sum()), n)),
+            "edit_distance": self.edits,
+            "n_digits": sum(len(_digits(truth)) for truth in self.truths),
+            "coverage": accepted / n,
+            "accuracy_accepted": float(self.right[self.accepted].mean()) if accepted else None,
+            "accuracy_surest_half": metrics.accuracy_of_surest(self.right, self.confidence, 0.5),
+            "calibration_error": metrics.calibration_error(self.confidence, self.right),
+        }
+
+    def __str__(self) -> str:
+        figures = self.to_dict()
+        low, high = figures["digits_exact_interval"]
+        among = figures["accuracy_accepted"]
+        return "\n".join(
+            [
+                f"{len(self):,} cells of {self.source}",
+                f"digits exact       {percent(figures['digits_exact'])} (95 % interval {low * 100:.2f} to "
+                f"{percent(high)}), {len(self) - int(self.right.sum()):,} wrong",
+                f"string exact       {percent(figures['string_exact'])}",
+                f"edit distance      {self.edits:,} in {figures['n_digits']:,} digits "
+                f"({percent(self.edits / max(1, figures['n_digits']))})",
+                f"accepted           {percent(figures['coverage'])}; of these right: "
+                f"{percent(math.nan if among is None else among)}",
+                f"surest half        {percent(figures['accuracy_surest_half'])} right",
+                f"calibration error  {percent(figures['calibration_error'])}",
+            ]
+        )
+
+
+def _string(text: str) -> str:
+    return text.replace(",", ".").replace(" ", "")
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"[^0-9]", "", text)
+
+
+def evaluate_cells(reader: Reader, folder: str | Path) -> CellsEvaluation:
+    """Return the judgement of a reader on pictures of one number each.
+
+    Args:
+        reader: with a line net.
+        folder: holds the pictures and truth.json: file name -> what stands there, such as "10,200".
+
+    Raises:
+        DataError: truth.json is missing, damaged or empty.
+        ImageError: a picture cannot be read.
+    """
+    folder = Path(folder)
+    truth = _load_truth(folder / "truth.json")
+    files = tuple(truth)
+    readings: list[PageReading] = []
+    for start in range(0, len(files), CELLS_AT_ONCE):
+        paths = [folder / name for name in files[start : start + CELLS_AT_ONCE]]
+        readings += reader.read_many(paths, "number")
+    lines = [reading.lines[0] if reading.lines else None for reading in readings]
+    return CellsEvaluation(
+        str(folder),
+        files,
+        tuple(truth.values()),
+        tuple(line.text if line else "" for line in lines),
+        np.array([line.confidence if line else 0.0 for line in lines]),
+        np.array([line.accepted if line else False for line in lines]),
+    )
+
+
+def _load_truth(path: Path) -> dict[str, str]:
+    try:
+        truth = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); it tells what stands in each picture") from None
+    except ValueError as error:
+        raise DataError(f"{path}: is no JSON ({error})") from None
+    if not isinstance(truth, dict) or not truth or not all(isinstance(value, str) for value in truth.values()):
+        raise DataError(f'{path}: must be one object, file name -> string, such as {{"a.jpg": "10,200"}}')
+    return truth
