@@ -16,7 +16,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from common import Table, mean_sd, percent, publish
 
 from inkdigits.data.loading import load_mnist
-from inkdigits.training import models
+from inkdigits.training import networks
 from inkdigits.training.recipes import resolve
 from inkdigits.training.tutorial import TOLD, Seeds, train_seeds
 
@@ -35,7 +35,7 @@ def main() -> None:
     for name in given.recipes:
         started = time.perf_counter()
         found[name] = train_seeds(
-            models.check(resolve(name)), min(given.seeds, MOST.get(name, given.seeds)), train, test
+            networks.check(resolve(name)), min(given.seeds, MOST.get(name, given.seeds)), train, test
         )
         seconds[name] = (time.perf_counter() - started) / len(found[name])
     header = ("recipe", "seeds", "train accuracy", "test accuracy", "test loss", "the tutorial's", "seconds a training")

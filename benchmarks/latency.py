@@ -22,7 +22,7 @@ from same_net import assert_same, shipped_in_keras
 from inkdigits.data.loading import load_mnist
 from inkdigits.reading.model import model_path
 from inkdigits.reading.reader import Reader
-from inkdigits.training.sheets import compose_sheet
+from inkdigits.training.synthesis.sheets import compose_sheet
 
 SHEET = ("31 415", "2718 28", "16 180", "299 792", "5040 67", "8 1 2 3")
 OURS = "Reader.classify"

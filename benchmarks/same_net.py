@@ -9,7 +9,7 @@ import onnx
 from onnx import numpy_helper
 
 from inkdigits.reading.model import model_path
-from inkdigits.training import digits, models
+from inkdigits.training import digit_net, networks
 from inkdigits.training.recipes import change, resolve
 
 
@@ -18,7 +18,7 @@ def shipped_in_keras() -> keras.Model:
     graph = onnx.load(model_path(None)).graph
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     recipe = change(resolve("reader"), batch_norm=False, precision="float32")
-    model = models.build(recipe, seed=0)
+    model = networks.build(recipe, seed=0)
     nodes = [node for node in graph.node if node.op_type == "Conv"]
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     for layer, node in zip(layers, nodes, strict=True):
@@ -27,7 +27,7 @@ def shipped_in_keras() -> keras.Model:
     last = next(node for node in graph.node if node.op_type == "MatMul")
     add = next(node for node in graph.node if node.op_type == "Add" and last.output[0] in node.input)
     model.get_layer("scores").set_weights([weights[last.input[1]], weights[add.input[1]]])
-    return digits.relative(model)
+    return digit_net.relative(model)
 
 
 def assert_same(scores: np.ndarray, others: np.ndarray) -> None:

@@ -31,7 +31,7 @@ PREPARE = """
 import cv2, sys
 from same_net import shipped_in_keras
 from inkdigits.data.loading import load_mnist
-from inkdigits.training.sheets import compose_sheet
+from inkdigits.training.synthesis.sheets import compose_sheet
 folder, test = sys.argv[1], load_mnist()[1]
 shipped_in_keras().save(f"{folder}/net.keras")
 cv2.imwrite(f"{folder}/seven.png", cv2.resize(255 - test.images[0], (112, 112), interpolation=cv2.INTER_CUBIC))

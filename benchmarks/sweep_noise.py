@@ -18,7 +18,7 @@ from common import Table, publish
 from inkdigits.data.loading import load_mnist
 from inkdigits.data.splits import hold_out
 from inkdigits.evaluation import significance
-from inkdigits.training import models, recipes
+from inkdigits.training import networks, recipes
 from inkdigits.training.study import Job
 from inkdigits.training.trainers import Order, Threads
 
@@ -60,7 +60,7 @@ def main() -> None:
 def train(n: int, epochs: int) -> np.ndarray:
     """Return bool (n, images): which images each of n nets has right."""
     part, validation = hold_out(load_mnist()[0], 10_000, 0)
-    recipe = models.check(recipes.resolve("hidden", epochs=epochs))
+    recipe = networks.check(recipes.resolve("hidden", epochs=epochs))
     threads, waiting = Threads(2, part, validation), [Order(Job(seed, {}, seed), recipe) for seed in range(n)]
     right: dict[int, np.ndarray] = {}
     while len(right) < n:

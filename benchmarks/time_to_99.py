@@ -24,7 +24,7 @@ from common import Table, mean_sd, publish, spread
 
 from inkdigits.data.loading import load_mnist
 from inkdigits.data.splits import Split
-from inkdigits.training import loop, models
+from inkdigits.training import loop, networks
 from inkdigits.training.recipes import Recipe, resolve
 
 GOAL = 0.99
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     train, test = load_mnist()
-    recipe = models.check(resolve("fast"))
+    recipe = networks.check(resolve("fast"))
     fit_fast(recipe, train.take(10 * recipe.batch_size), 0)  # the libraries' first use is nobody's time
     ours, theirs = [], []
     for seed in range(arguments.seeds):
@@ -54,7 +54,7 @@ def main() -> None:
 def fit_fast(recipe: Recipe, train: Split, seed: int) -> tuple[keras.Model, float]:
     """Return a trained net and the seconds it took, from nothing."""
     start = time.perf_counter()
-    model = models.build(recipe, seed)
+    model = networks.build(recipe, seed)
     loop.fit(model, recipe, train, seed=seed, progress=False)
     return model, time.perf_counter() - start
 
@@ -142,7 +142,7 @@ def measured_floor(recipe: Recipe) -> dict[str, float]:
             seconds.append(time.perf_counter() - start)
         rates[name] = 2 * 2048**3 / min(seconds)
     # Forward once, backward twice: by the inputs and by the weights.
-    operations = 6 * multiplications(models.build(recipe, 0)) * 60_000 * recipe.epochs
+    operations = 6 * multiplications(networks.build(recipe, 0)) * 60_000 * recipe.epochs
     return {"operations": operations, **{f"rate_{name}": rate for name, rate in rates.items()}}
 
 

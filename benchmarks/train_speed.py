@@ -19,7 +19,7 @@ from common import Table, in_turn, publish, ratios, spread
 
 from inkdigits.data.loading import load_data
 from inkdigits.data.splits import Split
-from inkdigits.training import loop, models
+from inkdigits.training import loop, networks
 from inkdigits.training.recipes import Recipe, change, resolve
 
 Epoch = Callable[[], object]
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     train, _ = load_data(given.data)
-    recipes = [models.check(resolve(name)) for name in given.recipes]
+    recipes = [networks.check(resolve(name)) for name in given.recipes]
     found = {recipe.name: in_turn(contestants(recipe, train), given.rounds) for recipe in recipes}
     sizes = ", ".join(f"{recipe.name} {recipe.batch_size}" for recipe in recipes)
     publish(
@@ -55,7 +55,7 @@ def contestants(recipe: Recipe, train: Split) -> dict[str, Epoch]:
 
 
 def our_epoch(recipe: Recipe, train: Split) -> Epoch:
-    model = models.build(recipe, seed=0)
+    model = networks.build(recipe, seed=0)
     n_steps = -(-len(train) // recipe.batch_size)
     loop.prepare(model, recipe, n_steps)
     runner = loop.runner_for(model, recipe.batch_size, len(train))
@@ -69,7 +69,7 @@ def our_epoch(recipe: Recipe, train: Split) -> Epoch:
 
 
 def fit_epoch(recipe: Recipe, train: Split) -> Epoch:
-    model = models.build(recipe, seed=0)
+    model = networks.build(recipe, seed=0)
     loop.prepare(model, recipe, -(-len(train) // recipe.batch_size))
     targets = loop.targets_for(model, train.labels)
     images = np.ascontiguousarray(train.images)

@@ -14,7 +14,7 @@ _HOME_OF = {
     "compare": "inkdigits.evaluation.model_evaluation",
     "evaluate": "inkdigits.evaluation.model_evaluation",
     "Run": "inkdigits.training.runs",
-    "train": "inkdigits.training.session",
+    "train": "inkdigits.training.train",
 }
 
 __all__ = sorted(_HOME_OF)

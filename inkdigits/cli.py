@@ -240,7 +240,7 @@ def train(
         return
     with quiet_stderr():
         from inkdigits.training import knobs
-        from inkdigits.training.session import train
+        from inkdigits.training.train import train
 
     settings |= {name: "+".join(value) for name, value in settings.items() if isinstance(value, list)}
     settings = {name: knobs.fit_for(name, value) for name, value in settings.items()}
@@ -364,11 +364,11 @@ def train_line(
     if settings:
         raise RecipeError(f"the line net's settings are fixed; leave out {', '.join(settings)}")
     with quiet_stderr():
-        from inkdigits.training import line
+        from inkdigits.training import line_net
         from inkdigits.training.runs import make_root
 
     make_root(runs)
-    line.train_line(runs / "line.onnx", data=data, seed=seed or 0, resume=resume is not None)
+    line_net.train_line(runs / "line.onnx", data=data, seed=seed or 0, resume=resume is not None)
     print(runs / "line.onnx")
 
 
@@ -397,7 +397,7 @@ def committee(
     if len(members) < 2:
         raise typer.BadParameter("a committee has two members or more")
     from inkdigits.reading.model import model_path
-    from inkdigits.training.committee import combine
+    from inkdigits.training.ensemble import combine
 
     combine([model_path(model_and_data(member, runs)[0]) for member in members], save)
     print(save)
@@ -452,9 +452,9 @@ def evaluate(
     path, own_data = model_and_data(run or model or "reader", runs)
     if mlflow is not None or tensorboard:
         with quiet_stderr():
-            from inkdigits.training import records
+            from inkdigits.training import tracking
 
-            to = records.destinations(mlflow, tensorboard, runs)
+            to = tracking.destinations(mlflow, tensorboard, runs)
     judgement = evaluate_model(
         Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells
     )
@@ -465,7 +465,7 @@ def evaluate(
         say(f"report: {save_page(report, evaluation_html(judgement.digits).encode())}")
     print(json.dumps(judgement.to_dict(), allow_nan=False) if json_ else judgement)
     if mlflow is not None or tensorboard:
-        for kept in records.keep(records.record_of_judgement(judgement, path), to):
+        for kept in tracking.keep(tracking.record_of_judgement(judgement, path), to):
             say(kept)
 
 

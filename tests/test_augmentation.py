@@ -3,15 +3,17 @@ import pytest
 
 from inkdigits.data.splits import Split
 from inkdigits.reading.normalise.digit import is_framed
-from inkdigits.training import augmentation
-from inkdigits.training.augmentation import NONE, compose
+from inkdigits.training.synthesis.degrade import enlarge, gridded
+from inkdigits.training.synthesis.digits import NONE, another_hand, compose_digits
+from inkdigits.training.synthesis.non_digits import MAKERS, WEIGHTS, Maker
+from inkdigits.training.synthesis.strokes import DRAWN_STYLES, HANDS, drawn, segments
 
 Splits = tuple[Split, Split]
 
 
 @pytest.fixture(scope="module")
 def composed(toy: Splits) -> tuple[np.ndarray, np.ndarray]:
-    return compose(toy[0].images, toy[0].labels, 1000, seed=3, none_share=0.25)
+    return compose_digits(toy[0].images, toy[0].labels, 1000, seed=3, none_share=0.25)
 
 
 def test_shapes_types_and_shares(composed: tuple[np.ndarray, np.ndarray]) -> None:
@@ -24,8 +26,8 @@ def test_shapes_types_and_shares(composed: tuple[np.ndarray, np.ndarray]) -> Non
 
 
 def test_the_seed_fixes_all(toy: Splits, composed: tuple[np.ndarray, np.ndarray]) -> None:
-    again = compose(toy[0].images, toy[0].labels, 1000, seed=3, none_share=0.25)
-    other = compose(toy[0].images, toy[0].labels, 1000, seed=4, none_share=0.25)
+    again = compose_digits(toy[0].images, toy[0].labels, 1000, seed=3, none_share=0.25)
+    other = compose_digits(toy[0].images, toy[0].labels, 1000, seed=4, none_share=0.25)
     np.testing.assert_array_equal(again[0], composed[0])
     np.testing.assert_array_equal(again[1], composed[1])
     assert (other[0] != composed[0]).any()
@@ -46,14 +48,14 @@ def test_digits_are_changed_but_known_again(toy: Splits) -> None:
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     rng = np.random.default_rng(0)
     labels = toy[0].labels[:300]
-    changed = [augmentation.another_hand(rng, i, int(k)) for i, k in zip(toy[0].images, labels, strict=False)]
+    changed = [another_hand(rng, i, int(k)) for i, k in zip(toy[0].images, labels, strict=False)]
     answers = (np.stack(changed).reshape(300, -1) @ means.T).argmax(axis=1)
     assert (answers == labels).mean() > 0.4
     assert all((a != b).any() for a, b in zip(changed, toy[0].images, strict=False))
 
 
-@pytest.mark.parametrize("maker", augmentation.MAKERS, ids=lambda maker: maker.__name__)
-def test_every_maker_of_no_digits_makes_different_pictures(maker: augmentation.Maker, toy: Splits) -> None:
+@pytest.mark.parametrize("maker", MAKERS, ids=lambda maker: maker.__name__)
+def test_every_maker_of_no_digits_makes_different_pictures(maker: Maker, toy: Splits) -> None:
     rng = np.random.default_rng(1)
     made = [maker(rng, toy[0].images, toy[0].labels) for _ in range(30)]
     assert all(m.shape in ((28, 28), (112, 112)) or m.ndim == 2 for m in made)
@@ -61,11 +63,11 @@ def test_every_maker_of_no_digits_makes_different_pictures(maker: augmentation.M
     assert np.isfinite(np.concatenate([m.ravel() for m in made])).all()
 
 
-@pytest.mark.parametrize("label", sorted({*augmentation.HANDS, *augmentation.STYLES}))
+@pytest.mark.parametrize("label", sorted({*HANDS, *DRAWN_STYLES}))
 def test_drawn_styles_fill_their_canvas(label: int) -> None:
     rng = np.random.default_rng(2)
     for _ in range(20):
-        strokes = augmentation.drawn(rng, label)
+        strokes = drawn(rng, label)
         assert strokes.shape == (112, 112)
         assert strokes.dtype == np.float32
         assert 0.01 < strokes.mean() < 0.5
@@ -73,7 +75,7 @@ def test_drawn_styles_fill_their_canvas(label: int) -> None:
 
 
 def test_calculator_digits_are_ten_different_ones() -> None:
-    shapes = [augmentation.segments(np.random.default_rng(5), label) > 0.5 for label in range(10)]
+    shapes = [segments(np.random.default_rng(5), label) > 0.5 for label in range(10)]
     assert len({s.tobytes() for s in shapes}) == 10
     # An 8 lights every segment, so that it covers all others.
     assert all((s & shapes[8]).sum() > 0.8 * s.sum() for s in shapes)
@@ -81,10 +83,10 @@ def test_calculator_digits_are_ten_different_ones() -> None:
 
 def test_coarse_scans_come_back_in_mnists_form(toy: Splits) -> None:
     rng = np.random.default_rng(0)
-    scans = np.stack([augmentation.gridded(rng, augmentation.enlarge(i)) for i in toy[0].images[:100]])
+    scans = np.stack([gridded(rng, enlarge(i)) for i in toy[0].images[:100]])
     assert is_framed(scans)
 
 
 def test_weights_are_shares() -> None:
-    assert sum(augmentation.WEIGHTS) == pytest.approx(1)
-    assert len(augmentation.WEIGHTS) == len(augmentation.MAKERS)
+    assert sum(WEIGHTS) == pytest.approx(1)
+    assert len(WEIGHTS) == len(MAKERS)

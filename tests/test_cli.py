@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from inkdigits.cli import app
 from inkdigits.data.splits import Split
-from inkdigits.training import knobs, models, recipes, session
+from inkdigits.training import knobs, networks, recipes, train
 
 COMMANDS = (
     *("read", "train", "committee", "sweep", "runs", "evaluate", "compare", "data", "doctor", "tutorial", "serve"),
@@ -48,12 +48,12 @@ def test_a_sweeps_train_command_trains_what_the_sweep_did(monkeypatch: pytest.Mo
     settings: knobs.Settings = {"hidden": "none", "convolutions": "5x16dp+3x32", "learning_rate": "default"}
     settings |= {"beta_1": 0.8, "batch_norm": False, "epochs": 3, "loss": "sparse_categorical_crossentropy"}
     told: dict[str, Any] = {}
-    monkeypatch.setattr(session, "train", lambda recipe, **words: told.update(words, recipe=recipe) or sys.exit(7))
+    monkeypatch.setattr(train, "train", lambda recipe, **words: told.update(words, recipe=recipe) or sys.exit(7))
     done = CliRunner().invoke(app, ["train", "fast", *knobs.train_flags(settings)])
     assert done.exit_code == 7
     changes = {name: told[name] for name in settings}
     assert changes["hidden"] == ()
-    assert models.check(recipes.resolve("fast", **changes)) == knobs.apply(recipes.RECIPES["fast"], settings)
+    assert networks.check(recipes.resolve("fast", **changes)) == knobs.apply(recipes.RECIPES["fast"], settings)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError, RecipeError, RunError
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.reader import Reader
-from inkdigits.training.committee import USES, Taught, combine
-from inkdigits.training.distortion import distort
+from inkdigits.training.ensemble import USES, DistillationData, combine
+from inkdigits.training.synthesis.distortion import distort
 
 Splits = tuple[Split, Split]
 
@@ -66,7 +66,7 @@ def test_a_committee_is_cooled_as_its_members_are_and_teaches_as_it_is(
     mean = np.mean([softmax(OnnxModel(path).scores(toy[1].images)) for path in paths], axis=0)
     answers = Reader(committee).classify(toy[1].images)
     np.testing.assert_allclose(answers.confidence, softmax(np.log(mean) / 0.6).max(axis=1), atol=1e-5)
-    taught = Taught(toy[1], 0.0, 0, committee)
+    taught = DistillationData(toy[1], 0.0, 0, committee)
     lesson = taught(1)
     taught.close()
     np.testing.assert_allclose(lesson.labels, OnnxModel(committee).scores(lesson.images), atol=1e-5)
@@ -105,7 +105,7 @@ def test_what_a_teacher_takes_the_place_of_is_refused(toy: Splits, tiny_model: P
 
 
 def test_an_epoch_is_the_teachers_view_of_distorted_digits(members: list[Path], toy: Splits) -> None:
-    first, late = (Taught(toy[0], 0.7, 5, members[0]) for _ in range(2))
+    first, late = (DistillationData(toy[0], 0.7, 5, members[0]) for _ in range(2))
     try:
         one, two = first(1), first(2)
         assert len(one) == len(two) == len(toy[0])

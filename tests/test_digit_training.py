@@ -9,9 +9,9 @@ from inkdigits.data.splits import Split
 from inkdigits.errors import RecipeError
 from inkdigits.reading.calibration import probabilities_of
 from inkdigits.reading.reader import Reader
-from inkdigits.training import digits, models
-from inkdigits.training.augmentation import NONE
+from inkdigits.training import digit_net, networks
 from inkdigits.training.recipes import Recipe, resolve
+from inkdigits.training.synthesis.digits import NONE
 
 Splits = tuple[Split, Split]
 SHIPPED_MISSES = 33
@@ -19,7 +19,7 @@ SMALL = ("5x4", "pool", "3x6s", "pool")
 
 
 def test_composed_epochs_roll_on_and_depend_on_their_number_alone(toy: Splits) -> None:
-    source, again = (digits.Composed(toy[0], 90, seed=5) for _ in range(2))
+    source, again = (digit_net.Composed(toy[0], 90, seed=5) for _ in range(2))
     try:
         first, second = source(1), source(2)
         np.testing.assert_array_equal(first.images[30:], second.images[:60])
@@ -33,11 +33,11 @@ def test_composed_epochs_roll_on_and_depend_on_their_number_alone(toy: Splits) -
 
 
 def test_relative_scores_are_measured_from_no_digit(toy: Splits) -> None:
-    model = models.build(resolve("reader", convolutions=SMALL, precision="float32"), seed=0)
+    model = networks.build(resolve("reader", convolutions=SMALL, precision="float32"), seed=0)
     assert model.output_shape == (None, 11)
     images = toy[1].images[:20]
     eleven = np.asarray(model(images))
-    ten = np.asarray(digits.relative(model)(images))
+    ten = np.asarray(digit_net.relative(model)(images))
     np.testing.assert_allclose(ten, eleven[:, :10] - eleven[:, 10:], atol=1e-6)
     np.testing.assert_allclose(
         probabilities_of(ten, "logits_none", 1.0), np.asarray(keras.ops.softmax(eleven))[:, :10], atol=1e-6
@@ -55,14 +55,14 @@ def test_calibration_finds_the_temperature(sharpness: float, toy: Splits) -> Non
         def predict(self, images: np.ndarray, batch_size: int, verbose: int) -> np.ndarray:
             return honest * sharpness
 
-    found = digits.calibrate(Net(), toy[1])  # type: ignore[arg-type]
+    found = digit_net.calibrate(Net(), toy[1])  # type: ignore[arg-type]
     assert found["temperature"] == pytest.approx(sharpness, rel=0.35)
     confidence = probabilities_of(honest * sharpness, "logits_none", found["temperature"]).max(axis=1)
     assert (confidence >= found["threshold"]).mean() == pytest.approx(0.99, abs=0.006)
 
 
 def test_convolutions_are_written_as_words() -> None:
-    model = models.build(resolve("reader", convolutions=("5x8", "pool", "3x16s")), seed=0)
+    model = networks.build(resolve("reader", convolutions=("5x8", "pool", "3x16s")), seed=0)
     shapes = [layer.output.shape[1:] for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
     assert shapes == [(24, 24, 8), (12, 12, 16)]
     for wrong in ("5y8", "3x", "pol", ""):
@@ -71,7 +71,7 @@ def test_convolutions_are_written_as_words() -> None:
 
 
 def test_a_small_reader_learns_to_read_and_to_refuse(toy: Splits, tmp_path_factory: pytest.TempPathFactory) -> None:
-    from inkdigits.training.session import train
+    from inkdigits.training.train import train
 
     run = train(
         "reader",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.training.distortion import CHUNK, Distorted, distort
+from inkdigits.training.synthesis.distortion import CHUNK, Distorted, distort
 
 Splits = tuple[Split, Split]
 

@@ -9,7 +9,7 @@ import pytest
 from inkdigits.errors import ModelError
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.reader import Reader
-from inkdigits.training import export, models
+from inkdigits.training import export, networks
 from inkdigits.training.recipes import resolve
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 28, 28), dtype=np.uint8)
@@ -18,12 +18,12 @@ CARD = {"format": 1, "kind": "digit", "output": "softmax", "classes": list("0123
 
 @pytest.fixture
 def model() -> keras.Model:
-    return models.build(resolve("linear", output="softmax"), seed=0)
+    return networks.build(resolve("linear", output="softmax"), seed=0)
 
 
 @pytest.mark.parametrize(("name", "changes"), [("hidden", {}), ("cnn", {}), ("hidden", {"activation": "gelu"})])
 def test_onnx_gives_what_keras_gives(name: str, changes: dict, tmp_path: Path) -> None:
-    trained = models.in_float32(models.build(resolve(name, **changes), seed=0))
+    trained = networks.in_float32(networks.build(resolve(name, **changes), seed=0))
     path = tmp_path / "model.onnx"
     export.export(trained, path, CARD)
     scores = export.agree(trained, path, IMAGES)
@@ -60,7 +60,7 @@ def test_a_file_that_disagrees_is_refused(model: keras.Model, tmp_path: Path) ->
 
 def test_equal_scores_are_not_enough_where_labels_differ(tmp_path: Path) -> None:
     """Two classes within the tolerance of each other, in another order."""
-    model = models.build(resolve("linear"), seed=0)
+    model = networks.build(resolve("linear"), seed=0)
     path = tmp_path / "model.onnx"
     model.set_weights([np.zeros((784, 10)), np.array([1e-5] + [0.0] * 9)])
     export.export(model, path, CARD)

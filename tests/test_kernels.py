@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.training import kernels, loop, models
+from inkdigits.training import fused_ops, loop, networks
 from inkdigits.training.recipes import Recipe, resolve
 
 Splits = tuple[Split, Split]
@@ -11,7 +11,7 @@ RECIPE = resolve("cnn", convolutions=("5x8dp", "3x8s"), batch_norm=True, dropout
 
 
 def trained(split: Split, recipe: Recipe) -> tuple[keras.Model, loop.History]:
-    model = models.build(recipe, seed=3)
+    model = networks.build(recipe, seed=3)
     history = loop.fit(model, recipe, split, progress=False)
     return model, history
 
@@ -21,9 +21,9 @@ def trained(split: Split, recipe: Recipe) -> tuple[keras.Model, loop.History]:
 def test_fused_kernels_learn_what_kerass_own_operations_learn(
     optimizer: str, toy: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = models.check(resolve("cnn", **{**vars_of(RECIPE), "optimizer": optimizer, "learning_rate": 1e-3}))
+    recipe = networks.check(resolve("cnn", **{**vars_of(RECIPE), "optimizer": optimizer, "learning_rate": 1e-3}))
     fused, fused_history = trained(toy[0], recipe)
-    monkeypatch.setattr(kernels, "fuse", lambda model: None)
+    monkeypatch.setattr(fused_ops, "fuse", lambda model: None)
     plain, plain_history = trained(toy[0], recipe)
     for ours, theirs in zip(fused_history, plain_history, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=2e-3)
@@ -40,7 +40,7 @@ def test_the_variance_kept_is_kerass_own(toy: Splits) -> None:
     model = keras.Sequential([keras.Input((2,)), layer])
     model.compile(optimizer="sgd", loss="mse")
     batch = np.array([[0.0, 1.0], [3.0, 1.0], [6.0, 4.0]], np.float32)
-    kernels.fuse(model)
+    fused_ops.fuse(model)
     model(batch, training=True)
     np.testing.assert_allclose(layer.moving_variance, batch.var(axis=0), rtol=1e-5)
     np.testing.assert_allclose(layer.moving_mean, batch.mean(axis=0), rtol=1e-6)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inkdigits.reading.model import SHIPPED, OnnxModel
-from inkdigits.training.line import (
+from inkdigits.training.line_net import (
     LINE,
     LineRecipe,
     Stage,

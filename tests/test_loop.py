@@ -11,14 +11,14 @@ import pytest
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import RunError, TrainingError
-from inkdigits.training import loop, models
+from inkdigits.training import loop, networks
 from inkdigits.training.recipes import Recipe, resolve
 
 Splits = tuple[Split, Split]
 
 
 def prepared(recipe: Recipe, seed: int = 0) -> keras.Model:
-    return models.build(models.check(recipe), seed)
+    return networks.build(networks.check(recipe), seed)
 
 
 def weights(model: keras.Model) -> np.ndarray:
@@ -27,7 +27,7 @@ def weights(model: keras.Model) -> np.ndarray:
 
 def fitted(recipe: Recipe, train: Split, **settings: object) -> tuple[keras.Model, loop.History]:
     model = prepared(recipe)
-    return model, loop.fit(model, models.check(recipe), train, progress=False, **settings)  # type: ignore[arg-type]
+    return model, loop.fit(model, networks.check(recipe), train, progress=False, **settings)  # type: ignore[arg-type]
 
 
 SMALL = {"convolutions": ("3x4", "pool"), "batch_norm": True, "dropout": 0, "precision": "float32", "batch_size": 32}
@@ -46,7 +46,7 @@ SMALL = {"convolutions": ("3x4", "pool"), "batch_norm": True, "dropout": 0, "pre
 )
 def test_steps_are_those_of_keras_fit(recipe: Recipe, toy: Splits) -> None:
     """Three steps of 32, the last of a partial batch, both ways from one seed."""
-    recipe = models.check(replace(recipe, epochs=1))
+    recipe = networks.check(replace(recipe, epochs=1))
     train = toy[0].take(80)
     ours, theirs = prepared(recipe), prepared(recipe)
     row = loop.fit(ours, recipe, train, seed=5, progress=False)[0]
@@ -134,9 +134,9 @@ def test_a_loss_of_nan_stops_with_its_likely_cause(toy: Splits) -> None:
 
 
 def test_a_users_compiled_model_keeps_its_optimizer(toy: Splits) -> None:
-    model = models.build(resolve("linear"), 0)
+    model = networks.build(resolve("linear"), 0)
     model.compile(optimizer=keras.optimizers.SGD(0.25), loss="categorical_crossentropy", metrics=["accuracy"])
-    loop.fit(model, models.check(resolve("linear", epochs=1)), toy[0], progress=False)
+    loop.fit(model, networks.check(resolve("linear", epochs=1)), toy[0], progress=False)
     assert float(model.optimizer.learning_rate) == 0.25
     assert int(model.optimizer.iterations) == 19
 
@@ -154,7 +154,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused(content: bytes | None, toy:
 
 
 def test_epochs_are_told_as_keras_tells_them(toy: Splits, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = models.check(resolve("linear", epochs=2))
+    recipe = networks.check(resolve("linear", epochs=2))
     loop.fit(prepared(recipe), recipe, toy[0], progress=True)
     told = capsys.readouterr()
     assert told.out == ""
@@ -174,7 +174,7 @@ def test_a_terminal_gets_a_bar(toy: Splits, monkeypatch: pytest.MonkeyPatch) -> 
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setitem(os.environ, "COLUMNS", "120")
-    recipe = models.check(resolve("linear", epochs=2))
+    recipe = networks.check(resolve("linear", epochs=2))
     loop.fit(prepared(recipe), recipe, toy[0], progress=True)
     assert "epoch 2/2  step 19/19  loss: " in terminal.getvalue()
     assert "━" in terminal.getvalue()

@@ -14,7 +14,7 @@ from inkdigits.reading.calibration import probabilities_of
 from inkdigits.reading.model import load_card
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
-from inkdigits.training.sheets import compose_sheet
+from inkdigits.training.synthesis.sheets import compose_sheet
 
 # Of MNIST's 10,000 test images, those which the shipped digit net reads wrongly: a change of the net changes this line.
 MNIST_TEST_MISSES = 33

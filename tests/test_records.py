@@ -22,7 +22,7 @@ from inkdigits.evaluation.model_evaluation import ModelEvaluation
 from inkdigits.evaluation.outliers import Outliers
 from inkdigits.reading.model import model_path
 from inkdigits.reading.reader import Reader
-from inkdigits.training import records, runs
+from inkdigits.training import runs, tracking
 from inkdigits.training.recipes import resolve
 
 Splits = tuple[Split, Split]
@@ -44,7 +44,7 @@ def run(toy: Splits, root: Path) -> inkdigits.Run:
 @pytest.fixture(scope="module")
 def mlflow(run: inkdigits.Run, root: Path) -> Iterator[Any]:
     """MLflow as another program would open it, turned to what was written."""
-    with records._mlflow(f"sqlite:///{(root / 'mlflow.db').absolute()}") as mlflow:
+    with tracking._mlflow(f"sqlite:///{(root / 'mlflow.db').absolute()}") as mlflow:
         yield mlflow
 
 
@@ -130,13 +130,13 @@ def test_the_process_keeps_its_own_tracking_uri(run: inkdigits.Run, monkeypatch:
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     before = mlflow.is_tracking_uri_set()
-    records.destinations("sqlite:///" + str(run.path.parent / "mlflow.db"), False, run.path.parent)
+    tracking.destinations("sqlite:///" + str(run.path.parent / "mlflow.db"), False, run.path.parent)
     assert mlflow.is_tracking_uri_set() == before
 
 
 def test_a_name_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
-    to = records.Destinations(tensorboard=tmp_path / "runs" / "tensorboard")
-    records.keep(records.Record("../../sweep/a b/.", {}, figures={"test_accuracy": 0.5}), to)
+    to = tracking.Destinations(tensorboard=tmp_path / "runs" / "tensorboard")
+    tracking.keep(tracking.Record("../../sweep/a b/.", {}, figures={"test_accuracy": 0.5}), to)
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert (tmp_path / "runs" / "tensorboard" / "sweep" / "a-b" / "test").is_dir()
 
@@ -145,7 +145,7 @@ def test_a_judgement_of_cells_and_outliers_is_told_in_figures() -> None:
     cells = CellsEvaluation(
         "scans", ("a", "b"), ("12", "7"), ("12", "1"), np.array([0.9, 0.8]), np.array([True, False])
     )
-    record = records.record_of_judgement(ModelEvaluation(None, Outliers("letters", 9, 0.75, 0.5, 0.25), cells), None)
+    record = tracking.record_of_judgement(ModelEvaluation(None, Outliers("letters", 9, 0.75, 0.5, 0.25), cells), None)
     assert record.parameters["outliers"] == "letters"
     assert record.parameters["cells"] == "scans"
     assert record.figures["outliers_auroc"] == 0.75
@@ -157,8 +157,8 @@ def test_a_judgement_of_cells_and_outliers_is_told_in_figures() -> None:
 def test_a_trial_is_found_by_its_sweep(mlflow: Any, root: Path) -> None:
     history = [{"epoch": 1, "loss": 0.5, "val_accuracy": 0.25}, {"epoch": 2, "loss": 0.25, "val_accuracy": 0.75}]
     recipe = resolve("linear", learning_rate=0.01)
-    record = records.record_of_trial("hidden-1234", "7", recipe, 3, history)
-    (kept,) = records.keep(record, records.Destinations(f"sqlite:///{(root / 'mlflow.db').absolute()}"))
+    record = tracking.record_of_trial("hidden-1234", "7", recipe, 3, history)
+    (kept,) = tracking.keep(record, tracking.Destinations(f"sqlite:///{(root / 'mlflow.db').absolute()}"))
     logged = mlflow.get_run(kept.rpartition(" ")[2])
     assert (logged.data.tags["sweep"], logged.info.run_name) == ("hidden-1234", "hidden-1234/7")
     assert (logged.data.params["learning_rate"], logged.data.params["seed"]) == ("0.01", "3")
@@ -249,7 +249,7 @@ def test_the_command_line_records_the_shipped_reader(toy_folder: Path, root: Pat
     (line,) = done.stderr.splitlines()
     run_id = line.rpartition(" ")[2]
     assert not (root / "mlruns").exists()
-    with records._mlflow(f"sqlite:///{(root / 'mlflow.db').absolute()}") as mlflow:
+    with tracking._mlflow(f"sqlite:///{(root / 'mlflow.db').absolute()}") as mlflow:
         logged = mlflow.get_run(run_id)
         assert logged.data.metrics["test_mistakes"] == json.loads(answer)["mistakes"]
         told = mlflow.artifacts.load_dict(f"runs:/{run_id}/evaluation.json")

@@ -3,7 +3,7 @@ import pytest
 
 from inkdigits.data.splits import Split
 from inkdigits.reading.layout.page import find_lines
-from inkdigits.training.sheets import compose_sheet
+from inkdigits.training.synthesis.sheets import compose_sheet
 
 
 def test_a_sheet_is_the_same_for_a_seed_and_shows_its_rows(toy: tuple[Split, Split]) -> None:

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from inkdigits.reading.normalise.line import normalise_line
-from inkdigits.training.synthesis import ALPHABET, GLYPHS, STYLES, Digits, compose, strips
+from inkdigits.training.synthesis.line_strokes import GLYPHS
+from inkdigits.training.synthesis.lines import compose_line, strips
+from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,7 @@ def digits() -> Digits:
 def test_rows_have_ink_and_a_text_of_the_alphabet(digits: Digits, style: str) -> None:
     rng = np.random.default_rng(1)
     for _ in range(60):
-        picture, text = compose(rng, digits, STYLES[style])
+        picture, text = compose_line(rng, digits, STYLES[style])
         assert picture.dtype == np.uint8
         assert picture.ndim == 2
         assert min(picture.shape) >= 8
@@ -51,6 +53,6 @@ def test_every_digit_has_a_drawing_of_points_in_or_near_its_box() -> None:
 def test_strips_are_the_readers_own(digits: Digits) -> None:
     rng, again = np.random.default_rng(2), np.random.default_rng(2)
     images, texts = strips(rng, digits, STYLES["clean"], 1, 32)
-    picture, text = compose(again, digits, STYLES["clean"])
+    picture, text = compose_line(again, digits, STYLES["clean"])
     assert text == texts[0]
     assert np.array_equal(images[0], normalise_line(picture, 32))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.training import loop, models, trainers
+from inkdigits.training import loop, networks, trainers
 from inkdigits.training.recipes import Recipe, resolve
 from inkdigits.training.study import Job
 from inkdigits.training.trainers import Bench, Event, Net, Order, Stopped, Threads
@@ -15,7 +15,7 @@ SMALL = {"hidden": 20, "dropout": 0.3, "epochs": 2}
 
 
 def order(number: int, seed: int = 0, recipe: str = "hidden", **changes: object) -> Order:
-    return Order(Job(number, {}, seed), models.check(resolve(recipe, **{**SMALL, **changes})))
+    return Order(Job(number, {}, seed), networks.check(resolve(recipe, **{**SMALL, **changes})))
 
 
 def never(number: int, epoch: int, accuracy: float) -> None:
@@ -27,7 +27,7 @@ def weights(model: object) -> np.ndarray:
 
 
 def alone(recipe: Recipe, seed: int, part: Split) -> np.ndarray:
-    model = models.build(recipe, seed)
+    model = networks.build(recipe, seed)
     loop.fit(model, recipe, part, seed=seed, progress=False)
     return weights(model)
 

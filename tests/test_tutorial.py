@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 from inkdigits.cli import app
 from inkdigits.data.splits import Split
 from inkdigits.errors import TrainingError
-from inkdigits.training import models, recipes, session
+from inkdigits.training import networks, recipes
+from inkdigits.training import tutorial as tutorial_module
+from inkdigits.training.train import train
 from inkdigits.training.tutorial import NEXT, Story, as_text, train_seeds, tutorial
 
 CHAPTERS = ["The data", "A net without", "One hidden layer", "How the matrix", "The same with Flatten"]
@@ -43,12 +45,12 @@ def test_tutorial_tells_its_story_in_order(toy: tuple[Split, Split], tmp_path: P
 
 @pytest.mark.slow
 def test_several_seeds_in_one_process_are_as_each_alone(toy: tuple[Split, Split], tmp_path: Path) -> None:
-    recipe = models.check(recipes.resolve("hidden", epochs=2))
+    recipe = networks.check(recipes.resolve("hidden", epochs=2))
     found = train_seeds(recipe, 3, *toy)
     assert len(found) == 3
     assert len(found.seconds) == 5  # but for the first, which compiles
     assert len(set(found.test_loss)) == 3
-    alone = session.train("hidden", data=toy, runs_dir=tmp_path, epochs=2, seed=2, progress=False)
+    alone = train("hidden", data=toy, runs_dir=tmp_path, epochs=2, seed=2, progress=False)
     assert found.test_loss[2] == pytest.approx(alone.figures["test_loss"], rel=1e-5)
     assert found.train_accuracy[2] == pytest.approx(alone.history[-1]["accuracy"], abs=1e-6)
 
@@ -64,13 +66,13 @@ def test_what_to_try_next_can_be_pasted(command: str, monkeypatch: pytest.Monkey
         asked.update(settings, recipe=recipe)
         raise TrainingError("enough")
 
-    monkeypatch.setattr(session, "train", refuse)
+    monkeypatch.setattr(tutorial_module, "train_run", refuse)
     told = CliRunner().invoke(app, command.split()[1:])
     assert isinstance(told.exception, TrainingError)
     fixed = ("recipe", "data", "runs_dir", "seed", "teacher", "resume", "mlflow", "tensorboard")
     changes = {name: value for name, value in asked.items() if name not in fixed}
     # Every name in it is one that Keras knows, and something is changed.
-    assert models.check(recipes.resolve(str(asked["recipe"]), **changes)) != models.check(recipes.resolve("hidden"))
+    assert networks.check(recipes.resolve(str(asked["recipe"]), **changes)) != networks.check(recipes.resolve("hidden"))
 
 
 def test_an_image_as_text() -> None:

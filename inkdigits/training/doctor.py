@@ -20,7 +20,7 @@ from inkdigits.data.splits import Split
 from inkdigits.duplicates import Duplicate, find_duplicates
 from inkdigits.errors import DataError, RecipeError
 from inkdigits.reading.calibration import probabilities_of
-from inkdigits.training import digits, loop, models, recipes
+from inkdigits.training import digit_net, loop, networks, recipes
 from inkdigits.training.recipes import Recipe
 
 FOLDS = 5
@@ -301,7 +301,7 @@ def examine(
         DataError: there are too few images or classes.
         TrainingError: a net cannot be trained.
     """
-    chosen = models.check(recipes.resolve(recipe, **changes))
+    chosen = networks.check(recipes.resolve(recipe, **changes))
     if chosen.composed:
         raise RecipeError(
             f"the recipe {recipe!r} learns from composed pictures; choose one that takes them as they are"
@@ -366,15 +366,15 @@ def _out_of_fold(
 
 def _learn_and_answer(part: Split, recipe: Recipe, seed: int, asked: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Return float64 (N, classes) for each array of images, by a net that learned from `part`."""
-    model = models.build(recipe, seed, len(part.class_names))
-    changing = digits.epochs_of(part, recipe, seed)
+    model = networks.build(recipe, seed, len(part.class_names))
+    changing = digit_net.epochs_of(part, recipe, seed)
     try:
         loop.fit(model, recipe, changing or part, seed=seed, progress=False)
     finally:
         if changing:
             changing.close()
-    trained = models.in_float32(model)
-    output = recipe.output if recipe.output == "logits_none" else models.output_of(trained)
+    trained = networks.in_float32(model)
+    output = recipe.output if recipe.output == "logits_none" else networks.output_of(trained)
     scores = (trained.predict(images, batch_size=1000, verbose=0) for images in asked)
     probabilities = (probabilities_of(rows, output, 1.0).astype(np.float64) for rows in scores)
     return [rows / rows.sum(axis=1, keepdims=True) for rows in probabilities]

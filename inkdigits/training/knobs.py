@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inkdigits.errors import RecipeError
-from inkdigits.training import loop, models, recipes
+from inkdigits.training import loop, networks, recipes
 from inkdigits.training.recipes import Recipe, nearest
 
 # What a study keeps of a knob's value; layers are words such as "300+100".
@@ -125,7 +125,7 @@ def _check_each(base: Recipe, name: str, values: Values) -> None:
         lenient: dict[str, Any] = {"loss": "sparse_categorical_crossentropy"} if name == "label_smoothing" else {}
         lenient |= {"label_smoothing": 0.0} if name == "loss" else {}
         lenient |= {"output": "logits_none"} if name == "composed" else {"composed": 0} if name == "output" else {}
-        models.check(recipes.change(base, **lenient, **{name: fit_for(name, value)}))
+        networks.check(recipes.change(base, **lenient, **{name: fit_for(name, value)}))
 
 
 def flag(name: str) -> str:
@@ -157,7 +157,7 @@ def _value(name: str, word: str) -> Any:
         if kind is bool:
             return TRUTH[word.lower()]
         if kind is str:
-            return word.lower() if name == "optimizer" else models.unabbreviated(word) if name == "loss" else word
+            return word.lower() if name == "optimizer" else networks.unabbreviated(word) if name == "loss" else word
         if kind == float | None and word == DEFAULT:
             return None
         number = int(word) if kind is int else float(word)
@@ -188,7 +188,7 @@ def apply(base: Recipe, settings: Settings) -> Recipe:
         RecipeError: they do not go together.
     """
     changes = {name: fit_for(name, value) for name, value in settings.items()}
-    return models.check(recipes.change(base, **changes))
+    return networks.check(recipes.change(base, **changes))
 
 
 def grid(base: Recipe, space: Space, n_classes: int) -> tuple[list[Combination], dict[str, int]]:
@@ -254,7 +254,7 @@ class Checker:
 
     def _try(self, recipe: Recipe) -> str | None:
         try:
-            model = models.build(recipe, 0, self._n_classes)
+            model = networks.build(recipe, 0, self._n_classes)
             loop.prepare(model, recipe, 1)
         except RecipeError as error:
             return str(error)

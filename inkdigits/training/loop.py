@@ -22,7 +22,7 @@ import numpy as np
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import RunError, TrainingError
-from inkdigits.training import kernels, models
+from inkdigits.training import fused_ops, networks
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import write_beside
 
@@ -103,8 +103,8 @@ def prepare(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
         RecipeError: the loss cannot be computed of the model's scores.
     """
     if not model.compiled:
-        models.compile_for(model, recipe, steps_per_epoch * recipe.epochs)
-    models.try_loss(model, recipe)
+        networks.compile_for(model, recipe, steps_per_epoch * recipe.epochs)
+    networks.try_loss(model, recipe)
     model.optimizer.build(model.trainable_variables)
     model.reset_metrics()
 
@@ -116,7 +116,7 @@ def targets_for(model: keras.Model, labels: np.ndarray) -> np.ndarray:
     """
     if labels.ndim == 2:
         return labels
-    if models.wants_one_hot(model):
+    if networks.wants_one_hot(model):
         one_hot: np.ndarray = np.eye(model.output_shape[-1], dtype=np.float32)[labels]
         return one_hot
     return labels.astype(np.int32)
@@ -182,7 +182,7 @@ def _check_loss(loss: float, model: keras.Model, place: str) -> None:
     raise TrainingError(
         f"the loss is no longer a number (by {place}): most likely the learning rate "
         f"of {rate:.3g} is too high for {type(model.optimizer).__name__}, so try a tenth of it; else the "
-        f"loss does not suit the output {models.output_of(model)}"
+        f"loss does not suit the output {networks.output_of(model)}"
     )
 
 
@@ -220,7 +220,7 @@ def _compiled_runner(model: keras.Model, batch_size: int, n_images: int) -> Runn
 
     jit = all(type(layer).__name__ in XLA_LAYERS for layer in model._flatten_layers(include_self=False))
     if not jit:  # XLA fuses by itself
-        kernels.fuse(model)
+        fused_ops.fuse(model)
     n_whole, rest = divmod(n_images, batch_size)
 
     def step(x: Any, y: Any, start: Any, size: int) -> None:

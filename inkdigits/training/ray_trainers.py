@@ -48,7 +48,7 @@ def train_on_worker(order: Order, part: Split, validation: Split, board: Any, ve
     """Train a job in a worker's process; runs there."""
     import ray
 
-    from inkdigits.training.session import versions as own_versions
+    from inkdigits.training.train import versions as own_versions
 
     own = {name: version for name, version in own_versions().items() if name in VERSIONED}
     if own != versions:
@@ -87,7 +87,7 @@ class Cluster:
         _join(ray, address)
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        from inkdigits.training.session import versions
+        from inkdigits.training.train import versions
 
         self._ray, self._jobs = ray, jobs
         self._versions = {name: version for name, version in versions().items() if name in VERSIONED}

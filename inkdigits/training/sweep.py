@@ -22,12 +22,14 @@ from inkdigits.data.loading import load_data
 from inkdigits.data.splits import Split, hold_out
 from inkdigits.errors import RecipeError
 from inkdigits.machine import cores
-from inkdigits.training import knobs, recipes, records, runs, session, sweep_page
+from inkdigits.training import knobs, recipes, runs, sweep_page, tracking
 from inkdigits.training.knobs import Settings, Space
 from inkdigits.training.ranking import Ranking, judge, rank
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 from inkdigits.training.study import Job, Ledger, Outcome, failures_in_one_line, key_of
+from inkdigits.training.train import train as train_run
+from inkdigits.training.train import versions
 from inkdigits.training.trainers import Event, Order, Threads, by_share
 
 # Images held out where the recipe holds out none, and the largest share of the training images that they may be.
@@ -228,7 +230,7 @@ def sweep(
         ray: train on the Ray cluster of this address; "local" for one started on this machine.
         winner: train the best on all training images and judge it on the test set.
         progress: show how far it is, to stderr.
-        mlflow: keep a record of each training and of the winner's run in MLflow, as `session.train` does.
+        mlflow: keep a record of each training and of the winner's run in MLflow, as `train` does.
         tensorboard: keep one for TensorBoard.
         on_job: called with each job that this process has finished, its outcome inside, and its recipe.
 
@@ -245,7 +247,7 @@ def sweep(
             f"{plan.n_runs:,} trainings are more than {max_runs:,} (--max-runs); narrow the sweep, or say --yes"
         )
     root = Path(runs_dir)
-    to = records.destinations(mlflow, tensorboard, root)
+    to = tracking.destinations(mlflow, tensorboard, root)
     runs.make_root(root)
     url = storage or f"sqlite:///{(root / 'sweeps.db').absolute()}"
     ledger = Ledger(url, plan.name, plan.space, _facts(plan))
@@ -263,7 +265,7 @@ def sweep(
         ledger.close()
     ranking = judge(plan.ranking(done))
     training = functools.partial(
-        session.train, data=data, runs_dir=root, progress=progress, mlflow=mlflow, tensorboard=tensorboard
+        train_run, data=data, runs_dir=root, progress=progress, mlflow=mlflow, tensorboard=tensorboard
     )
     found = finish_winner(plan, ranking, url, root, training) if winner and ranking.best else None
     page = root / plan.name / "sweep.html"
@@ -296,14 +298,14 @@ def make_plan(recipe: str, words: Mapping[str, str], seeds: int, search: int | N
     return Plan(base, space, combinations, left_out, search, seeds, part, validation)
 
 
-def _recording(plan: Plan, to: records.Destinations, on_job: OnJob | None) -> OnJob | None:
+def _recording(plan: Plan, to: tracking.Destinations, on_job: OnJob | None) -> OnJob | None:
     """Return what keeps a record of each finished job, if any is wanted, and tells whoever else wants to know."""
     if not to:
         return on_job
 
     def keep(job: Job, recipe: Recipe) -> None:
         history = job.outcome.history if job.outcome else []
-        records.keep(records.record_of_trial(plan.name, str(job.number), recipe, job.seed, history), to)
+        tracking.keep(tracking.record_of_trial(plan.name, str(job.number), recipe, job.seed, history), to)
         if on_job:
             on_job(job, recipe)
 
@@ -312,7 +314,7 @@ def _recording(plan: Plan, to: records.Destinations, on_job: OnJob | None) -> On
 
 def _facts(plan: Plan) -> dict[str, Any]:
     data = {"name": plan.part.data_name, "sha256": plan.part.sha256, "validation": len(plan.validation)}
-    return {"recipe": dataclasses.asdict(plan.base), "data": data, "versions": session.versions()}
+    return {"recipe": dataclasses.asdict(plan.base), "data": data, "versions": versions()}
 
 
 def _crew(plan: Plan, jobs: int | None, ray: str | None) -> Crew:

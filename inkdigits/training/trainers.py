@@ -20,7 +20,7 @@ import numpy as np
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import TrainingError
-from inkdigits.training import digits, loop, models
+from inkdigits.training import digit_net, loop, networks
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.study import Job, Outcome
 
@@ -133,7 +133,7 @@ class Bench:
         self, net: Net, order: Order, behind: loop.History, on_epoch: Callable[[loop.History], None]
     ) -> loop.History:
         recipe, seed = order.recipe, order.job.seed
-        changing = digits.epochs_of(self._part, recipe, seed)
+        changing = digit_net.epochs_of(self._part, recipe, seed)
         try:
             return loop.fit(
                 net.model,
@@ -166,8 +166,8 @@ class Bench:
             net.recipe = recipe
             return net
         with BUILDING:
-            n_images = recipe.composed // digits.USES * digits.USES or len(self._part)
-            fresh = models.build(recipe, seed, len(self._part.class_names))
+            n_images = recipe.composed // digit_net.USES * digit_net.USES or len(self._part)
+            fresh = networks.build(recipe, seed, len(self._part.class_names))
             loop.prepare(fresh, recipe, -(-n_images // recipe.batch_size))
             if net is None or keras.backend.backend() != "tensorflow":
                 net = Net(fresh, loop.runner_for(fresh, recipe.batch_size, n_images), recipe, seed)

@@ -28,10 +28,12 @@ from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.overlay import draw_overlay
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
-from inkdigits.training import loop, models, session
+from inkdigits.training import loop, networks
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
-from inkdigits.training.sheets import compose_sheet
+from inkdigits.training.synthesis.sheets import compose_sheet
+from inkdigits.training.train import evaluate_run
+from inkdigits.training.train import train as train_run
 
 # What the tutorial prints: train accuracy of the last epoch, test accuracy, test loss.
 TOLD = {"linear": (0.9259, 0.9241, 0.2702), "hidden": (0.9835, 0.9759, 0.0769)}
@@ -164,7 +166,7 @@ def as_text(image: np.ndarray) -> str:
 
 def _train(story: Story, name: str, train: Split, test: Split, runs_dir: Path) -> tuple[Run, Evaluation]:
     """Train a recipe with seed 0 and tell how it went."""
-    run = session.train(name, data=(train, test), runs_dir=runs_dir)
+    run = train_run(name, data=(train, test), runs_dir=runs_dir)
     rows = [f"epoch {r['epoch']:.0f}/5  loss {r['loss']:.4f}  accuracy {r['accuracy']:.4f}" for r in run.history]
     story.show(f"<pre>{escape(chr(10).join(rows))}</pre>")
     evaluation = run.evaluate(test)
@@ -242,10 +244,10 @@ inkdigits.train(model)"""
             keras.layers.Dense(10, activation="sigmoid"),
         ]
     )
-    model = models.adopt(own)
+    model = networks.adopt(own)
     history = loop.fit(model, hidden.recipe, train, seed=hidden.seed, progress=False)
     accuracy = history[-1]["accuracy"]
-    figures = session.judge(model, test)
+    figures = evaluate_run(model, test)
     story.say(
         f"Train accuracy {accuracy:.4f}, test accuracy {figures['test_accuracy']:.4f}; the net of the chapter before, "
         f"from the same seed: {hidden.history[-1]['accuracy']:.4f} and {hidden.figures['test_accuracy']:.4f}. Flatten "
@@ -273,21 +275,21 @@ def train_seeds(recipe: Recipe, n_seeds: int, train: Split, test: Split) -> Seed
         test: read at the end of each training.
     """
     n_steps = math.ceil(len(train) / recipe.batch_size)
-    model = models.build(recipe, 0, len(train.class_names))
+    model = networks.build(recipe, 0, len(train.class_names))
     loop.prepare(model, recipe, n_steps)
     untrained = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
     runner = loop.runner_for(model, recipe.batch_size, len(train))
     targets = loop.targets_for(model, train.labels)
     results = []
     for seed in range(n_seeds):
-        model.set_weights(models.build(recipe, seed, len(train.class_names)).get_weights())
+        model.set_weights(networks.build(recipe, seed, len(train.class_names)).get_weights())
         for variable, value in zip(model.optimizer.variables, untrained, strict=True):
             variable.assign(value)
         rows = []
         for epoch in range(1, recipe.epochs + 1):
             order = np.random.default_rng([seed, epoch]).permutation(len(train)).astype(np.int32)
             rows.append(loop.run_epoch(model, runner(train.images, targets, order), n_steps))
-        results.append((rows, session.judge(model, test)))
+        results.append((rows, evaluate_run(model, test)))
     seconds = tuple(row["seconds"] for rows, _ in results for row in rows)
     return Seeds(
         tuple(rows[-1]["accuracy"] for rows, _ in results),

@@ -202,9 +202,6 @@ def _versions(facts: Mapping[str, Any]) -> dict[str, str]:
     return {f"version_{name}": str(number) for name, number in facts.get("versions", {}).items()}
 
 
-# ------------------------------------------------------------------------------------------------------------ MLflow
-
-
 @contextlib.contextmanager
 def _mlflow(uri: str) -> Iterator[Any]:
     """Lend MLflow turned to a URI, silent, and turn it back to what it was."""
@@ -370,9 +367,6 @@ def _log_model(mlflow: Any, experiment: str, run_id: str, record: Record) -> Non
         pip_requirements=[f"onnx=={onnx.__version__}", f"onnxruntime=={onnxruntime.__version__}"],
         save_as_external_data=False,
     )
-
-
-# ------------------------------------------------------------------------------------------------------- TensorBoard
 
 
 def _check_tensorboard() -> None:

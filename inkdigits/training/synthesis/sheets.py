@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from inkdigits.arrays import Rng
 from inkdigits.data.splits import Split
 
-Rng = np.random.Generator
 MARGIN_PX = 70  # of table around the sheet
 # How far the sheet's corners stray from a rectangle, clockwise from the top left, in pixels: seen from an angle.
 CORNERS_PX = ((40, 26), (-8, 60), (34, -20), (-30, 10))

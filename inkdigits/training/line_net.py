@@ -30,9 +30,10 @@ from inkdigits.machine import cores
 from inkdigits.reading.decoding import decode, digits_of
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.normalise.line import normalise_line
-from inkdigits.training import export, synthesis
+from inkdigits.training import export
 from inkdigits.training.runs import write_beside
-from inkdigits.training.synthesis import ALPHABET, STYLES, Digits, Strips, Texts
+from inkdigits.training.synthesis.lines import compose_line, start_process, strips_in_process
+from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits, Strips, Texts
 
 BLANK = len(ALPHABET)
 STRIDE_PX = 4
@@ -298,7 +299,7 @@ def train_line(
     pool = ProcessPoolExecutor(
         workers or cores(),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=synthesis.start_process,
+        initializer=start_process,
         initargs=(np.asarray(train.images), np.asarray(train.labels)),
     )
     with pool:
@@ -328,10 +329,7 @@ def _learn(training: _Training, pool: ProcessPoolExecutor, seed: int, checkpoint
     def asked(number: int) -> list[Future[Strips]]:
         if number >= len(rounds):
             return []
-        return [
-            pool.submit(synthesis.strips_in_process, *job)
-            for job in compose_round(recipe, rounds[number][0], seed, number)
-        ]
+        return [pool.submit(strips_in_process, *job) for job in compose_round(recipe, rounds[number][0], seed, number)]
 
     coming = asked(training.rounds)
     for number in range(training.rounds, len(rounds)):
@@ -361,7 +359,7 @@ def fit_temperature(model: keras.Model, recipe: LineRecipe, validation: Split) -
     scored: list[tuple[list[np.ndarray], str]] = []
     for kind, (style, count) in enumerate(CALIBRATION.items()):
         rng = np.random.default_rng((77, kind))
-        rows = [synthesis.compose(rng, digits, STYLES[style]) for _ in range(count)]
+        rows = [compose_line(rng, digits, STYLES[style]) for _ in range(count)]
         views = [[normalise_line(row, recipe.height, *view) for row, _ in rows] for view in recipe.views]
         scores = [_scores(model, strips) for strips in views]
         scored += [([view[i] for view in scores], text) for i, (_, text) in enumerate(rows)]

@@ -22,7 +22,7 @@ from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError
 from inkdigits.reading.calibration import probabilities_of
 from inkdigits.reading.model import OnnxModel
-from inkdigits.training.distortion import distort
+from inkdigits.training.synthesis.distortion import distort
 
 OPSET = 17
 # Of the images of an epoch one in so many is distorted and taught anew: a teacher of ten costs more than learning does.
@@ -117,7 +117,7 @@ def _save(model: onnx.ModelProto, card: dict[str, Any], path: Path) -> None:
         raise ModelError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
 
 
-class Taught:
+class DistillationData:
     """A split distorted and taught epoch by epoch: call it with the epoch (1, 2, ...) to get that epoch's split.
 
     An epoch shows every image once; a third of them are distorted and taught anew, the others as in the last epochs.

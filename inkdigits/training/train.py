@@ -23,11 +23,11 @@ from inkdigits.evaluation.report import save_run_report
 from inkdigits.reading.calibration import logits_of
 from inkdigits.reading.model import OnnxModel, model_path
 from inkdigits.reading.reader import Reader
-from inkdigits.training import digits, export, loop, models, recipes, records, runs
-from inkdigits.training.committee import Taught, card_of_member
-from inkdigits.training.distortion import Distorted
+from inkdigits.training import digit_net, export, loop, networks, recipes, runs, tracking
+from inkdigits.training.ensemble import DistillationData, card_of_member
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
+from inkdigits.training.synthesis.distortion import Distorted
 
 # Training images, or some more, on which a net finds its temperature where none are held out.
 N_CALIBRATION = 10_000
@@ -75,7 +75,7 @@ def train(
     if resume is not None:
         # Refused before a checkpoint is read: other settings would not end where the run was going.
         run = _resumable(resume, Path(runs_dir), recipe, seed, changes)
-        to = records.destinations(mlflow, tensorboard, Path(runs_dir))
+        to = tracking.destinations(mlflow, tensorboard, Path(runs_dir))
         train_split, test = _load(data if data is not None else run.info["data"]["path"])
         if teacher is not None and str(Path(teacher).absolute()) != (run.info.get("teacher") or {}).get("path"):
             raise RunError(f"{run.name}: was not started with this teacher; leave --teacher out to resume it")
@@ -85,16 +85,16 @@ def train(
     else:
         seed = seed or 0
         model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed)
-        to = records.destinations(mlflow, tensorboard, Path(runs_dir))
+        to = tracking.destinations(mlflow, tensorboard, Path(runs_dir))
         train_split, test = _load(data)
         if chosen.validation:
             hold_out(train_split, chosen.validation, seed)  # or the run would begin, and then be refused
         taught_by = _teacher(teacher, train_split) if teacher is not None else None
         if taught_by:
             _check_taught(chosen, changes)
-            chosen = models.check(recipes.change(chosen, loss="categorical_crossentropy", label_smoothing=0.0))
+            chosen = networks.check(recipes.change(chosen, loss="categorical_crossentropy", label_smoothing=0.0))
         if model is None:
-            model = models.build(chosen, seed, len(train_split.class_names))
+            model = networks.build(chosen, seed, len(train_split.class_names))
         path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
         info = _info(chosen, seed, train_split, path, taught_by) | dict(facts or {})
         run = runs.start(Path(runs_dir), chosen.name, info)
@@ -108,7 +108,7 @@ def train(
         if progress:
             print(f"stopped; go on with `inkdigits train --resume {run.path}`", file=sys.stderr)
         raise
-    for kept in records.keep(records.record_of(run, evaluation), to):
+    for kept in tracking.keep(tracking.record_of(run, evaluation), to):
         if progress:
             print(kept, file=sys.stderr)
     return run
@@ -129,10 +129,10 @@ def _model_and_recipe(
 ) -> tuple[keras.Model | None, Recipe]:
     """Return the user's own model, if it is one, and the settings; all that can be refused is refused here."""
     if isinstance(recipe, str):
-        return None, models.check(recipes.resolve(recipe, **changes))
+        return None, networks.check(recipes.resolve(recipe, **changes))
     keras.utils.set_random_seed(seed)
-    model = models.adopt(recipe)
-    return model, models.check(recipes.change(Recipe("own", output=models.output_of(model)), **changes))
+    model = networks.adopt(recipe)
+    return model, networks.check(recipes.change(Recipe("own", output=networks.output_of(model)), **changes))
 
 
 def _load(data: "Path | str | tuple[Split, Split] | None") -> tuple[Split, Split]:
@@ -160,23 +160,23 @@ def _resumable(name: str | Path, root: Path, recipe: Any, seed: int | None, chan
 
 
 def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> tuple[Run, Evaluation]:
-    """Train from wherever the run stands, export, judge, finish."""
+    """Train from wherever the run stands, export, evaluate_run, finish."""
     recipe, start = run.recipe, time.perf_counter()
     part, validation = (train_split, None)
     if recipe.validation:
         part, validation = hold_out(train_split, recipe.validation, run.seed)
     history = _fit(run, model, part, validation, progress)
-    trained = models.in_float32(model)
+    trained = networks.in_float32(model)
     if recipe.output == "logits_none":
         # Judged as it is read with: by the likeliest digit, whether "no digit" is likelier or not.
-        trained = digits.relative(trained)
+        trained = digit_net.relative(trained)
     if not trained.compiled:
-        models.compile_for(trained, recipe, 1)
-    figures = judge(trained, test)
+        networks.compile_for(trained, recipe, 1)
+    figures = evaluate_run(trained, test)
     run.save_history(history)
     card = card_of(run, trained, figures, train_split)
     if recipe.output == "logits_none":
-        card |= digits.calibrate(trained, validation) if validation else {}
+        card |= digit_net.calibrate(trained, validation) if validation else {}
     elif recipe.label_smoothing or run.info.get("teacher"):
         # Taught never to be sure, it would say 95 % where it is right 99 times in 100.
         known = train_split.take(slice(None, None, max(1, len(train_split) // N_CALIBRATION)))
@@ -201,11 +201,11 @@ def _report(run: Run, test: Split, history: loop.History) -> Evaluation:
 
 def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, progress: bool) -> loop.History:
     recipe = run.recipe
-    changing: digits.Composed | Distorted | Taught | None
+    changing: digit_net.Composed | Distorted | DistillationData | None
     if run.info.get("teacher"):
-        changing = Taught(part, recipe.distortion, run.seed, _unchanged_teacher(run))
+        changing = DistillationData(part, recipe.distortion, run.seed, _unchanged_teacher(run))
     else:
-        changing = digits.epochs_of(part, recipe, run.seed)
+        changing = digit_net.epochs_of(part, recipe, run.seed)
     try:
         return loop.fit(
             model,
@@ -239,7 +239,7 @@ def _unchanged_teacher(run: Run) -> Path:
     return path
 
 
-def judge(model: keras.Model, test: Split) -> dict[str, float]:
+def evaluate_run(model: keras.Model, test: Split) -> dict[str, float]:
     """Return Keras's loss and accuracy on the test split, with the count of mistakes."""
     targets = loop.targets_for(model, test.labels)
     loss, accuracy = model.evaluate(test.images, targets, batch_size=1000, verbose=0)
@@ -274,7 +274,7 @@ def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split
         "format": 1,
         "kind": "digit",
         "name": run.name,
-        "output": run.recipe.output if run.recipe.output == "logits_none" else models.output_of(model),
+        "output": run.recipe.output if run.recipe.output == "logits_none" else networks.output_of(model),
         "classes": list(train_split.class_names),
         "recipe": run.info["recipe"],
         "seed": run.seed,

@@ -15,9 +15,9 @@ import numpy as np
 from inkdigits.data.splits import Split
 from inkdigits.evaluation import metrics
 from inkdigits.reading.calibration import probabilities_of
-from inkdigits.training import augmentation
-from inkdigits.training.distortion import Distorted
 from inkdigits.training.recipes import Recipe
+from inkdigits.training.synthesis.digits import compose_digits
+from inkdigits.training.synthesis.distortion import Distorted
 
 # An epoch's pictures stay for so many epochs: making one costs as much as learning from it several times.
 USES = 3
@@ -31,7 +31,7 @@ def _remember(images: np.ndarray, labels: np.ndarray) -> None:
 
 
 def _compose(n: int, seed: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    return augmentation.compose(WINDOW["images"], WINDOW["labels"], n, seed)
+    return compose_digits(WINDOW["images"], WINDOW["labels"], n, seed)
 
 
 class Composed:

@@ -1,0 +1,21 @@
+"""Array types by what they hold: dtype and shape are said once, here."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+GrayImage = NDArray[np.uint8]  # (H, W), any size; 0 = black
+DigitImage = NDArray[np.uint8]  # (28, 28), MNIST's form: 0 = paper, 255 = ink
+DigitImages = NDArray[np.uint8]  # (N, 28, 28), MNIST's form
+ColorImage = NDArray[np.uint8]  # (H, W, 3), BGR
+Ink = NDArray[np.uint8]  # (H, W), paper removed: 0 = paper, 255 = ink
+Labels = NDArray[np.int64]  # (N,), indices of classes
+Scores = NDArray[np.float32]  # (N, classes), what a network answers
+Probabilities = NDArray[np.float32]  # (N, classes), calibrated
+Confidences = NDArray[np.float32]  # (N,), 0 to 1
+Mask = NDArray[np.bool_]  # any shape
+Transform = NDArray[np.float64]  # (2, 3) affine or (3, 3) projective, takes (x, y, 1) to another picture's pixels
+Box = tuple[int, int, int, int]  # x, y, width, height in pixels
+Floats = NDArray[np.floating[Any]]  # any shape
+Rng = np.random.Generator

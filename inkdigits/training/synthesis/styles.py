@@ -1,0 +1,140 @@
+"""Styles of lines: what is written, by which hand."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from inkdigits.arrays import Rng
+
+Texts = list[str]
+Strips = tuple[list[np.ndarray], Texts]
+ALPHABET = "0123456789.-"
+SEPARATOR = "."
+# Digits are composed this tall, then reduced to what the camera sees.
+PEN_PX = 40
+
+
+@dataclass(frozen=True)
+class Style:
+    """How rows look: what a recipe says about the synthesis. Shares and probabilities are 0 to 1.
+
+    Attributes:
+        numbers: rows are numbers as people write them into tables; else any digits, 1 to `longest`.
+        longest: digits in a row at most, where `numbers` is off.
+        drawn: how often a digit is drawn from strokes rather than taken from MNIST, before `DRAWN_WEIGHT`.
+        messy: 0 is plain MNIST digits side by side; above, slants, overlaps, light, blur and noise come in, and this is
+            the weight of ruled lines, specks and neighbours' ink.
+        table: how often there are table lines at the edges of the picture.
+        light_ink: how often ink is lighter than paper.
+        margin: >= 0, how much paper is left around the ink, as a share of a logbook cell's.
+    """
+
+    numbers: bool = True
+    longest: int = 6
+    drawn: float = 0.45
+    messy: float = 1.0
+    table: float = 0.7
+    light_ink: float = 0.05
+    margin: float = 1.0
+
+
+STYLES = {
+    # CTC does not take off on hard rows from nothing: it starts here.
+    "clean": Style(drawn=0.1, messy=0.0, table=0.0, light_ink=0.0),
+    # A cell cut from a photographed logbook.
+    "cell": Style(),
+    # A row of a photograph or a scanned page, cropped to its ink.
+    "row": Style(numbers=False, longest=12, drawn=0.14, messy=0.8, table=0.15, light_ink=0.3, margin=0.35),
+}
+
+
+class Digits:
+    """MNIST's images by class, cropped to their ink, with each one's stroke width.
+
+    Args:
+        images: uint8 (N, 28, 28), 0 = paper.
+        labels: int64 (N,), 0 to 9.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        self.images = images
+        self.by_class = [np.flatnonzero(labels == digit) for digit in range(10)]
+        ink = np.asarray(images > 96)
+        rows, columns = np.asarray(ink.any(axis=2)), np.asarray(ink.any(axis=1))
+        self.boxes = np.stack(
+            [columns.argmax(1), rows.argmax(1), 28 - columns[:, ::-1].argmax(1), 28 - rows[:, ::-1].argmax(1)], axis=1
+        )
+        # Twice the area over the outline's length: a long thin bar's width.
+        edges = (ink[:, 1:] != ink[:, :-1]).sum((1, 2)) + (ink[:, :, 1:] != ink[:, :, :-1]).sum((1, 2))
+        self.strokes_px = 2.4 * ink.sum((1, 2)) / np.maximum(edges, 1)
+
+    def draw(self, rng: Rng, digit: int) -> int:
+        """Return the number of a random image of `digit`."""
+        choices = self.by_class[digit]
+        return int(choices[rng.integers(len(choices))])
+
+
+@dataclass(frozen=True)
+class Hand:
+    """One writer, one pen: sizes are shares of the digit height PEN_PX unless in pixels."""
+
+    slant: float
+    aspect: float
+    stroke_px: float
+    gap: float
+    wobble: float
+    drawn: float
+    drawn_kinds: tuple[int, ...]
+
+
+def random_number(rng: Rng) -> str:
+    """Return a number as people write it in that style, with its separators and sign."""
+    kind = rng.random()
+    length = int(rng.choice([1, 2, 3, 4, 5], p=[0.09, 0.42, 0.35, 0.08, 0.06]))
+    body = "".join(str(d) for d in rng.integers(0, 10, length))
+    if length > 1 and rng.random() < 0.35:
+        body = "1" + body[1:]
+    if length > 2 and rng.random() < 0.25:
+        body = body[:-2] + "00"
+    if kind < 0.22 and length >= 2:
+        cut = int(rng.choice([1, 2], p=[0.75, 0.25]))
+        cut = min(cut, length - 1)
+        body = body[:-cut] + SEPARATOR + body[-cut:]
+    elif kind < 0.34:
+        thousand = f"{rng.integers(1, 10)}{rng.integers(0, 10)}"[: 1 + (rng.random() < 0.3)]
+        end = "00" if rng.random() < 0.7 else f"{rng.integers(0, 100):02d}"
+        body = f"{thousand}{SEPARATOR}{rng.integers(0, 10)}{end}"
+    return "-" + body if rng.random() < 0.04 else body
+
+
+def digit_string(rng: Rng, style: Style) -> str:
+    """Return digits without meaning, as long as the style allows."""
+    length = int(rng.integers(1, style.longest + 1))
+    body = "".join(str(d) for d in rng.integers(0, 10, length))
+    if length > 2 and rng.random() < 0.12:
+        cut = int(rng.integers(1, length))
+        body = body[:cut] + (SEPARATOR if rng.random() < 0.8 else "-") + body[cut:]
+    return body
+
+
+def random_hand(rng: Rng, style: Style) -> Hand:
+    """Return a writer and a pen."""
+    if style.messy == 0:
+        return Hand(0.0, 1.0, 5.0, 0.18, 0.02, style.drawn, (0,) * 10)
+    drawn = style.drawn * float(rng.choice([0.0, 0.6, 1.6, 3.0], p=[0.2, 0.35, 0.3, 0.15]))
+    if style.numbers:
+        stroke = float(np.clip(rng.lognormal(math.log(4.3), 0.3), 2.2, 9.0))
+        gap = float(rng.normal(0.16, 0.13))
+    else:
+        stroke = float(np.clip(rng.lognormal(math.log(4.8), 0.4), 2.0, 11.0))
+        gap = float(rng.choice([rng.normal(0.15, 0.1), rng.uniform(0.1, 0.9)]))
+    return Hand(
+        slant=float(rng.normal(0.08, 0.16)),
+        aspect=float(np.exp(rng.normal(0.0, 0.17))),
+        stroke_px=stroke,
+        gap=gap,
+        wobble=float(rng.uniform(0.02, 0.09)),
+        drawn=drawn,
+        drawn_kinds=tuple(int(k) for k in rng.integers(0, 1000, 10)),
+    )
