@@ -25,7 +25,7 @@ from common import Table, publish
 
 from inkdigits.data.idx import save_idx_folder
 from inkdigits.data.loading import load_mnist
-from inkdigits.training.study import load_optuna
+from inkdigits.sweep.study import load_optuna
 
 GRID = ["hidden", "--hidden", "30", "--activation", "relu,tanh", "--optimizer", "adam,sgd"]
 GRID += ["--epochs", "2,20", "--seeds", "3"]

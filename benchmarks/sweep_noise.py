@@ -18,9 +18,9 @@ from common import Table, publish
 from inkdigits.data.loading import load_mnist
 from inkdigits.data.splits import hold_out
 from inkdigits.evaluation import significance
+from inkdigits.sweep.study import Job
+from inkdigits.sweep.workers import ThreadWorkers, WorkItem
 from inkdigits.training import networks, recipes
-from inkdigits.training.study import Job
-from inkdigits.training.trainers import Order, Threads
 
 SHAPES = ((4, 2), (4, 3), (12, 2), (12, 3), (12, 5))
 LEVEL = 0.05
@@ -61,7 +61,7 @@ def train(n: int, epochs: int) -> np.ndarray:
     """Return bool (n, images): which images each of n nets has right."""
     part, validation = hold_out(load_mnist()[0], 10_000, 0)
     recipe = networks.check(recipes.resolve("hidden", epochs=epochs))
-    threads, waiting = Threads(2, part, validation), [Order(Job(seed, {}, seed), recipe) for seed in range(n)]
+    threads, waiting = ThreadWorkers(2, part, validation), [WorkItem(Job(seed, {}, seed), recipe) for seed in range(n)]
     right: dict[int, np.ndarray] = {}
     while len(right) < n:
         while waiting and (place := threads.free()) is not None:

@@ -239,11 +239,11 @@ def train(
         train_line(runs, data, seed, resume, settings)
         return
     with quiet_stderr():
-        from inkdigits.training import knobs
+        from inkdigits.sweep.space import fit_for
         from inkdigits.training.train import train
 
     settings |= {name: "+".join(value) for name, value in settings.items() if isinstance(value, list)}
-    settings = {name: knobs.fit_for(name, value) for name, value in settings.items()}
+    settings = {name: fit_for(name, value) for name, value in settings.items()}
     settings |= {"mlflow": mlflow, "tensorboard": tensorboard}
     run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **settings)
     figures = run.figures
@@ -329,7 +329,7 @@ def sweep(
     Stopped or killed, the same command goes on where it was.
     """
     with quiet_stderr():
-        from inkdigits.training.sweep import sweep
+        from inkdigits.sweep.sweep import sweep
 
     try:
         found = sweep(

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from inkdigits.cli import app
 from inkdigits.data.splits import Split
-from inkdigits.training import knobs, networks, recipes, train
+from inkdigits.sweep.space import Configuration, apply, train_flags
+from inkdigits.training import networks, recipes, train
 
 COMMANDS = (
     *("read", "train", "committee", "sweep", "runs", "evaluate", "compare", "data", "doctor", "tutorial", "serve"),
@@ -45,15 +46,15 @@ def test_help_and_reading_load_neither_keras_nor_tensorflow(mnist: tuple[Split, 
 
 
 def test_a_sweeps_train_command_trains_what_the_sweep_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings: knobs.Settings = {"hidden": "none", "convolutions": "5x16dp+3x32", "learning_rate": "default"}
+    settings: Configuration = {"hidden": "none", "convolutions": "5x16dp+3x32", "learning_rate": "default"}
     settings |= {"beta_1": 0.8, "batch_norm": False, "epochs": 3, "loss": "sparse_categorical_crossentropy"}
     told: dict[str, Any] = {}
     monkeypatch.setattr(train, "train", lambda recipe, **words: told.update(words, recipe=recipe) or sys.exit(7))
-    done = CliRunner().invoke(app, ["train", "fast", *knobs.train_flags(settings)])
+    done = CliRunner().invoke(app, ["train", "fast", *train_flags(settings)])
     assert done.exit_code == 7
     changes = {name: told[name] for name in settings}
     assert changes["hidden"] == ()
-    assert networks.check(recipes.resolve("fast", **changes)) == knobs.apply(recipes.RECIPES["fast"], settings)
+    assert networks.check(recipes.resolve("fast", **changes)) == apply(recipes.RECIPES["fast"], settings)
 
 
 @pytest.mark.parametrize(

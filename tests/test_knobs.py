@@ -1,8 +1,18 @@
 import pytest
 
 from inkdigits.errors import RecipeError
-from inkdigits.training import knobs
-from inkdigits.training.knobs import Range, fit_for, grid, in_words, knobs_of, plain, read_space, train_flags
+from inkdigits.sweep.space import (
+    FIELDS,
+    Range,
+    exactly,
+    fit_for,
+    grid,
+    hyperparameters_of,
+    in_words,
+    plain,
+    read_space,
+    train_flags,
+)
 from inkdigits.training.recipes import RECIPES, Recipe
 
 HIDDEN, CNN = RECIPES["hidden"], RECIPES["cnn"]
@@ -28,11 +38,11 @@ def test_words_are_read(name: str, text: str, values: object) -> None:
 
 
 def test_every_field_of_a_recipe_is_a_knob() -> None:
-    for name in knobs.FIELDS:
+    for name in FIELDS:
         for recipe in RECIPES.values():
             value = getattr(recipe, name)
             assert fit_for(name, plain(value)) == value
-            space = read_space(Recipe("plain"), {name: knobs.exactly(plain(value))})
+            space = read_space(Recipe("plain"), {name: exactly(plain(value))})
             assert space[name] == (plain(value),)
 
 
@@ -118,7 +128,7 @@ def test_settings_in_words_and_as_flags() -> None:
         "activation": "tanh",
         "epochs": 5,
     }
-    assert knobs_of({"epochs": (5,), "dropout": (0.0, 0.1), "learning_rate": Range(1e-4, 1e-2)}) == [
+    assert hyperparameters_of({"epochs": (5,), "dropout": (0.0, 0.1), "learning_rate": Range(1e-4, 1e-2)}) == [
         "dropout",
         "learning_rate",
     ]

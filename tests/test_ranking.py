@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
-from inkdigits.training import ranking
-from inkdigits.training.knobs import Settings
-from inkdigits.training.ranking import by_value, importance, judge, rank
-from inkdigits.training.study import Job, Outcome
+from inkdigits.sweep import ranking
+from inkdigits.sweep.ranking import by_value, compare_with_best, importance, rank
+from inkdigits.sweep.space import Configuration
+from inkdigits.sweep.study import Job, Outcome
 
 N = 4000
 
 
-def job(settings: Settings, seed: int, share: float) -> Job:
+def job(settings: Configuration, seed: int, share: float) -> Job:
     """Return a training which has every image right with that probability."""
     rng = np.random.default_rng([seed, int(share * 1e6), len(str(settings))])
     right = rng.random(N) < share
@@ -17,7 +17,7 @@ def job(settings: Settings, seed: int, share: float) -> Job:
     return Job(0, settings, seed, "COMPLETE", Outcome(float(right.mean()), right, history, 1.0))
 
 
-def failed(settings: Settings, seed: int, **end: object) -> Job:
+def failed(settings: Configuration, seed: int, **end: object) -> Job:
     return Job(0, settings, seed, "PRUNED", Outcome(None, None, [], 1.0, **end))  # type: ignore[arg-type]
 
 
@@ -26,7 +26,7 @@ def jobs(**shares: float) -> list[Job]:
 
 
 def test_the_best_is_first_and_only_what_is_real_is_called_real() -> None:
-    found = judge(rank(jobs(tanh=0.9, relu=0.95, gelu=0.949), ["activation"], 3, N))
+    found = compare_with_best(rank(jobs(tanh=0.9, relu=0.95, gelu=0.949), ["activation"], 3, N))
     assert {row.settings["activation"] for row in found.rows[:2]} == {"relu", "gelu"}
     assert [row.verdict for row in found.rows] == ["best", "noise", "real"]
     assert found.rows[2].difference == pytest.approx(-0.05, abs=0.01)
@@ -44,7 +44,7 @@ def test_mean_and_spread_are_over_the_seeds() -> None:
 
 
 def test_one_seed_tells_nothing() -> None:
-    found = judge(rank(jobs(tanh=0.5, relu=0.95), ["activation"], 1, N))
+    found = compare_with_best(rank(jobs(tanh=0.5, relu=0.95), ["activation"], 1, N))
     assert [row.verdict for row in found.rows] == ["best", "one seed"]
     assert found.rows[1].p is None
     assert "--seeds 3" in found.in_words()
@@ -54,17 +54,17 @@ def test_what_has_not_come_to_an_end_is_below_and_never_best() -> None:
     broken = [job({"activation": "selu"}, 0, 0.99), failed({"activation": "selu"}, 1, error="NaN")]
     stopped = [failed({"activation": "elu"}, 0, pruned=True)]
     lonely = [job({"activation": "silu"}, 0, 0.99)]
-    found = judge(rank([*broken, *stopped, *lonely, *jobs(relu=0.9)], ["activation"], 3, N))
+    found = compare_with_best(rank([*broken, *stopped, *lonely, *jobs(relu=0.9)], ["activation"], 3, N))
     assert found.best is found.rows[0]
     assert [row.settings["activation"] for row in found.rows[:1]] == ["relu"]
     verdicts = {row.settings["activation"]: row.verdict for row in found.rows}
     assert verdicts == {"relu": "best", "selu": "failed (1 of 2)", "elu": "stopped early", "silu": "not repeated"}
-    assert judge(rank(stopped, ["activation"], 3, N)).best is None
+    assert compare_with_best(rank(stopped, ["activation"], 3, N)).best is None
     assert found.to_dict()["ranking"][-1]["accuracy"] is None
 
 
 def test_the_table_lines_up() -> None:
-    found = judge(rank(jobs(tanh=0.9, relu=0.95), ["activation"], 3, N))
+    found = compare_with_best(rank(jobs(tanh=0.9, relu=0.95), ["activation"], 3, N))
     lines = found.table().splitlines()
     assert lines[0].split()[-3:] == ["95", "%", "p"]
     assert lines[1].split()[:2] == ["1", "relu"]
@@ -101,6 +101,6 @@ def test_equal_nets_are_not_called_different() -> None:
             for seed in range(3):
                 right = image + rng.normal(0, 0.1) + rng.normal(0, 1, N) > 0
                 equal.append(Job(0, {"epochs": i}, seed, "COMPLETE", Outcome(float(right.mean()), right, [], 1.0)))
-        alarms += any(row.verdict == "real" for row in judge(rank(equal, ["epochs"], 3, N)).rows)
+        alarms += any(row.verdict == "real" for row in compare_with_best(rank(equal, ["epochs"], 3, N)).rows)
     assert alarms <= 5
     assert ranking.REAL_BELOW == 0.05

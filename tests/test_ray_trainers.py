@@ -15,7 +15,7 @@ warnings.simplefilter("ignore")
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 from ray.cluster_utils import Cluster
 from inkdigits.data.loading import load_data
-from inkdigits.training.sweep import sweep
+from inkdigits.sweep.sweep import sweep
 
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 second = cluster.add_node(num_cpus=1)
@@ -39,7 +39,7 @@ print(found.ranking.to_dict()["ranking"])
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ray's test clusters are for POSIX")
 def test_a_lost_nodes_trainings_are_run_again_with_the_same_end(toy_folder: Path, tmp_path: Path) -> None:
-    from inkdigits.training.sweep import sweep
+    from inkdigits.sweep.sweep import sweep
 
     command = [sys.executable, "-c", TWO_NODES, str(toy_folder), str(tmp_path / "ray")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)

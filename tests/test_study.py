@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from inkdigits.errors import RunError
-from inkdigits.training import study
-from inkdigits.training.knobs import Range, Space
-from inkdigits.training.study import Job, Ledger, Outcome, key_of, pack, unpack
+from inkdigits.sweep import study
+from inkdigits.sweep.space import Range, Space
+from inkdigits.sweep.study import N_UNPRUNED, Job, JobStore, Outcome, key_of, pack, unpack
 
 SPACE: Space = {"activation": ("relu", "tanh"), "epochs": (5, 10)}
 JOBS = [({"activation": activation, "epochs": 5}, seed) for activation in ("relu", "tanh") for seed in (0, 1)]
@@ -21,8 +21,8 @@ def url_in(folder: Path) -> str:
     return f"sqlite:///{folder / 'sweeps.db'}"
 
 
-def opened(folder: Path, space: Space = SPACE) -> Ledger:
-    return Ledger(url_in(folder), "study", space, {"why": "a test"})
+def opened(folder: Path, space: Space = SPACE) -> JobStore:
+    return JobStore(url_in(folder), "study", space, {"why": "a test"})
 
 
 def outcome(accuracy: float | None = 0.9) -> Outcome:
@@ -116,7 +116,7 @@ def test_what_was_given_up_is_done_again(tmp_path: Path) -> None:
 
 CLAIM = """
 import sys, time
-from inkdigits.training.study import Ledger
+from inkdigits.sweep.study import JobStore
 ledger = Ledger(sys.argv[1], "study", {"activation": ("relu", "tanh"), "epochs": (5, 10)}, {})
 print(ledger.claim(ledger.jobs()[0]), flush=True)
 time.sleep(600)
@@ -167,7 +167,7 @@ def test_elsewhere_a_missing_heartbeat_tells(tmp_path: Path, monkeypatch: pytest
 def test_a_search_proposes_and_prunes(tmp_path: Path) -> None:
     space: Space = {"learning_rate": Range(1e-4, 1e-1), "hidden": ("50", "100"), "epochs": Range(2, 9)}
     ledger = opened(tmp_path, space)
-    for _ in range(study.N_UNPRUNED):
+    for _ in range(N_UNPRUNED):
         job = ledger.propose(0)
         assert set(job.settings) == set(space)
         assert 1e-4 <= job.settings["learning_rate"] <= 1e-1
@@ -175,7 +175,7 @@ def test_a_search_proposes_and_prunes(tmp_path: Path) -> None:
         assert not ledger.report(job, 2, 0.95)
         assert ledger.finish(job, outcome())
     rates = {job.settings["learning_rate"] for job in ledger.jobs()}
-    assert len(rates) == study.N_UNPRUNED
+    assert len(rates) == N_UNPRUNED
     ledger.close()
     again = opened(tmp_path, space)
     hopeless = again.propose(0)
@@ -190,5 +190,5 @@ def test_a_search_proposes_and_prunes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////dev/null/sweeps.db", "oracle9://host/db"])
 def test_a_storage_that_cannot_be_opened_is_said_in_one_line(url: str) -> None:
     with pytest.raises(RunError, match="storage") as raised:
-        Ledger(url, "study", SPACE, {})
+        JobStore(url, "study", SPACE, {})
     assert "\n" not in str(raised.value)

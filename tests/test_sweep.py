@@ -15,12 +15,15 @@ from inkdigits.cli import app
 from inkdigits.data.splits import Split
 from inkdigits.errors import RecipeError, RunError
 from inkdigits.reading.reader import Reader
-from inkdigits.training import runs, sweep
-from inkdigits.training.knobs import Settings
+from inkdigits.sweep import sweep, winner
+from inkdigits.sweep.display import Display, OnJob
+from inkdigits.sweep.plan import N_FINALISTS, Plan, make_plan
+from inkdigits.sweep.scheduler import run_jobs
+from inkdigits.sweep.space import Configuration
+from inkdigits.sweep.study import Job, JobStore, Outcome
+from inkdigits.sweep.workers import Event, WorkItem
+from inkdigits.training import runs
 from inkdigits.training.recipes import Recipe
-from inkdigits.training.study import Job, Ledger, Outcome
-from inkdigits.training.sweep import Display, Plan, make_plan, run_jobs
-from inkdigits.training.trainers import Event, Order
 
 Splits = tuple[Split, Split]
 WORDS = {"activation": "relu,tanh", "epochs": "1,2"}
@@ -31,18 +34,18 @@ class Pretended:
 
     def __init__(self, n_images: int, of: Callable[[Recipe, int], float]) -> None:
         self._n, self._of = n_images, of
-        self.trained: list[tuple[Settings, int]] = []
+        self.trained: list[tuple[Configuration, int]] = []
         self.stopped: set[int] = set()
-        self.running: list[Order] = []
+        self.running: list[WorkItem] = []
         self._epoch = 0
 
     def free(self) -> int | None:
         return None if self.running else 0
 
-    def liking(self, place: int) -> Callable[[Order], Any]:
+    def liking(self, place: int) -> Callable[[WorkItem], Any]:
         return lambda order: order.job.number
 
-    def start(self, place: int, order: Order) -> None:
+    def start(self, place: int, order: WorkItem) -> None:
         self.running, self._epoch = [order], 0
         self.trained.append((order.job.settings, order.job.seed))
 
@@ -73,8 +76,8 @@ def plan_of(toy: Splits, words: dict[str, str], seeds: int = 2, search: int | No
     return make_plan("hidden", words, seeds, search, toy[0])
 
 
-def worked(plan: Plan, folder: Path, crew: Pretended, on_job: sweep.OnJob | None = None) -> list[Job]:
-    ledger = Ledger(f"sqlite:///{folder / 'sweeps.db'}", plan.name, plan.space, {})
+def worked(plan: Plan, folder: Path, crew: Pretended, on_job: OnJob | None = None) -> list[Job]:
+    ledger = JobStore(f"sqlite:///{folder / 'sweeps.db'}", plan.name, plan.space, {})
     try:
         return run_jobs(plan, ledger, crew, Display(plan, False), on_job)
     finally:
@@ -136,12 +139,12 @@ def test_a_search_finds_prunes_and_repeats_its_best(toy: Splits, tmp_path: Path)
     crew = Pretended(len(plan.validation), near_one_percent)
     jobs = worked(plan, tmp_path, crew)
     assert sum(job.seed == 0 for job in jobs) == 14
-    assert sum(job.seed == 1 for job in jobs) == sweep.N_FINALISTS
+    assert sum(job.seed == 1 for job in jobs) == N_FINALISTS
     assert crew.stopped
     ranking = plan.ranking(jobs)
     assert ranking.best
     assert abs(np.log10(float(ranking.best.settings["learning_rate"])) + 2) < 0.7
-    assert all(row.whole for row in ranking.rows[: sweep.N_FINALISTS])
+    assert all(row.whole for row in ranking.rows[:N_FINALISTS])
     more = Pretended(len(plan.validation), near_one_percent)
     worked(plan_of(toy, {"learning_rate": "1e-4..1e-1", "epochs": "4"}, search=16), tmp_path, more)
     assert sum(seed == 0 for _, seed in more.trained) == 2
@@ -261,6 +264,6 @@ def test_a_winner_killed_before_its_first_weights_is_trained_anew(toy: Splits, t
         asked.append(words)
 
     (started.path / "initial.keras").write_bytes(b"PK half a file")
-    sweep._train_winner(plan, settings, tmp_path, training)
+    winner._train_winner(plan, settings, tmp_path, training)
     assert not started.path.exists()
     assert "resume" not in asked[0]

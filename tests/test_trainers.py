@@ -5,17 +5,27 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.training import loop, networks, trainers
+from inkdigits.sweep.study import Job
+from inkdigits.sweep.workers import (
+    CompiledNetwork,
+    Event,
+    Stopped,
+    ThreadWorkers,
+    Trainer,
+    WorkItem,
+    by_share,
+    compiled_as,
+    goes_on,
+)
+from inkdigits.training import loop, networks
 from inkdigits.training.recipes import Recipe, resolve
-from inkdigits.training.study import Job
-from inkdigits.training.trainers import Bench, Event, Net, Order, Stopped, Threads
 
 Splits = tuple[Split, Split]
 SMALL = {"hidden": 20, "dropout": 0.3, "epochs": 2}
 
 
-def order(number: int, seed: int = 0, recipe: str = "hidden", **changes: object) -> Order:
-    return Order(Job(number, {}, seed), networks.check(resolve(recipe, **{**SMALL, **changes})))
+def order(number: int, seed: int = 0, recipe: str = "hidden", **changes: object) -> WorkItem:
+    return WorkItem(Job(number, {}, seed), networks.check(resolve(recipe, **{**SMALL, **changes})))
 
 
 def never(number: int, epoch: int, accuracy: float) -> None:
@@ -42,14 +52,14 @@ def alone(recipe: Recipe, seed: int, part: Split) -> np.ndarray:
     ],
     ids=["seeds and rates", "more epochs", "schedule and average", "convolutions"],
 )
-def test_a_swept_training_ends_as_one_alone(orders: list[Order], toy: Splits) -> None:
+def test_a_swept_training_ends_as_one_alone(orders: list[WorkItem], toy: Splits) -> None:
     part, validation = toy[0].take(100), toy[1]
-    bench = Bench(part, validation)
+    bench = Trainer(part, validation)
     for each in orders:
         outcome = bench.train(each, never)
         assert [row["epoch"] for row in outcome.history] == list(range(1, each.recipe.epochs + 1))
     assert len(bench._nets) == 1
-    net = bench._nets[trainers.compiled_as(each.recipe)]
+    net = bench._nets[compiled_as(each.recipe)]
     assert (weights(net.model) == alone(each.recipe, each.job.seed, part)).all()
     scores = net.model.predict(validation.images, verbose=0)
     assert (outcome.right == (scores.argmax(axis=1) == validation.labels)).all()
@@ -58,18 +68,18 @@ def test_a_swept_training_ends_as_one_alone(orders: list[Order], toy: Splits) ->
 
 def test_what_goes_on_and_what_does_not(toy: Splits) -> None:
     recipe = order(0, learning_rate=0.1).recipe
-    net = Net(keras.Sequential(), lambda *_: lambda *_: None, recipe, 0, [{"epoch": 1}])
-    assert trainers.goes_on(net, recipe, 0)
-    assert not trainers.goes_on(net, replace(recipe, epochs=1), 0)
-    assert not trainers.goes_on(net, recipe, 1)
-    assert not trainers.goes_on(net, replace(recipe, learning_rate=0.2), 0)
-    assert not trainers.goes_on(net, replace(recipe, ema=0.9), 0)
+    net = CompiledNetwork(keras.Sequential(), lambda *_: lambda *_: None, recipe, 0, [{"epoch": 1}])
+    assert goes_on(net, recipe, 0)
+    assert not goes_on(net, replace(recipe, epochs=1), 0)
+    assert not goes_on(net, recipe, 1)
+    assert not goes_on(net, replace(recipe, learning_rate=0.2), 0)
+    assert not goes_on(net, replace(recipe, ema=0.9), 0)
     # Broken off: nobody knows where it stands.
-    assert not trainers.goes_on(replace(net, history=None), recipe, 0)
+    assert not goes_on(replace(net, history=None), recipe, 0)
 
 
 def test_a_broken_off_training_is_not_gone_on_from(toy: Splits) -> None:
-    bench = Bench(toy[0].take(96), toy[1])
+    bench = Trainer(toy[0].take(96), toy[1])
 
     def stop(number: int, epoch: int, accuracy: float) -> None:
         raise Stopped
@@ -81,12 +91,12 @@ def test_a_broken_off_training_is_not_gone_on_from(toy: Splits) -> None:
 
 def test_a_hopeless_training_is_an_outcome(toy: Splits) -> None:
     settings = {"optimizer": "sgd", "learning_rate": 1e3, "output": "logits", "loss": "mean_squared_error"}
-    outcome = Bench(toy[0].take(96), toy[1]).train(order(0, epochs=20, **settings), never)  # 60 steps
+    outcome = Trainer(toy[0].take(96), toy[1]).train(order(0, epochs=20, **settings), never)  # 60 steps
     assert outcome.accuracy is None
     assert "learning rate" in str(outcome.error)
 
 
-def all_events(threads: Threads, n: int) -> list[Event]:
+def all_events(threads: ThreadWorkers, n: int) -> list[Event]:
     events: list[Event] = []
     while sum(bool(event.outcome or event.error) for event in events) < n:
         events += threads.wait(1)
@@ -95,7 +105,7 @@ def all_events(threads: Threads, n: int) -> list[Event]:
 
 def test_threads_train_tell_and_stop(toy: Splits) -> None:
     part = toy[0].take(96)
-    threads = Threads(2, part, toy[1])
+    threads = ThreadWorkers(2, part, toy[1])
     orders = [order(0, dropout=0.0), order(1, seed=1, dropout=0.0), order(2, epochs=1000, dropout=0.0)]
     try:
         for each in orders[:2]:
@@ -120,8 +130,8 @@ def test_an_unforeseen_error_is_told(toy: Splits, monkeypatch: pytest.MonkeyPatc
     def broken(*_: object) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(Bench, "train", broken)
-    threads = Threads(1, toy[0], toy[1])
+    monkeypatch.setattr(Trainer, "train", broken)
+    threads = ThreadWorkers(1, toy[0], toy[1])
     threads.start(0, order(0))
     (event,) = all_events(threads, 1)
     threads.close()
@@ -130,13 +140,13 @@ def test_an_unforeseen_error_is_told(toy: Splits, monkeypatch: pytest.MonkeyPatc
 
 def test_orders_that_share_follow_each_other() -> None:
     mixed = [order(i, seed=i % 2, activation=("relu", "tanh")[i % 2], epochs=(4, 2)[i // 2 % 2]) for i in range(8)]
-    ordered = trainers.by_share(mixed)
+    ordered = by_share(mixed)
     assert [each.recipe.activation for each in ordered] == ["relu"] * 4 + ["tanh"] * 4
     assert [each.recipe.epochs for each in ordered] == [2, 2, 4, 4] * 2
 
 
 def test_a_place_likes_what_it_has_compiled(toy: Splits) -> None:
-    threads = Threads(2, *toy)
+    threads = ThreadWorkers(2, *toy)
     threads._last = {0: order(0, epochs=1), 1: order(1, activation="tanh")}
     waiting = [order(2, activation="tanh"), order(3, activation="gelu"), order(4, seed=1), order(5, epochs=2)]
     for place, liked in ((0, [5, 4, 3, 2]), (1, [2, 3, 4, 5])):

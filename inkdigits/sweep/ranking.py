@@ -11,8 +11,8 @@ import numpy as np
 
 from inkdigits.evaluation import significance
 from inkdigits.evaluation.text import p_in_words, percent
-from inkdigits.training.knobs import Plain, Settings, flag, value_in_words
-from inkdigits.training.study import Job, Outcome, load_optuna
+from inkdigits.sweep.space import Configuration, Plain, flag, value_in_words
+from inkdigits.sweep.study import Job, Outcome, load_optuna
 
 REAL_BELOW = 0.05
 # Fewer configurations than these tell nothing about which knob matters.
@@ -25,7 +25,7 @@ HOW_TO_READ = (
 
 
 @dataclass(frozen=True)
-class Row:
+class RankedConfiguration:
     """One configuration.
 
     Attributes:
@@ -37,7 +37,7 @@ class Row:
         p: of the difference, adjusted for all pairs.
     """
 
-    settings: Settings = field(hash=False)
+    settings: Configuration = field(hash=False)
     outcomes: dict[int, Outcome] = field(hash=False)
     n_seeds: int
     difference: float | None = None
@@ -116,22 +116,22 @@ class Ranking:
         n_validation: images they are judged on.
     """
 
-    rows: list[Row]
+    rows: list[RankedConfiguration]
     knobs: list[str]
     n_seeds: int
     n_validation: int
 
     @property
-    def best(self) -> Row | None:
+    def best(self) -> RankedConfiguration | None:
         """The configuration with the highest mean accuracy of all its seeds, if one is whole."""
         return self.rows[0] if self.rows and self.rows[0].whole else None
 
     @property
-    def tested(self) -> list[Row]:
+    def tested(self) -> list[RankedConfiguration]:
         """The rows which were held against the best."""
         return [row for row in self.rows if row.p is not None]
 
-    def names(self, row: Row) -> list[str]:
+    def names(self, row: RankedConfiguration) -> list[str]:
         """Return the values of the knobs in a row, as the command line takes them."""
         return [value_in_words(row.settings[knob]) for knob in self.knobs]
 
@@ -189,13 +189,13 @@ class Ranking:
         }
 
 
-def accuracy_words(row: Row) -> tuple[str, str, str]:
+def accuracy_words(row: RankedConfiguration) -> tuple[str, str, str]:
     """Return mean accuracy, its standard deviation over the seeds in points, and the count of seeds."""
     accuracy = percent(row.mean) if row.accuracies else "-"
     return accuracy, f"{row.sd * 100:.2f}" if row.sd is not None else "", str(len(row.accuracies))
 
 
-def difference_words(row: Row) -> tuple[str, str, str]:
+def difference_words(row: RankedConfiguration) -> tuple[str, str, str]:
     """Return the difference from the best in points, its interval and p; empty words where nothing was tested."""
     if row.p is None or row.difference is None or row.half is None:
         return "", "", ""
@@ -212,17 +212,17 @@ def rank(jobs: Iterable[Job], knobs: Sequence[str], n_seeds: int, n_validation: 
         n_seeds: seeds 0 to n_seeds - 1 count, others do not.
         n_validation: images they are judged on.
     """
-    groups: dict[str, tuple[Settings, dict[int, Outcome]]] = {}
+    groups: dict[str, tuple[Configuration, dict[int, Outcome]]] = {}
     for job in jobs:
         if job.outcome is not None and job.seed < n_seeds:
             key = json.dumps(sorted(job.settings.items()))
             groups.setdefault(key, (job.settings, {}))[1][job.seed] = job.outcome
-    rows = [Row(settings, outcomes, n_seeds) for settings, outcomes in groups.values()]
+    rows = [RankedConfiguration(settings, outcomes, n_seeds) for settings, outcomes in groups.values()]
     rows.sort(key=lambda row: (not row.whole, not row.accuracies, -row.mean if row.accuracies else 0.0))
     return Ranking(rows, list(knobs), n_seeds, n_validation)
 
 
-def judge(ranking: Ranking) -> Ranking:
+def compare_with_best(ranking: Ranking) -> Ranking:
     """Return the ranking with every whole configuration held against the best."""
     whole = [row for row in ranking.rows if row.whole]
     if not whole:

@@ -28,11 +28,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from inkdigits.errors import InkdigitsError, RunError
-from inkdigits.training.knobs import Plain, Range, Settings, Space, Values
+from inkdigits.sweep.space import Configuration, Plain, Range, Space, Values
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
     from optuna.trial import FrozenTrial
+
 
 HEARTBEAT_S = 10
 GRACE_S = 60
@@ -74,7 +75,7 @@ class Job:
     """
 
     number: int
-    settings: Settings = field(hash=False)
+    settings: Configuration = field(hash=False)
     seed: int
     state: str = "WAITING"
     outcome: Outcome | None = None
@@ -85,12 +86,12 @@ class Job:
         return key_of(self.settings, self.seed)
 
 
-def key_of(settings: Settings, seed: int) -> str:
+def key_of(settings: Configuration, seed: int) -> str:
     """Return what makes two jobs the same."""
     return json.dumps([sorted(settings.items()), seed])
 
 
-class Ledger:
+class JobStore:
     """The jobs of one sweep in a database.
 
     Args:
@@ -134,7 +135,7 @@ class Ledger:
                 found.setdefault(job.key, job)
         return list(found.values())
 
-    def add(self, wanted: Iterable[tuple[Settings, int]]) -> None:
+    def add(self, wanted: Iterable[tuple[Configuration, int]]) -> None:
         """Enqueue the jobs whose key is missing; and those that died, for a search alone knows what they were."""
         trials = self._trials()
         there = {trial.user_attrs.get("key") for trial in trials if trial.state.name != "FAIL"}
@@ -329,7 +330,7 @@ def _job(trial: "FrozenTrial") -> Job | None:
     attributes = trial.user_attrs
     if trial.state.name == "FAIL" or "key" not in attributes:
         return None
-    settings: Settings = dict(trial.system_attrs.get("fixed_params") or trial.params)
+    settings: Configuration = dict(trial.system_attrs.get("fixed_params") or trial.params)
     outcome = None
     if trial.state.is_finished():
         right = unpack(attributes["right"]) if "right" in attributes else None

@@ -19,7 +19,7 @@ from inkdigits.training.recipes import Recipe, nearest
 
 # What a study keeps of a knob's value; layers are words such as "300+100".
 Plain = str | int | float | bool
-Settings = dict[str, Plain]
+Configuration = dict[str, Plain]
 
 FIELDS = {each.name: each.type for each in dataclasses.fields(Recipe) if each.name != "name"}
 NONE, DEFAULT = "none", "default"
@@ -78,7 +78,7 @@ class Combination:
         recipe: all hyperparameters, checked.
     """
 
-    settings: Settings = field(hash=False)
+    settings: Configuration = field(hash=False)
     recipe: Recipe
 
 
@@ -176,12 +176,12 @@ def _wanted(kind: Any) -> str:
     return "a whole number" if kind is int else "a number"
 
 
-def knobs_of(space: Space) -> list[str]:
+def hyperparameters_of(space: Space) -> list[str]:
     """Return the fields of which the sweep tries more than one value."""
     return [name for name, values in space.items() if isinstance(values, Range) or len(values) > 1]
 
 
-def apply(base: Recipe, settings: Settings) -> Recipe:
+def apply(base: Recipe, settings: Configuration) -> Recipe:
     """Return the recipe with the settings, checked.
 
     Raises:
@@ -223,7 +223,7 @@ def grid(base: Recipe, space: Space, n_classes: int) -> tuple[list[Combination],
     return list(found.values()), dict(left_out)
 
 
-def _products(space: Space) -> Iterator[Settings]:
+def _products(space: Space) -> Iterator[Configuration]:
     lists = [values for values in space.values() if not isinstance(values, Range)]
     for values in itertools.product(*lists):
         yield dict(zip(space, values, strict=True))
@@ -241,7 +241,7 @@ class Checker:
         self._base, self._n_classes = base, n_classes
         self._known: dict[Recipe, str | None] = {}
 
-    def reason_against(self, settings: Settings) -> str | None:
+    def reason_against(self, settings: Configuration) -> str | None:
         """Return one line why these settings cannot be trained, or None if they can."""
         try:
             recipe = apply(self._base, settings)
@@ -261,7 +261,7 @@ class Checker:
         return None
 
 
-def in_words(settings: Settings, names: Sequence[str] | None = None) -> str:
+def in_words(settings: Configuration, names: Sequence[str] | None = None) -> str:
     """Return settings in one line: "tanh adam 0.001"; booleans and counts with their names."""
     shown = settings if names is None else {name: settings[name] for name in names if name in settings}
     return "  ".join(f"{flag(name)} {value_in_words(value)}" for name, value in shown.items()) or "as it is"
@@ -274,7 +274,7 @@ def value_in_words(value: Plain) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def train_flags(settings: Settings) -> list[str]:
+def train_flags(settings: Configuration) -> list[str]:
     """Return the words with which `inkdigits train` trains with these settings."""
     words: list[str] = []
     for name, value in settings.items():

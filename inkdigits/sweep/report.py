@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from inkdigits.evaluation import html
 from inkdigits.evaluation.figures import blank_figure, png_of
 from inkdigits.evaluation.text import percent
-from inkdigits.training import knobs
-from inkdigits.training.ranking import LEAST_FOR_IMPORTANCE, Ranking, Row, by_value
+from inkdigits.sweep.ranking import LEAST_FOR_IMPORTANCE, RankedConfiguration, Ranking, by_value
+from inkdigits.sweep.space import LOGARITHMIC_FROM, flag, value_in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 BLUE, GREY, RED = "#1d4ed8", "#a3a3a3", "#b91c1c"
 # More configurations than these are in the table, and not in the pictures.
@@ -75,7 +76,7 @@ def _tiles(found: Mapping[str, Any], ranking: Ranking) -> str:
     return html.tiles(cards)
 
 
-def _ranking_body(ranking: Ranking, drawn: Sequence[Row]) -> str:
+def _ranking_body(ranking: Ranking, drawn: Sequence[RankedConfiguration]) -> str:
     body = f"<p>{escape(ranking.in_words())}</p>"
     if len(drawn) > 1:
         caption = "<b>How to read it.</b> Small dots are the single seeds, the large one their mean. "
@@ -99,8 +100,7 @@ def _knobs_body(ranking: Ranking) -> str:
         "the mean of the dots above a value.</p>"
     )
     return text + "".join(
-        f"<h3>{knobs.flag(knob)}</h3>"
-        + html.picture(png_of(draw_knob(ranking, knob)), f"Accuracy by {knobs.flag(knob)}")
+        f"<h3>{flag(knob)}</h3>" + html.picture(png_of(draw_knob(ranking, knob)), f"Accuracy by {flag(knob)}")
         for knob in ranking.knobs
     )
 
@@ -190,15 +190,15 @@ def draw_knob(ranking: Ranking, knob: str) -> "Figure":
         for x, accuracies in enumerate(values.values()):
             axes.plot([x] * len(accuracies), [100 * a for a in accuracies], "o", color=BLUE, alpha=0.6)
             axes.hlines(100 * sum(accuracies) / len(accuracies), x - 0.25, x + 0.25, color="#1c1917", linewidth=2)
-        axes.set_xticks(range(len(values)), [knobs.value_in_words(value) for value in values])
+        axes.set_xticks(range(len(values)), [value_in_words(value) for value in values])
         axes.set_xlim(-0.6, len(values) - 0.4)
     else:
         points = [(value, 100 * accuracy) for value, each in values.items() for accuracy in each]
         axes.plot(*zip(*points, strict=True), "o", color=BLUE, alpha=0.6)
         numbers = [float(value) for value in values]
-        if min(numbers) > 0 and max(numbers) / min(numbers) >= knobs.LOGARITHMIC_FROM:
+        if min(numbers) > 0 and max(numbers) / min(numbers) >= LOGARITHMIC_FROM:
             axes.set_xscale("log")
-    axes.set(xlabel=knobs.flag(knob), ylabel="accuracy, %")
+    axes.set(xlabel=flag(knob), ylabel="accuracy, %")
     _zoom(axes, [100 * accuracy for each in values.values() for accuracy in each], "y")
     _plain(axes)
     return figure
@@ -237,7 +237,7 @@ def draw_importance(importance: Mapping[str, float]) -> "Figure":
     """Draw each knob's share."""
     figure = blank_figure(7, 0.9 + 0.4 * len(importance))
     axes = figure.subplots()
-    names = [knobs.flag(knob) for knob in importance]
+    names = [flag(knob) for knob in importance]
     bars = axes.barh(names, [100 * share for share in importance.values()], color=BLUE)
     axes.bar_label(bars, fmt="%.0f %%", padding=3)
     axes.set(xlabel="share of the variance explained, %", xlim=(0, max(100 * max(importance.values()) * 1.12, 1)))

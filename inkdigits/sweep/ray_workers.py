@@ -12,17 +12,17 @@ from typing import Any
 from inkdigits.data.splits import Split
 from inkdigits.errors import InkdigitsError, RunError
 from inkdigits.machine import knock, load_ray
-from inkdigits.training.study import Outcome
-from inkdigits.training.trainers import Bench, Event, Order, Stopped
+from inkdigits.sweep.study import Outcome
+from inkdigits.sweep.workers import Event, Stopped, Trainer, WorkItem
 
 # A task that has lost so many workers probably kills them itself, by the memory it takes say.
 MOST_LOST = 5
 VERSIONED = ("inkdigits", "keras", "tensorflow", "tensorflow-cpu")
 # A worker's bench lives as long as its process: TensorFlow is imported and nets are compiled once, not once a task.
-BENCHES: dict[str, Bench] = {}
+TRAINERS: dict[str, Trainer] = {}
 
 
-class Board:
+class ProgressActor:
     """Where workers write their epochs; an actor beside the sweep's process."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Board:
         self._stop |= set(numbers)
 
 
-def train_on_worker(order: Order, part: Split, validation: Split, board: Any, versions: dict[str, str]) -> Outcome:
+def train_on_worker(order: WorkItem, part: Split, validation: Split, board: Any, versions: dict[str, str]) -> Outcome:
     """Train a job in a worker's process; runs there."""
     import ray
 
@@ -61,14 +61,14 @@ def train_on_worker(order: Order, part: Split, validation: Split, board: Any, ve
             raise Stopped
 
     key = f"{part.sha256} {len(part)} {len(validation)}"
-    bench = BENCHES.setdefault(key, Bench(part, validation))
+    bench = TRAINERS.setdefault(key, Trainer(part, validation))
     try:
         return bench.train(order, report)
     except Stopped:
         return Outcome(None, None, rows, time.perf_counter() - start, pruned=True)
 
 
-class Cluster:
+class RayWorkers:
     """A crew of Ray workers, one for each core of the cluster.
 
     Args:
@@ -92,14 +92,14 @@ class Cluster:
         self._ray, self._jobs = ray, jobs
         self._versions = {name: version for name, version in versions().items() if name in VERSIONED}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._board = ray.remote(Board).options(num_cpus=0, scheduling_strategy=here).remote()
+        self._board = ray.remote(ProgressActor).options(num_cpus=0, scheduling_strategy=here).remote()
         self._data = [ray.put(split) for split in (part, validation)]
         self._task = ray.remote(train_on_worker).options(num_cpus=1, max_retries=MOST_LOST)
-        self._orders: dict[Any, Order] = {}
+        self._orders: dict[Any, WorkItem] = {}
         self._places = itertools.count()
 
     @property
-    def running(self) -> list[Order]:
+    def running(self) -> list[WorkItem]:
         """What is being trained, or waits for a worker."""
         return list(self._orders.values())
 
@@ -108,11 +108,11 @@ class Cluster:
         n = self._jobs or int(self._ray.cluster_resources().get("CPU", 0))
         return next(self._places) if len(self._orders) < max(1, n) else None
 
-    def liking(self, place: int) -> Callable[[Order], Any]:
+    def liking(self, place: int) -> Callable[[WorkItem], Any]:
         """Return a key to sort by: the first comes first, for nobody knows which worker Ray will choose."""
         return lambda order: order.job.number
 
-    def start(self, place: int, order: Order) -> None:
+    def start(self, place: int, order: WorkItem) -> None:
         """Have a job trained."""
         self._orders[self._task.remote(order, *self._data, self._board, self._versions)] = order
 

@@ -20,9 +20,9 @@ import numpy as np
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import TrainingError
+from inkdigits.sweep.study import Job, Outcome
 from inkdigits.training import digit_net, loop, networks
 from inkdigits.training.recipes import Recipe
-from inkdigits.training.study import Job, Outcome
 
 # Nets that a thread keeps with what was compiled for them; some MB each.
 N_KEPT = 4
@@ -33,7 +33,7 @@ BUILDING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Order:
+class WorkItem:
     """A job and all it needs besides the data.
 
     Attributes:
@@ -50,7 +50,7 @@ class Stopped(Exception):
 
 
 # Told the job's number, the epoch and the validation accuracy after it; raises Stopped.
-Report = Callable[[int, int, float], None]
+EpochCallback = Callable[[int, int, float], None]
 
 
 def compiled_as(recipe: Recipe) -> Recipe:
@@ -73,7 +73,7 @@ def begins_as(recipe: Recipe) -> Recipe | None:
 
 
 @dataclass
-class Net:
+class CompiledNetwork:
     """A net with what was compiled for it, and how far it is trained.
 
     Attributes:
@@ -91,7 +91,7 @@ class Net:
     history: loop.History | None = None
 
 
-class Bench:
+class Trainer:
     """Trains one job after the other, with nets used again.
 
     Args:
@@ -101,9 +101,9 @@ class Bench:
 
     def __init__(self, part: Split, validation: Split) -> None:
         self._part, self._validation = part, validation
-        self._nets: OrderedDict[Recipe, Net] = OrderedDict()
+        self._nets: OrderedDict[Recipe, CompiledNetwork] = OrderedDict()
 
-    def train(self, order: Order, report: Report) -> Outcome:
+    def train(self, order: WorkItem, report: EpochCallback) -> Outcome:
         """Return what a job's training finds.
 
         Raises:
@@ -130,7 +130,7 @@ class Bench:
         return Outcome(float(right.mean()), right, history, time.perf_counter() - start)
 
     def _fit(
-        self, net: Net, order: Order, behind: loop.History, on_epoch: Callable[[loop.History], None]
+        self, net: CompiledNetwork, order: WorkItem, behind: loop.History, on_epoch: Callable[[loop.History], None]
     ) -> loop.History:
         recipe, seed = order.recipe, order.job.seed
         changing = digit_net.epochs_of(self._part, recipe, seed)
@@ -159,7 +159,7 @@ class Bench:
             ]
         return np.concatenate(parts)
 
-    def _net_for(self, recipe: Recipe, seed: int) -> Net:
+    def _net_for(self, recipe: Recipe, seed: int) -> CompiledNetwork:
         """Return a net ready to train: fresh, made as good as fresh, or one that has the first epochs behind it."""
         net = self._nets.get(compiled_as(recipe))
         if net is not None and goes_on(net, recipe, seed):
@@ -170,7 +170,7 @@ class Bench:
             fresh = networks.build(recipe, seed, len(self._part.class_names))
             loop.prepare(fresh, recipe, -(-n_images // recipe.batch_size))
             if net is None or keras.backend.backend() != "tensorflow":
-                net = Net(fresh, loop.runner_for(fresh, recipe.batch_size, n_images), recipe, seed)
+                net = CompiledNetwork(fresh, loop.runner_for(fresh, recipe.batch_size, n_images), recipe, seed)
             else:
                 for variable, value in zip(loop.state_of(net.model), loop.state_of(fresh), strict=True):
                     variable.assign(value)
@@ -182,7 +182,7 @@ class Bench:
         return net
 
 
-def goes_on(net: Net, recipe: Recipe, seed: int) -> bool:
+def goes_on(net: CompiledNetwork, recipe: Recipe, seed: int) -> bool:
     """Has the net the first epochs of this training behind it, and nothing else?"""
     if not net.history or net.seed != seed or len(net.history) >= recipe.epochs:
         return False
@@ -201,14 +201,14 @@ class Event:
         error: what nobody foresaw.
     """
 
-    order: Order
+    order: WorkItem
     epoch: int = 0
     accuracy: float = 0.0
     outcome: Outcome | None = None
     error: BaseException | None = None
 
 
-class Threads:
+class ThreadWorkers:
     """A crew of threads of this process: TensorFlow is imported once, and runs outside Python's one lock.
 
     Args:
@@ -219,9 +219,9 @@ class Threads:
 
     def __init__(self, n: int, part: Split, validation: Split) -> None:
         self._events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self._orders: list[queue.SimpleQueue[Order | None]] = [queue.SimpleQueue() for _ in range(n)]
-        self._running: dict[int, Order | None] = dict.fromkeys(range(n))
-        self._last: dict[int, Order | None] = dict.fromkeys(range(n))
+        self._orders: list[queue.SimpleQueue[WorkItem | None]] = [queue.SimpleQueue() for _ in range(n)]
+        self._running: dict[int, WorkItem | None] = dict.fromkeys(range(n))
+        self._last: dict[int, WorkItem | None] = dict.fromkeys(range(n))
         self._stop: set[int] = set()
         self._part, self._validation = part, validation
         self._threads = [threading.Thread(target=self._work, args=(i,), daemon=True) for i in range(n)]
@@ -229,7 +229,7 @@ class Threads:
             thread.start()
 
     @property
-    def running(self) -> list[Order]:
+    def running(self) -> list[WorkItem]:
         """What is being trained."""
         return [order for order in self._running.values() if order is not None]
 
@@ -237,12 +237,12 @@ class Threads:
         """Return a place where nobody is at work, if there is one."""
         return next((place for place, order in self._running.items() if order is None), None)
 
-    def liking(self, place: int) -> Callable[[Order], Any]:
+    def liking(self, place: int) -> Callable[[WorkItem], Any]:
         """Return what a place would rather do next, as a key to sort by: what it has compiled, what nobody else has."""
         last = self._last[place]
         others = {compiled_as(order.recipe) for i, order in self._last.items() if order and i != place}
 
-        def key(order: Order) -> tuple[bool, bool, bool, int]:
+        def key(order: WorkItem) -> tuple[bool, bool, bool, int]:
             same = last is not None and compiled_as(order.recipe) == compiled_as(last.recipe)
             begun = same and last is not None and order.job.seed == last.job.seed
             goes_on = begun and last is not None and begins_as(order.recipe) == begins_as(last.recipe)
@@ -250,7 +250,7 @@ class Threads:
 
         return key
 
-    def start(self, place: int, order: Order) -> None:
+    def start(self, place: int, order: WorkItem) -> None:
         """Have a job trained."""
         self._running[place] = self._last[place] = order
         self._orders[place].put(order)
@@ -283,11 +283,11 @@ class Threads:
             thread.join()
 
     def _work(self, place: int) -> None:
-        bench = Bench(self._part, self._validation)
+        bench = Trainer(self._part, self._validation)
         while (order := self._orders[place].get()) is not None:
             self._events.put(self._do(bench, order))
 
-    def _do(self, bench: Bench, order: Order) -> Event:
+    def _do(self, bench: Trainer, order: WorkItem) -> Event:
         rows: list[dict[str, float]] = []
         start = time.perf_counter()
 
@@ -305,13 +305,13 @@ class Threads:
             return Event(order, error=error)
 
 
-def by_share(orders: Sequence[Order]) -> list[Order]:
+def by_share(orders: Sequence[WorkItem]) -> list[WorkItem]:
     """Return the orders so that those that can share what is compiled, and what is trained, follow each other."""
     ranks: dict[Recipe, int] = {}
     for order in orders:
         ranks.setdefault(compiled_as(order.recipe), len(ranks))
 
-    def key(order: Order) -> tuple[int, int, float, int]:
+    def key(order: WorkItem) -> tuple[int, int, float, int]:
         rate = order.recipe.learning_rate or 0.0
         return ranks[compiled_as(order.recipe)], order.job.seed, rate, order.recipe.epochs
 
