@@ -15,7 +15,7 @@ import numpy as np
 from common import Table, publish
 
 import inkdigits
-from inkdigits.training.doctor import Diagnosis, Doubts, examine, find_twins
+from inkdigits.audit.label_issues import Diagnosis, LabelIssues, examine, find_twins
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
 FIRST = (15, 25, 50, 100)
@@ -47,7 +47,7 @@ def main() -> None:
     publish("doctor", title, tables, notes=notes, figures=figures, path=arguments.json)
 
 
-def ranks_of(doubts: Doubts, indices: tuple[int, ...]) -> list[int]:
+def ranks_of(doubts: LabelIssues, indices: tuple[int, ...]) -> list[int]:
     """Return the place of each image in the ranking, 1 for the most doubtful."""
     rank = np.empty(len(doubts.split), np.int64)
     rank[doubts.ranking] = np.arange(1, len(doubts.ranking) + 1)

@@ -13,7 +13,7 @@ import numpy as np
 from common import Table, publish
 
 import inkdigits
-from inkdigits.training.doctor import Doubts, examine
+from inkdigits.audit.label_issues import LabelIssues, examine
 
 FLIPPED = 600
 
@@ -54,7 +54,7 @@ def turn(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return spoilt, turned
 
 
-def counts(doubts: Doubts, turned: np.ndarray) -> dict[str, int]:
+def counts(doubts: LabelIssues, turned: np.ndarray) -> dict[str, int]:
     """Return how many of the turned labels stand where one would look for them."""
     return {
         "first": int(turned[doubts.ranking[:FLIPPED]].sum()),

@@ -552,12 +552,12 @@ def doctor(
 
     train, test = load_data(data)
     with quiet_stderr():
-        from inkdigits.training.doctor import examine
+        from inkdigits.audit.label_issues import examine
     changes: dict[str, Any] = {"epochs": epochs} if epochs else {}
     diagnosis = examine(train, test, recipe, folds=folds, seed=seed, top=top, **changes)
     if report is not None:
+        from inkdigits.audit.report import diagnosis_html
         from inkdigits.evaluation.html import save_page
-        from inkdigits.training.doctor_page import diagnosis_html
 
         say(f"report: {save_page(report, diagnosis_html(diagnosis).encode())}")
     print(json.dumps(diagnosis.to_dict(), allow_nan=False) if json_ else diagnosis)

@@ -10,12 +10,12 @@ import pytest
 from test_report import Seen
 from typer.testing import CliRunner
 
+from inkdigits.audit import label_issues
+from inkdigits.audit.report import diagnosis_html
 from inkdigits.cli import app
 from inkdigits.data.idx import save_idx_folder
 from inkdigits.data.splits import Split
 from inkdigits.errors import DataError, RecipeError
-from inkdigits.training import doctor
-from inkdigits.training.doctor_page import diagnosis_html
 
 Splits = tuple[Split, Split]
 WRONG = {"train": np.arange(7, 600, 40), "test": np.arange(11, 200, 40)}
@@ -41,11 +41,11 @@ def planted(toy: Splits) -> Splits:
 
 
 @pytest.fixture(scope="module")
-def diagnosis(planted: Splits) -> doctor.Diagnosis:
-    return doctor.examine(*planted, "hidden", folds=2, epochs=15, batch_size=16, top=20, progress=False)
+def diagnosis(planted: Splits) -> label_issues.Diagnosis:
+    return label_issues.examine(*planted, "hidden", folds=2, epochs=15, batch_size=16, top=20, progress=False)
 
 
-def test_wrong_labels_come_first(diagnosis: doctor.Diagnosis, toy: Splits, planted: Splits) -> None:
+def test_wrong_labels_come_first(diagnosis: label_issues.Diagnosis, toy: Splits, planted: Splits) -> None:
     for doubts, truth, given in zip((diagnosis.train, diagnosis.test), toy, planted, strict=True):
         wrong = set(np.flatnonzero(truth.labels != given.labels).tolist())
         assert wrong >= set(WRONG[truth.name].tolist())
@@ -61,11 +61,11 @@ def test_answers_are_out_of_fold(toy: Splits) -> None:
     """Noise can be learned by heart, yet not by a net that has not seen it."""
     rng = np.random.default_rng(0)
     train = replace(toy[0], images=rng.integers(0, 256, (200, 28, 28), np.uint8), labels=np.arange(200) % 10)
-    found = doctor.examine(train, toy[1].take(20), "linear", folds=2, epochs=15, progress=False)
+    found = label_issues.examine(train, toy[1].take(20), "linear", folds=2, epochs=15, progress=False)
     assert found.train.doubted.mean() > 0.75
 
 
-def test_planted_copies_are_told(diagnosis: doctor.Diagnosis) -> None:
+def test_planted_copies_are_told(diagnosis: label_issues.Diagnosis) -> None:
     contradicting = diagnosis.twins[0]
     assert contradicting.contradict
     assert contradicting.indices == (1, 2)
@@ -76,11 +76,11 @@ def test_planted_copies_are_told(diagnosis: doctor.Diagnosis) -> None:
 
 def test_folds_part_every_class_evenly() -> None:
     labels = np.repeat(np.arange(10), np.arange(2, 12))
-    fold = doctor.fold_of(labels, 5, seed=1)
+    fold = label_issues.fold_of(labels, 5, seed=1)
     assert np.ptp(np.bincount(fold)) <= 1
     for label in range(10):
         assert np.ptp(np.bincount(fold[labels == label], minlength=5)) <= 1
-    assert (fold != doctor.fold_of(labels, 5, seed=2)).any()
+    assert (fold != label_issues.fold_of(labels, 5, seed=2)).any()
 
 
 def test_a_class_of_one_image_is_not_judged(toy: Splits) -> None:
@@ -88,7 +88,7 @@ def test_a_class_of_one_image_is_not_judged(toy: Splits) -> None:
     nines = np.flatnonzero(train.labels == 9)
     kept = np.delete(np.arange(60), nines[1:])
     train = replace(train, images=train.images[kept], labels=train.labels[kept])
-    found = doctor.examine(train, test, "linear", folds=2, epochs=1, progress=False)
+    found = label_issues.examine(train, test, "linear", folds=2, epochs=1, progress=False)
     assert not found.train.judged[train.labels == 9].any()
     assert not found.test.judged[test.labels == 9].any()
     assert found.test.judged[test.labels != 9].all()
@@ -103,15 +103,15 @@ def test_a_class_of_one_image_is_not_judged(toy: Splits) -> None:
 )
 def test_too_little_to_judge(labels: np.ndarray, folds: int, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        doctor.fold_of(labels, folds, seed=0)
+        label_issues.fold_of(labels, folds, seed=0)
 
 
 def test_a_recipe_that_composes_is_refused(toy: Splits) -> None:
     with pytest.raises(RecipeError, match="composed"):
-        doctor.examine(*toy, "reader")
+        label_issues.examine(*toy, "reader")
 
 
-def test_the_page_shows_what_was_found(diagnosis: doctor.Diagnosis) -> None:
+def test_the_page_shows_what_was_found(diagnosis: label_issues.Diagnosis) -> None:
     html = diagnosis_html(diagnosis)
     seen = Seen(html)
     assert seen.open == []
@@ -128,10 +128,10 @@ def test_the_page_shows_what_was_found(diagnosis: doctor.Diagnosis) -> None:
 def test_balance_is_told(toy: Splits) -> None:
     train = replace(toy[0], labels=np.minimum(toy[0].labels, 8))
     judged = np.ones(600, bool)
-    doubts = doctor.Doubts(train, np.eye(10)[train.labels], np.ones(600), ~judged, judged)
+    doubts = label_issues.LabelIssues(train, np.eye(10)[train.labels], np.ones(600), ~judged, judged)
     test = replace(toy[1], labels=np.minimum(toy[1].labels, 7))
-    of_test = doctor.Doubts(test, np.eye(10)[test.labels], np.ones(200), ~judged[:200], judged[:200])
-    found = doctor.Diagnosis(doctor.recipes.resolve("linear"), 5, doubts, of_test, [])
+    of_test = label_issues.LabelIssues(test, np.eye(10)[test.labels], np.ones(200), ~judged[:200], judged[:200])
+    found = label_issues.Diagnosis(label_issues.recipes.resolve("linear"), 5, doubts, of_test, [])
     assert found.balance[8] == ("8", 120, 0)
     assert found.remarks == [
         "class 9 has 0 training images: its labels were not judged",

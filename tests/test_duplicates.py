@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from inkdigits.audit.duplicates import NEAR, Duplicate, _unit, find_duplicates
 from inkdigits.data.splits import Split
-from inkdigits.duplicates import NEAR, Duplicate, _unit, find_duplicates
 
 Splits = tuple[Split, Split]
 

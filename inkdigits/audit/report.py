@@ -5,10 +5,10 @@ from html import escape
 
 import numpy as np
 
+from inkdigits.audit.label_issues import Diagnosis, LabelIssues, Twins, in_words
 from inkdigits.evaluation.figures import draw_balance, png_of
 from inkdigits.evaluation.html import Section, digit_picture, document, picture, table, tiles
 from inkdigits.evaluation.text import percent
-from inkdigits.training.doctor import Diagnosis, Doubts, Twins, in_words
 
 MOST_TWINS = 60
 
@@ -53,7 +53,7 @@ def headline_tiles(diagnosis: Diagnosis) -> str:
     return tiles([*cards, ("balance", ratio, f"commonest class {common}, rarest {rare}")])
 
 
-def doubts_body(doubts: Doubts, top: int) -> str:
+def doubts_body(doubts: LabelIssues, top: int) -> str:
     """Return the most doubtful labels of a split as pictures."""
     worst = doubts.worst(top)
     if not len(worst):
@@ -71,7 +71,7 @@ def doubts_body(doubts: Doubts, top: int) -> str:
     )
 
 
-def _doubt(doubts: Doubts, i: np.intp, rank: int) -> str:
+def _doubt(doubts: LabelIssues, i: np.intp, rank: int) -> str:
     split, names = doubts.split, doubts.split.class_names
     given, likely = names[split.labels[i]], names[doubts.suggested[i]]
     image = digit_picture(split.images[i], f"{split.name} image {i}: labelled {given}, likely {likely}")

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from inkdigits.audit.duplicates import Duplicate, find_duplicates
 from inkdigits.data.splits import Split
-from inkdigits.duplicates import Duplicate, find_duplicates
 from inkdigits.errors import DataError, RecipeError
 from inkdigits.reading.calibration import probabilities_of
 from inkdigits.training import digit_net, loop, networks, recipes
@@ -33,7 +33,7 @@ LEAST_AGREEMENT = 0.9
 
 
 @dataclass(frozen=True, eq=False)
-class Doubts:
+class LabelIssues:
     """What nets that never saw a split's images think of its labels.
 
     Attributes:
@@ -161,8 +161,8 @@ class Diagnosis:
 
     recipe: Recipe
     folds: int
-    train: Doubts
-    test: Doubts
+    train: LabelIssues
+    test: LabelIssues
     twins: Sequence[Twins]
     top: int = TOP
 
@@ -241,7 +241,7 @@ def in_words(quality: float) -> str:
     return f"{quality:.4f}" if quality >= 0.001 else f"{quality:.0e}"
 
 
-def _doubts_table(doubts: Doubts, top: int) -> list[str]:
+def _doubts_table(doubts: LabelIssues, top: int) -> list[str]:
     names, worst = doubts.split.class_names, doubts.worst(top)
     if not len(worst):
         return [f"no label of the {doubts.split.name} set is doubted"]
@@ -268,9 +268,6 @@ def _twins_table(twins: Sequence[Twins], top: int) -> list[str]:
         words = f"labels {each.labels[0]} and {each.labels[1]}" if each.contradict else f"label {each.labels[0]}"
         lines.append(f"{a} {i} = {b} {j}  {kind}, {words}")
     return lines
-
-
-# ---------------------------------------------------------------------------------------------------- finding out
 
 
 def examine(
@@ -313,7 +310,9 @@ def examine(
     twins = find_twins(train, test)
     if progress:
         _say(f"duplicates: {len(twins):,} found, {time.perf_counter() - start:.1f} s")
-    return Diagnosis(chosen, folds, _doubts(train, of_train, known), _doubts(test, of_test, known), twins, top)
+    return Diagnosis(
+        chosen, folds, _label_issues(train, of_train, known), _label_issues(test, of_test, known), twins, top
+    )
 
 
 def fold_of(labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
@@ -380,7 +379,7 @@ def _learn_and_answer(part: Split, recipe: Recipe, seed: int, asked: Sequence[np
     return [rows / rows.sum(axis=1, keepdims=True) for rows in probabilities]
 
 
-def _doubts(split: Split, probabilities: np.ndarray, known: np.ndarray) -> Doubts:
+def _label_issues(split: Split, probabilities: np.ndarray, known: np.ndarray) -> LabelIssues:
     """Return what cleanlab makes of out-of-fold probabilities; labels of unknown classes are not judged."""
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
@@ -395,7 +394,7 @@ def _doubts(split: Split, probabilities: np.ndarray, known: np.ndarray) -> Doubt
             warnings.simplefilter("ignore")  # about classes with few examples, of which we tell ourselves
             # One process: it would fork beside TensorFlow's threads.
             suspected[judged] = find_label_issues(split.labels[judged], probabilities[judged], n_jobs=1)
-    return Doubts(split, probabilities, quality, suspected, judged)
+    return LabelIssues(split, probabilities, quality, suspected, judged)
 
 
 def find_twins(train: Split, test: Split) -> list[Twins]:

@@ -1,0 +1,1 @@
+"""A data set examined: wrong labels, duplicates, class balance."""
