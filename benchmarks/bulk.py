@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from common import Table, publish
 
 import inkdigits
-from inkdigits import bulk
+from inkdigits.bulk.read import read_to_file
 
 BATCH = 5000
 
@@ -119,7 +119,7 @@ def cpu_s() -> float:
 def measure(pictures: Path, images: int, layout: str, workers: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder, watched_memory() as peak:
         cpu, started = cpu_s(), time.monotonic()
-        summary = bulk.read_to_file(f"{folder}/rows.csv", [str(pictures)], layout, workers=workers)
+        summary = read_to_file(f"{folder}/rows.csv", [str(pictures)], layout, workers=workers)
         seconds = time.monotonic() - started
     assert (summary.pictures, summary.errors) == (images, 0)
     return Measured(images, seconds, (cpu_s() - cpu) / seconds / workers, peak[0])

@@ -16,13 +16,13 @@ import ray
 from bulk import as_number, as_scan, write_pictures
 from common import Table, publish
 
-from inkdigits import bulk
+from inkdigits.bulk.read import read_to_file
 
 
 def rows_on_ray(pictures: Path, layout: str, workers: int, output: Path) -> float:
     """Write the rows and return the seconds that took; Ray runs already."""
     started = time.monotonic()
-    bulk.read_to_file(str(output), [str(pictures)], layout, workers=workers, ray="local")
+    read_to_file(str(output), [str(pictures)], layout, workers=workers, ray="local")
     return time.monotonic() - started
 
 
@@ -48,7 +48,7 @@ def main() -> None:
         for path, images in ((digits, arguments.rows), (numbers, arguments.numbers)):
             split(path, images)
         rows_on_ray(digits, "digit", 2, folder / "ray.parquet")
-        bulk.read_to_file(str(folder / "here.parquet"), [str(digits)], "digit")
+        read_to_file(str(folder / "here.parquet"), [str(digits)], "digit")
         here, there = pq.read_table(folder / "here.parquet"), pq.read_table(folder / "ray.parquet")
         same = sum(a == b for a, b in zip(here.to_pylist(), there.to_pylist(), strict=True))
         one, two = (rows_on_ray(numbers, "number", n, folder / f"{n}.parquet") for n in (1, 2))

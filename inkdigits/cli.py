@@ -131,7 +131,8 @@ def read(
     """Read handwritten digits in pictures; doubtful ones are marked with a question mark."""
     # Reading multiplies no large matrices: BLAS's threads would only delay the start, by a tenth.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from inkdigits import bulk
+    from inkdigits.bulk.progress import progress
+    from inkdigits.bulk.read import as_text, count_doubtful, read_files, read_to_file
 
     if model is not None and not model.exists() and (Path("runs") / model).is_dir():
         model = Path("runs") / model  # a run by its name
@@ -140,8 +141,8 @@ def read(
     if output is not None:
         if json_ or save_overlay or explain:
             raise typer.BadParameter("--json, --save-overlay and --explain do not go with --output")
-        with bulk.progress() as report, told_how_to_go_on():
-            summary = bulk.read_to_file(
+        with progress() as report, told_how_to_go_on():
+            summary = read_to_file(
                 output,
                 images or (),
                 layout.value,
@@ -160,11 +161,11 @@ def read(
         return
     if resume or overwrite or workers or ray or rows is not Rows.number:
         raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
-    answers = bulk.read_files(images or (), layout.value, model, save_overlay, explain, list_, column)
+    answers = read_files(images or (), layout.value, model, save_overlay, explain, list_, column)
     failed = False
     for answer in answers:
         failed |= answer.error is not None
-        doubtful = bulk.count_doubtful(answer)
+        doubtful = count_doubtful(answer)
         if answer.error is not None:
             say(f"error: {answer.error}")
         elif doubtful:
@@ -172,7 +173,7 @@ def read(
         if json_:
             print(json.dumps(answer.to_dict()))
         elif answer.error is None:
-            print(bulk.as_text(answer))
+            print(as_text(answer))
     if failed:
         raise typer.Exit(1)
 

@@ -17,10 +17,14 @@ import numpy as np
 import pytest
 from fake_reader import FakeReader
 
-from inkdigits import bulk, crew, rows
+from inkdigits.bulk import read
+from inkdigits.bulk.checkpoint import Done
+from inkdigits.bulk.pool import BATCH, CHUNK, answers
+from inkdigits.bulk.progress import progress
+from inkdigits.bulk.read import Answer, as_text, count_doubtful, read_to_file
+from inkdigits.bulk.table import rows_of
 from inkdigits.data.splits import Split
 from inkdigits.errors import ImageError, InkdigitsError, OutputError
-from inkdigits.parts import Done
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, NumberReading, PageReading
 
@@ -39,14 +43,14 @@ def line(text: str, accepted: list[bool]) -> NumberReading:
 
 def test_doubtful_digits_are_marked_and_counted() -> None:
     page = PageReading(50, 50, (line("-12.5", [True, False, True]), line("7", [False])))
-    answer = bulk.Answer("a.png", page)
-    assert bulk.as_text(answer) == "a.png: -12?.5\na.png: 7?"
-    assert bulk.count_doubtful(answer) == 2
-    assert bulk.as_text(bulk.Answer("b.png", PageReading(5, 5, ()))) == "b.png: "
+    answer = Answer("a.png", page)
+    assert as_text(answer) == "a.png: -12?.5\na.png: 7?"
+    assert count_doubtful(answer) == 2
+    assert as_text(Answer("b.png", PageReading(5, 5, ()))) == "b.png: "
 
 
 def test_an_error_takes_the_place_of_the_lines() -> None:
-    assert bulk.Answer("x", error="x: empty").to_dict() == {"image": "x", "error": "x: empty"}
+    assert Answer("x", error="x: empty").to_dict() == {"image": "x", "error": "x: empty"}
 
 
 # Very many: the processes are real ones, so their number and that of pictures is kept small.
@@ -70,8 +74,8 @@ def scans(toy: tuple[Split, Split], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("digit", "number", "page"):
-        monkeypatch.setitem(crew.CHUNK, name, 7)
-        monkeypatch.setitem(crew.BATCH, name, 5)
+        monkeypatch.setitem(CHUNK, name, 7)
+        monkeypatch.setitem(BATCH, name, 5)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -83,14 +87,14 @@ def test_many_are_answered_to_the_bit_as_the_reader_answers_one(
     scans: Path, tmp_path: Path, layout: str, kind: str
 ) -> None:
     output = tmp_path / "rows.jsonl"
-    summary = bulk.read_to_file(str(output), [str(scans)], layout, kind, workers=1)
+    summary = read_to_file(str(output), [str(scans)], layout, kind, workers=1)
     reader, expected = Reader(), []
     for path in sorted(scans.iterdir()):
         try:
             answer: PageReading | str = reader.read(path, layout)
         except ImageError as error:
             answer = str(error)
-        expected += [row._asdict() for row in rows.rows_of(str(path), answer, kind)]
+        expected += [row._asdict() for row in rows_of(str(path), answer, kind)]
     assert lines_of(output) == expected
     assert (summary.pictures, summary.errors) == (40, 3)
     assert sum(row["error"] is not None for row in expected) == 3
@@ -107,7 +111,7 @@ def test_the_same_pictures_are_the_same_rows_wherever_they_lie(scans: Path, tmp_
     outputs = []
     for i, names in enumerate(([str(scans)], [str(tmp_path / "shard.tar")], [str(tmp_path / "t.parquet")], [])):
         output = tmp_path / f"{i}.parquet"
-        bulk.read_to_file(str(output), names, "number", list_file=None if names else str(tmp_path / "list"), workers=2)
+        read_to_file(str(output), names, "number", list_file=None if names else str(tmp_path / "list"), workers=2)
         outputs.append(pq.read_table(output))
     assert outputs[0].equals(outputs[3])
     for table in outputs[1:3]:
@@ -158,7 +162,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(scans: Pat
 
 def stopped(output: Path, scans: Path) -> None:
     """Leave a run behind that was stopped after two parts."""
-    bulk.read_to_file(str(output), [str(scans)], "digit", workers=1)
+    read_to_file(str(output), [str(scans)], "digit", workers=1)
     content = output.read_bytes()
     seen = 0
 
@@ -169,7 +173,7 @@ def stopped(output: Path, scans: Path) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bulk.read_to_file(str(output), [str(scans)], "digit", overwrite=True, workers=1, report=stop)
+        read_to_file(str(output), [str(scans)], "digit", overwrite=True, workers=1, report=stop)
     assert output.read_bytes() == content  # what is to be replaced stands until there is something to replace it
 
 
@@ -186,21 +190,21 @@ def test_other_inputs_and_settings_are_refused_and_nothing_is_mixed(
         ([str(folder / "001.png")], "digit", "number", "the inputs have changed .*40 files then, 1 now"),
     ):
         with pytest.raises(OutputError, match=says):
-            bulk.read_to_file(str(output), names, layout, kind, resume=True)
+            read_to_file(str(output), names, layout, kind, resume=True)
     with pytest.raises(OutputError, match="--resume goes on with it, --overwrite begins anew"):
-        bulk.read_to_file(str(output), [str(folder)], "digit")
+        read_to_file(str(output), [str(folder)], "digit")
     (folder / "001.png").write_bytes((folder / "002.png").read_bytes())
     with pytest.raises(OutputError, match="the inputs have changed"):
-        bulk.read_to_file(str(output), [str(folder)], "digit", resume=True)
-    bulk.read_to_file(str(output), [str(folder)], "digit", overwrite=True, workers=1)
+        read_to_file(str(output), [str(folder)], "digit", resume=True)
+    read_to_file(str(output), [str(folder)], "digit", overwrite=True, workers=1)
     with pytest.raises(OutputError, match="is there already; --overwrite replaces it"):
-        bulk.read_to_file(str(output), [str(folder)], "digit")
+        read_to_file(str(output), [str(folder)], "digit")
 
 
 def test_another_model_is_another_run(scans: Path, tmp_path: Path, small_chunks: None, tiny_model: Path) -> None:
     stopped(tmp_path / "rows.csv", scans)
     with pytest.raises(OutputError, match="another model"):
-        bulk.read_to_file(str(tmp_path / "rows.csv"), [str(scans)], "digit", model=tiny_model, resume=True)
+        read_to_file(str(tmp_path / "rows.csv"), [str(scans)], "digit", model=tiny_model, resume=True)
 
 
 def test_a_process_that_dies_is_one_line_and_its_pictures_are_read_later(
@@ -213,8 +217,8 @@ def test_a_process_that_dies_is_one_line_and_its_pictures_are_read_later(
             os.kill(child.pid or 0, signal.SIGKILL)
 
     with pytest.raises(InkdigitsError, match=r"a process killed by signal 9 near .*--resume goes on"):
-        bulk.read_to_file(str(output), [str(scans)], "digit", workers=1, report=kill)
-    bulk.read_to_file(str(output), [str(scans)], "digit", workers=1, resume=True)
+        read_to_file(str(output), [str(scans)], "digit", workers=1, report=kill)
+    read_to_file(str(output), [str(scans)], "digit", workers=1, resume=True)
     assert len(output.read_text().splitlines()) == 41
 
 
@@ -227,7 +231,7 @@ def test_one_that_breaks_the_reader_is_a_row_of_its_own(monkeypatch: pytest.Monk
 
     blobs = [cv2.imencode(".png", np.full((12 + i, 12 + i), 255, np.uint8))[1].tobytes() for i in range(3)]
     pictures = [(f"{i}.png", blob, None) for i, blob in enumerate(blobs)]
-    found = dict(crew.answers(Fragile(), pictures, "number"))  # type: ignore[arg-type]
+    found = dict(answers(Fragile(), pictures, "number"))  # type: ignore[arg-type]
     assert found["1.png"] == "1.png: cannot be read (ZeroDivisionError: thirteen)"
     assert [isinstance(answer, PageReading) for answer in found.values()] == [True, False, True]
 
@@ -235,7 +239,7 @@ def test_one_that_breaks_the_reader_is_a_row_of_its_own(monkeypatch: pytest.Monk
 def test_a_column_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [b"x"]}), tmp_path / "t.parquet")
     with pytest.raises(ImageError, match="'b' is not there"):
-        bulk.read_to_file(str(tmp_path / "rows.csv"), [str(tmp_path / "t.parquet")], column="b", workers=1)
+        read_to_file(str(tmp_path / "rows.csv"), [str(tmp_path / "t.parquet")], column="b", workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]  # or the next try would be refused
 
 
@@ -299,8 +303,8 @@ def test_progress_is_told_in_words_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [100.0]
-    monkeypatch.setattr(bulk.time, "monotonic", lambda: clock[0])
-    with bulk.progress() as report:
+    monkeypatch.setattr(read.time, "monotonic", lambda: clock[0])
+    with progress() as report:
         report(Done(0, 100, 0, 0, 0.5, before=True))
         for i in range(4):
             clock[0] += 20

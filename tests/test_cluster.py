@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from inkdigits import bulk
+from inkdigits.bulk.read import read_to_file
 from inkdigits.data.splits import Split
 
 pytest.importorskip("ray")
@@ -42,7 +42,7 @@ def test_a_cluster_writes_the_rows_of_one_machine_in_their_order(inputs: list[st
     output, here = tmp_path / "cluster.parquet", tmp_path / "here.parquet"
     more = tmp_path / "list"
     more.write_bytes(b"caf\xe9.png")
-    summary = bulk.read_to_file(str(here), inputs, "digit", "digit", workers=1, list_file=str(more))
+    summary = read_to_file(str(here), inputs, "digit", "digit", workers=1, list_file=str(more))
     words = ["--list", str(more), "--layout", "digit", "--rows", "digit", "--output", str(output)]
     done = read(*inputs, *words, "--workers", "1", "--ray")
     assert done.returncode == 0, done.stderr

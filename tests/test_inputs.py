@@ -15,10 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from inkdigits import inputs
+from inkdigits.bulk import containers, inputs
+from inkdigits.bulk.containers import Member, members_of
+from inkdigits.bulk.inputs import Listing
 from inkdigits.errors import ImageError
 from inkdigits.files import storage
-from inkdigits.inputs import Listing, Member, members_of
 
 pa = pytest.importorskip("pyarrow")
 PNG = cv2.imencode(".png", np.full((20, 20), 255, np.uint8))[1].tobytes()
@@ -36,8 +37,8 @@ def listing() -> Iterator[Callable[..., Listing]]:
         yield lambda *names, list_file=None: opened.enter_context(Listing(inputs.all_sources(names, list_file)))
 
 
-def pictures_of(path: Path, column: str | None = None) -> list[inputs.Picture]:
-    return [inputs.loaded(member) for member in members_of(str(path), column)]
+def pictures_of(path: Path, column: str | None = None) -> list[containers.Picture]:
+    return [containers.loaded(member) for member in members_of(str(path), column)]
 
 
 def test_folders_globs_and_files_become_pictures_in_order(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def write_tar(path: Path, names: list[str], mode: str = "w") -> Path:
 def test_a_shard_holds_the_pictures_among_its_members(tmp_path: Path, suffix: str, mode: str) -> None:
     path = write_tar(tmp_path / f"shard{suffix}", ["b", "deep/a"], mode)
     assert pictures_of(path) == [(f"{path}#{n}.png", PNG + n.encode(), None) for n in ("b", "deep/a")]
-    assert [inputs.loaded(m)[1] for m in itertools.islice(members_of(str(path)), 1, None)] == [PNG + b"deep/a"]
+    assert [containers.loaded(m)[1] for m in itertools.islice(members_of(str(path)), 1, None)] == [PNG + b"deep/a"]
 
 
 def test_a_shard_that_breaks_off_gives_what_it_has_and_one_error(tmp_path: Path) -> None:
@@ -174,14 +175,14 @@ def test_a_table_holds_a_picture_a_row(tmp_path: Path, suffix: str) -> None:
 
 def test_row_groups_of_a_parquet_file_make_the_whole(tmp_path: Path) -> None:
     path = str(write_table(tmp_path / "t.parquet", table(image=[bytes([i]) for i in range(8)])))
-    assert inputs.row_groups(path) == 3
+    assert containers.row_groups(path) == 3
     apart = [m.name for group in range(3) for m in members_of(path, None, group)]
     assert apart == [m.name for m in members_of(path)]
 
 
 def test_the_column_of_pictures_is_found_or_asked_for(tmp_path: Path) -> None:
     def of(column: str | None, **columns: Any) -> str:
-        return inputs.picture_column("t.parquet", table(**columns).schema, column)
+        return containers.picture_column("t.parquet", table(**columns).schema, column)
 
     assert of(None, label=[1], whatever=[b""]) == "whatever"
     assert of(None, mask=[b""], image=[b""]) == "image"
@@ -258,6 +259,6 @@ def test_names_that_no_utf8_can_hold_survive_the_listing(tmp_path: Path, listing
 
 def test_members_are_files_unless_their_names_say_otherwise() -> None:
     assert list(members_of("a.png")) == [Member("a.png")]
-    assert inputs.is_container("A.TAR")
-    assert not inputs.is_container("a.tar.png")
+    assert containers.is_container("A.TAR")
+    assert not containers.is_container("a.tar.png")
     assert storage.is_remote("s3://a/b.tar")

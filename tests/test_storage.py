@@ -9,11 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
-from inkdigits import bulk, crew, inputs
+from inkdigits.bulk import inputs
+from inkdigits.bulk.checkpoint import Done
+from inkdigits.bulk.pool import CHUNK
+from inkdigits.bulk.read import read_files, read_to_file
 from inkdigits.data.splits import Split
 from inkdigits.errors import ImageError, OutputError
 from inkdigits.files import storage
-from inkdigits.parts import Done
 
 pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -136,14 +138,14 @@ def test_names_in_a_store_mean_what_they_mean_on_a_disk(store: str, blobs: list[
     assert list(inputs.find_files([f"{store}/in/0/*.png"])) == found[:2]
     assert list(inputs.find_files([f"{store}/in/**.png"])) == found
     assert list(inputs.find_files([f"{store}/in/0/0.png"])) == found[:1]
-    (answer,) = bulk.read_files([found[0]], "digit")
+    (answer,) = read_files([found[0]], "digit")
     assert answer.page is not None
 
 
 def test_many_from_a_store_into_a_store_are_the_rows_of_a_disk(
     store: str, blobs: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(crew.CHUNK, "digit", 4)
+    monkeypatch.setitem(CHUNK, "digit", 4)
     shard = io.BytesIO()
     with tarfile.open(fileobj=shard, mode="w") as archive:
         for i, blob in enumerate(blobs):
@@ -152,11 +154,11 @@ def test_many_from_a_store_into_a_store_are_the_rows_of_a_disk(
             archive.add(tmp_path / f"{i}.png", f"{i}.png")
     put(f"{store}/shard.tar", shard.getvalue())
     (tmp_path / "list").write_text("".join(f"{store}/pile/{i}.png\n" for i in [*range(9), 99]))
-    bulk.read_to_file(str(tmp_path / "here.parquet"), [str(tmp_path)], "digit", workers=1)
+    read_to_file(str(tmp_path / "here.parquet"), [str(tmp_path)], "digit", workers=1)
     here = pq.read_table(tmp_path / "here.parquet").drop_columns("path")
     for names, list_file in (([f"{store}/pile"], None), ([f"{store}/shard.tar"], None), ([], str(tmp_path / "list"))):
         output = f"{store}/out/rows.parquet"
-        bulk.read_to_file(output, names, "digit", list_file=list_file, overwrite=True, workers=1)
+        read_to_file(output, names, "digit", list_file=list_file, overwrite=True, workers=1)
         there = pq.read_table(io.BytesIO(get(output)))
         assert there.drop_columns("path").slice(0, 9).equals(here)
         assert there["path"][0].as_py() == (
@@ -170,7 +172,7 @@ def test_many_from_a_store_into_a_store_are_the_rows_of_a_disk(
 def test_a_run_into_a_store_goes_on_where_it_was_stopped(
     store: str, blobs: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(crew.CHUNK, "digit", 2)
+    monkeypatch.setitem(CHUNK, "digit", 2)
     for i, blob in enumerate(blobs):
         (tmp_path / f"{i}.png").write_bytes(blob)
 
@@ -180,11 +182,11 @@ def test_a_run_into_a_store_goes_on_where_it_was_stopped(
 
     output = f"{store}/stopped/rows.csv"
     with pytest.raises(KeyboardInterrupt):
-        bulk.read_to_file(output, [str(tmp_path)], "digit", workers=1, report=stop)
+        read_to_file(output, [str(tmp_path)], "digit", workers=1, report=stop)
     assert "rows.csv.parts/manifest.json" in storage.names_in(f"{store}/stopped")
-    summary = bulk.read_to_file(output, [str(tmp_path)], "digit", workers=1, resume=True)
+    summary = read_to_file(output, [str(tmp_path)], "digit", workers=1, resume=True)
     assert 0 < summary.pictures_now < summary.pictures == 9
-    bulk.read_to_file(str(tmp_path / "rows.csv"), [str(tmp_path)], "digit", workers=1)
+    read_to_file(str(tmp_path / "rows.csv"), [str(tmp_path)], "digit", workers=1)
     assert get(output) == (tmp_path / "rows.csv").read_bytes()
     assert storage.names_in(f"{store}/stopped") == ["rows.csv"]
 

@@ -16,28 +16,28 @@ from multiprocessing.connection import Connection
 import cv2
 import numpy as np
 
-from inkdigits import rows
+from inkdigits.bulk.checkpoint import Checkpoint, Done
+from inkdigits.bulk.containers import Picture
+from inkdigits.bulk.inputs import Chunk
+from inkdigits.bulk.table import TableRow, encode, rows_of
 from inkdigits.errors import ImageError, InkdigitsError
 from inkdigits.files import storage
 from inkdigits.files.images import MAX_BYTES, read_image
-from inkdigits.inputs import Chunk, Picture
-from inkdigits.parts import Done, Parts
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
-from inkdigits.rows import Row
 
-# Pictures in a part file: about a second's work, which is what a kill may cost.
+# Pictures in a part file: about a second's read_chunks, which is what a kill may cost.
 CHUNK = {"digit": 1024, "number": 256, "page": 16}
 # Pictures in one call of the Reader, and the pixels after which a call has enough, however few they are.
 BATCH = {"digit": 256, "number": 64, "page": 8}
 BATCH_PIXELS = 30_000_000
 # An object store answers in some 50 ms, whatever it is asked for: so many questions are asked at once.
 FETCHES = 16
-Report = Callable[[Done], None]
+ProgressCallback = Callable[[Done], None]
 
 
 @dataclass(frozen=True)
-class Settings:
+class ReadSettings:
     """What decides the rows that pictures become.
 
     Attributes:
@@ -55,8 +55,10 @@ class Settings:
     column: str | None = None
 
 
-def work(chunks: Iterator[Chunk], settings: Settings, parts: Parts, workers: int, report: Report) -> None:
-    """Have chunks answered by processes, each of which has one in work and one waiting, until all are done."""
+def read_chunks(
+    chunks: Iterator[Chunk], settings: ReadSettings, parts: Checkpoint, workers: int, report: ProgressCallback
+) -> None:
+    """Have chunks answered by processes, each of which has one in read_chunks and one waiting, until all are done."""
     results: queue.SimpleQueue[Done | Exception | None] = queue.SimpleQueue()
     shared = _Shared(chunks)
     crew = [_Worker(settings, parts) for _ in range(workers)]
@@ -96,7 +98,7 @@ class _Worker:
     process does, however that ends, for it then finds its pipe closed.
     """
 
-    def __init__(self, settings: Settings, parts: Parts) -> None:
+    def __init__(self, settings: ReadSettings, parts: Checkpoint) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, end = context.Pipe()
         self._parts = parts
@@ -150,7 +152,7 @@ class _Worker:
         self._process.join()
 
 
-def _serve(pipe: Connection, settings: Settings, parts: Parts) -> None:
+def _serve(pipe: Connection, settings: ReadSettings, parts: Checkpoint) -> None:
     """Answer chunks until the pipe is closed: what a worker process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     cv2.setNumThreads(1)  # the cores are shared out already
@@ -166,16 +168,16 @@ def _serve(pipe: Connection, settings: Settings, parts: Parts) -> None:
         return
 
 
-def write_part(reader: Reader, chunk: Chunk, settings: Settings, parts: Parts) -> Done:
+def write_part(reader: Reader, chunk: Chunk, settings: ReadSettings, parts: Checkpoint) -> Done:
     """Answer a chunk and write its rows, whole or not at all."""
-    found: list[Row] = []
+    found: list[TableRow] = []
     errors = doubtful = 0
     for name, answer in answers(reader, chunk.pictures, settings.layout):
-        found += rows.rows_of(name, answer, settings.rows)
+        found += rows_of(name, answer, settings.rows)
         errors += isinstance(answer, str)
         doubtful += 0 if isinstance(answer, str) else doubtful_digits(answer)
     done = Done(chunk.number, len(chunk.pictures), errors, doubtful, chunk.consumed)
-    storage.write_bytes(parts.name_of(done), rows.encode(found, settings.suffix))
+    storage.write_bytes(parts.name_of(done), encode(found, settings.suffix))
     return done
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from inkdigits import rows
+from inkdigits.bulk.table import join
 from inkdigits.errors import OutputError
 from inkdigits.files import storage
 
@@ -38,7 +38,7 @@ class Done:
     before: bool = False
 
 
-class Parts:
+class Checkpoint:
     """The folder `output`.parts: manifest.json, and a file for each chunk that is done.
 
     A part's name says its chunk, its pictures, how many could not be read, and its doubtful digits.
@@ -125,7 +125,7 @@ class Parts:
             OutputError: it cannot be written.
         """
         ordered = [self._names[number] for number in range(len(self._names))]
-        write = lambda file: rows.join(ordered, self.suffix, file)  # noqa: E731
+        write = lambda file: join(ordered, self.suffix, file)  # noqa: E731
         storage.write_whole(self.output, write, beside=f"{self.folder}/whole.part")
         storage.remove(self.folder)
 

@@ -3,10 +3,8 @@
 import glob
 import hashlib
 import os
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from inkdigits import cluster, rows
-from inkdigits.crew import CHUNK, Report, Settings, doubtful_digits, image_of, work
+from inkdigits.bulk import ray_data
+from inkdigits.bulk.checkpoint import Checkpoint, Done
+from inkdigits.bulk.containers import loaded, members_of
+from inkdigits.bulk.inputs import Listing, all_sources
+from inkdigits.bulk.pool import CHUNK, ProgressCallback, ReadSettings, doubtful_digits, image_of, read_chunks
+from inkdigits.bulk.table import check_format, marked
 from inkdigits.errors import ImageError, OutputError
 from inkdigits.files import storage
-from inkdigits.inputs import Listing, all_sources, loaded, members_of
 from inkdigits.machine import cores
-from inkdigits.parts import Done, Parts
 from inkdigits.reading.model import SHIPPED, model_path
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
-from inkdigits.rows import marked
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,7 @@ def read_to_file(
     overwrite: bool = False,
     workers: int | None = None,
     ray: str | None = None,
-    report: Report | None = None,
+    report: ProgressCallback | None = None,
 ) -> Summary:
     """Read any number of pictures into a file of rows, in order; one that cannot be read is a row with its error.
 
@@ -200,17 +199,17 @@ def read_to_file(
         ModelError: the model cannot be used.
     """
     started = time.monotonic()
-    suffix = rows.check_format(output)
+    suffix = check_format(output)
     _check_names(names)
-    settings = Settings(layout, rows_, suffix, None if model is None else str(model), column)
+    settings = ReadSettings(layout, rows_, suffix, None if model is None else str(model), column)
     if ray is not None:
         _check_cluster_run(output, suffix, resume, overwrite)
         _model_fingerprints(model)
         with Listing(all_sources(names, list_file)) as listing:
-            cluster.read_on_cluster(output, listing, settings, ray, workers)
-        pictures, errors, doubtful = cluster.count(output)
+            ray_data.read_on_cluster(output, listing, settings, ray, workers)
+        pictures, errors, doubtful = ray_data.count(output)
         return Summary(output, pictures, errors, doubtful, time.monotonic() - started, pictures)
-    parts = Parts(output, suffix)
+    parts = Checkpoint(output, suffix)
     if parts.is_complete(resume, overwrite):
         return Summary(output, 0, 0, 0, 0.0, 0, complete=True)
     fingerprints = _model_fingerprints(model)
@@ -221,7 +220,7 @@ def read_to_file(
         # Files show how much there is to do; containers may hold any number.
         most = -(-listing.count // CHUNK[layout]) if listing.is_of_files else 1 << 16
         try:
-            work(chunks, settings, parts, min(workers or cores(), most), report or (lambda done: None))
+            read_chunks(chunks, settings, parts, min(workers or cores(), most), report or (lambda done: None))
         except ImageError:  # a table without such a column: nothing was begun that one could go on with
             parts.forget_if_empty()
             raise
@@ -250,71 +249,11 @@ def _check_cluster_run(output: str, suffix: str, resume: bool, overwrite: bool) 
         raise OutputError(f"{output}: is there already; --overwrite replaces it")
 
 
-def _summary(output: str, parts: Parts, before: Mapping[int, Done], seconds: float) -> Summary:
+def _summary(output: str, parts: Checkpoint, before: Mapping[int, Done], seconds: float) -> Summary:
     done = parts.done.values()
     pictures, errors = sum(each.pictures for each in done), sum(each.errors for each in done)
     now = pictures - sum(each.pictures for each in before.values())
     return Summary(output, pictures, errors, sum(each.doubtful for each in done), seconds, now)
-
-
-@contextmanager
-def progress() -> Iterator[Report]:
-    """Show on stderr, while a run lasts, how far it is, how fast, and how long it will take."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    so_far = _SoFar()
-    console = Console(stderr=True)
-    columns = BarColumn(), TextColumn("{task.percentage:.0f} %"), TextColumn("{task.description}")
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=1.0)
-
-        def report(done: Done) -> None:
-            so_far.add(done)
-            bar.update(task, completed=so_far.consumed, description=str(so_far))
-            if not console.is_terminal and so_far.is_time_for_a_line():
-                print(f"{so_far.consumed:.0%}: {so_far}", file=sys.stderr)
-
-        yield report
-
-
-class _SoFar:
-    """How far a run is: in words, with its rate and the time that is left at this rate."""
-
-    def __init__(self) -> None:
-        self.consumed = self._consumed_before = 0.0
-        self._pictures = self._now = self._errors = 0
-        self._started = self._last_line = time.monotonic()
-
-    def add(self, done: Done) -> None:
-        self.consumed = max(self.consumed, done.consumed)
-        self._pictures += done.pictures
-        self._errors += done.errors
-        if done.before:
-            self._consumed_before = self.consumed
-        else:
-            self._now += done.pictures
-
-    def is_time_for_a_line(self) -> bool:
-        """Say, every half minute, that somebody may like to know: where there is no terminal to draw a bar on."""
-        due = time.monotonic() - self._last_line > 30
-        if due:
-            self._last_line = time.monotonic()
-        return due
-
-    def __str__(self) -> str:
-        seconds = time.monotonic() - self._started
-        advanced = self.consumed - self._consumed_before
-        left = seconds * (1 - self.consumed) / advanced if advanced > 0 else 0.0
-        errors = f", {self._errors:,} cannot be read" if self._errors else ""
-        return (
-            f"{self._pictures:,} pictures{errors}, {self._now / max(seconds, 1e-9):,.0f} a second, {_clock(left)} left"
-        )
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
 
 
 def _model_fingerprints(model: str | Path | None) -> list[str]:
@@ -328,7 +267,7 @@ def _model_fingerprints(model: str | Path | None) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 
-def _manifest(settings: Settings, nets: list[str], listing: Listing) -> dict[str, Any]:
+def _manifest(settings: ReadSettings, nets: list[str], listing: Listing) -> dict[str, Any]:
     """Return all that rows depend on, as JSON would give it back."""
     own = {name: value for name, value in asdict(settings).items() if name not in ("model", "suffix")}
     inputs = {"files": listing.count, "size_bytes": listing.size_bytes, "checksum": listing.sha256}

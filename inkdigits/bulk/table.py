@@ -24,7 +24,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?|[1-9]\d*( \d+)+|[\d?][\d? .]*\?[\d? .]*")
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One number of a picture, or one digit.
 
     Attributes:
@@ -53,7 +53,7 @@ class Row(NamedTuple):
     error: str | None = None
 
 
-def rows_of(name: str, answer: PageReading | str, kind: str) -> Iterator[Row]:
+def rows_of(name: str, answer: PageReading | str, kind: str) -> Iterator[TableRow]:
     """Yield the rows of one picture.
 
     Args:
@@ -63,22 +63,22 @@ def rows_of(name: str, answer: PageReading | str, kind: str) -> Iterator[Row]:
     """
     path = printable(name)
     if isinstance(answer, str):
-        yield Row(path, error=printable(answer))
+        yield TableRow(path, error=printable(answer))
     elif not answer.lines:
-        yield Row(path)
+        yield TableRow(path)
     else:
         for number, line in enumerate(answer.lines, 1):
             yield from _of_line(path, number, line, kind)
 
 
-def _of_line(path: str, number: int, line: NumberReading, kind: str) -> Iterator[Row]:
+def _of_line(path: str, number: int, line: NumberReading, kind: str) -> Iterator[TableRow]:
     if kind == "number":
         box = _hull([item.box for item in line.items])
-        yield Row(path, number, None, line.text, marked(line), line.confidence, line.accepted, *box)
+        yield TableRow(path, number, None, line.text, marked(line), line.confidence, line.accepted, *box)
         return
     for place, item in enumerate(line.items, 1):
         text = str(item.digit)
-        yield Row(path, number, place, text, text + _mark(item), item.confidence, item.accepted, *item.box)
+        yield TableRow(path, number, place, text, text + _mark(item), item.confidence, item.accepted, *item.box)
 
 
 def _mark(item: Item) -> str:
@@ -117,7 +117,7 @@ def check_format(output: str) -> str:
     return suffix
 
 
-def encode(rows: Iterable[Row], suffix: str) -> bytes:
+def encode(rows: Iterable[TableRow], suffix: str) -> bytes:
     """Return rows as a part of a file: CSV without its header, JSON Lines, or a Parquet file of its own."""
     if suffix == ".parquet":
         buffer = io.BytesIO()
@@ -130,7 +130,7 @@ def encode(rows: Iterable[Row], suffix: str) -> bytes:
     return text.getvalue().encode()
 
 
-def _cells(row: Row) -> Iterator[Any]:
+def _cells(row: TableRow) -> Iterator[Any]:
     """Yield a row's cells for CSV: no booleans of Python's own, nothing that a spreadsheet would change or run."""
     values = row._asdict()
     values["accepted"] = "true" if row.accepted else "false"
@@ -139,10 +139,10 @@ def _cells(row: Row) -> Iterator[Any]:
     return iter(values.values())
 
 
-def as_table(rows: Iterable[Row]) -> Any:
+def as_table(rows: Iterable[TableRow]) -> Any:
     """Return rows as a table of pyarrow's."""
     pa = storage.load_pyarrow("pyarrow")
-    columns = list(zip(*rows, strict=True)) or [()] * len(Row._fields)
+    columns = list(zip(*rows, strict=True)) or [()] * len(TableRow._fields)
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, schema(), strict=True)], schema=schema())
 
 
@@ -152,7 +152,7 @@ def schema() -> Any:
     types = {"text": pa.string(), "marked": pa.string(), "path": pa.string(), "error": pa.string()}
     types |= {"confidence": pa.float64(), "accepted": pa.bool_()}
     needed = ("path", "text", "marked", "accepted")
-    return pa.schema([pa.field(name, types.get(name, pa.int32()), name not in needed) for name in Row._fields])
+    return pa.schema([pa.field(name, types.get(name, pa.int32()), name not in needed) for name in TableRow._fields])
 
 
 def join(parts: Iterable[str], suffix: str, file: IO[bytes]) -> None:
@@ -167,7 +167,7 @@ def join(parts: Iterable[str], suffix: str, file: IO[bytes]) -> None:
         return
     if suffix == ".csv":
         # Without the mark of UTF-8 at its beginning Excel takes a file for Windows' own letters.
-        file.write("\ufeff".encode() + (",".join(Row._fields) + "\r\n").encode())
+        file.write("\ufeff".encode() + (",".join(TableRow._fields) + "\r\n").encode())
     for part in parts:
         with storage.open_input(part) as source:
             while block := source.read(1 << 20):

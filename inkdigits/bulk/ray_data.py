@@ -13,16 +13,17 @@ from typing import Any
 
 import cv2
 
-from inkdigits import rows
-from inkdigits.crew import BATCH, CHUNK, Settings, answers
+from inkdigits.bulk.containers import Picture, is_container, loaded, members_of, row_groups
+from inkdigits.bulk.inputs import Listing
+from inkdigits.bulk.pool import BATCH, CHUNK, ReadSettings, answers
+from inkdigits.bulk.table import as_table, rows_of
 from inkdigits.errors import InkdigitsError, OutputError
 from inkdigits.files import storage
-from inkdigits.inputs import Listing, Picture, is_container, loaded, members_of, row_groups
 from inkdigits.machine import cores, knock
 from inkdigits.reading.reader import Reader
 
 
-def read_on_cluster(output: str, listing: Listing, settings: Settings, address: str, workers: int | None) -> None:
+def read_on_cluster(output: str, listing: Listing, settings: ReadSettings, address: str, workers: int | None) -> None:
     """Write the rows of all pictures as a folder of Parquet files, in order.
 
     Args:
@@ -144,7 +145,7 @@ def _tasks(listing: Listing, layout: str) -> Iterator[Any]:
 class _Actor:
     """What Ray keeps on each core: a Reader, and the way from tasks to rows."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ReadSettings) -> None:
         cv2.setNumThreads(1)
         self._settings = settings
         self._reader = Reader(settings.model, threads=1)
@@ -153,9 +154,7 @@ class _Actor:
         for task in tasks.column("task").to_pylist():
             for pictures in self._batches(**json.loads(task)):
                 found = answers(self._reader, pictures, self._settings.layout)
-                yield rows.as_table(
-                    row for name, answer in found for row in rows.rows_of(name, answer, self._settings.rows)
-                )
+                yield as_table(row for name, answer in found for row in rows_of(name, answer, self._settings.rows))
 
     def _batches(self, paths: list[str], group: int | None) -> Iterator[list[Picture]]:
         batch: list[Picture] = []

@@ -1,0 +1,1 @@
+"""Very many pictures: named, read by many processes, written as a table."""
