@@ -31,7 +31,7 @@ from inkdigits.reading.results import PageReading
 from inkdigits.web import Settings, create_app
 from inkdigits.web.batching import Batcher
 from inkdigits.web.decoder import Decoder
-from inkdigits.web.refusals import Refusal
+from inkdigits.web.errors import RequestError
 from inkdigits.web.serve import is_loopback
 
 
@@ -375,7 +375,7 @@ def test_a_decoder_that_takes_too_long_is_killed_and_the_next_picture_is_read() 
     try:
         asyncio.run(decoder.decode(encoded(drawing(), ".jpg"), 50_000_000))  # starts the process
         begun = time.monotonic()
-        with pytest.raises(Refusal, match="longer than 1 s"):
+        with pytest.raises(RequestError, match="longer than 1 s"):
             asyncio.run(decoder.decode(bomb, 50_000_000))
         assert time.monotonic() - begun < 5
         data = encoded(drawing(), ".jpg")
@@ -471,7 +471,7 @@ def test_a_full_queue_refuses_and_does_not_grow() -> None:
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     answers = asyncio.run(ask())
-    refused = [answer for answer in answers if isinstance(answer, Refusal)]
+    refused = [answer for answer in answers if isinstance(answer, RequestError)]
     assert {answer.status for answer in refused} == {503}
     assert 4 <= len(answers) - len(refused) <= 5
     batcher.close()

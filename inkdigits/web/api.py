@@ -15,13 +15,12 @@ from inkdigits.errors import ImageError
 from inkdigits.reading.explain import draw_map, occlusion_map
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, PageReading
-from inkdigits.web.bodies import Bodies, Upload
 from inkdigits.web.engine import Engine
-from inkdigits.web.pictures import as_png
-from inkdigits.web.queries import box_of, digit_of, flag_of, layout_of, parameters_of
-from inkdigits.web.refusals import Refusal
+from inkdigits.web.errors import RequestError
+from inkdigits.web.formats import as_png
+from inkdigits.web.metrics import Telemetry
+from inkdigits.web.requests import Bodies, Upload, box_of, digit_of, flag_of, layout_of, parameters_of
 from inkdigits.web.settings import Settings
-from inkdigits.web.telemetry import Telemetry
 
 MAX_NAME = 255
 EXPLANATIONS_AT_ONCE = 1
@@ -71,7 +70,7 @@ class Api:
             parameters |= upload.fields
             layout, framed = layout_of(parameters), flag_of(parameters, "framed")
             if not upload.pictures or not body:
-                raise Refusal(400, "empty", "the form holds no picture")
+                raise RequestError(400, "empty", "the form holds no picture")
             # One after the other in threes: a single client shall not fill the queues.
             turns = asyncio.Semaphore(3)
             answers = await asyncio.gather(
@@ -85,8 +84,8 @@ class Api:
         async with turns:
             try:
                 page = await self.engine.read(data, layout)
-            except (ImageError, Refusal) as error:
-                if isinstance(error, Refusal) and error.status == 503:
+            except (ImageError, RequestError) as error:
+                if isinstance(error, RequestError) and error.status == 503:
                     raise
                 return {"image": name[:MAX_NAME], "error": str(error)}
         self._telemetry.count_answer(page)
@@ -100,9 +99,9 @@ class Api:
             digit = digit_of(parameters | upload.fields, "digit")
             framed = await self.engine.decode(_only_picture(upload)[1])
         if framed.shape != (28, 28):
-            raise Refusal(422, "not_framed", "send the 28 x 28 picture which /v1/read?framed=true answered")
+            raise RequestError(422, "not_framed", "send the 28 x 28 picture which /v1/read?framed=true answered")
         if self._n_explaining >= MAX_WAITING_EXPLANATIONS:
-            raise Refusal(503, "busy", "too many explanations at the moment", {"Retry-After": "1"})
+            raise RequestError(503, "busy", "too many explanations at the moment", {"Retry-After": "1"})
         self._n_explaining += 1
         try:
             async with self._explaining:
@@ -118,7 +117,7 @@ class Api:
             parameters |= upload.fields
             truth, answer = digit_of(parameters, "truth"), digit_of(parameters, "answer")
             if truth is None:
-                raise Refusal(422, "no_truth", "say which digit it is: truth=0 to 9")
+                raise RequestError(422, "no_truth", "say which digit it is: truth=0 to 9")
             _, data = _only_picture(upload)
             page = await self.engine.read(data, layout_of(parameters))
             asked = box_of(parameters)
@@ -140,7 +139,7 @@ class Api:
         x, y, width, height = box
         crop = image[y : y + height, x : x + width]
         if crop.size == 0:
-            raise Refusal(422, "bad_box", "box lies outside the picture")
+            raise RequestError(422, "bad_box", "box lies outside the picture")
         return await asyncio.to_thread(self._reader.frame, crop)
 
     async def card(self, request: Request) -> Response:
@@ -155,7 +154,7 @@ class Api:
         """`GET /ready`: the next picture would be read."""
         if self.is_closing or self.engine.is_full:
             status = "stopping" if self.is_closing else "busy"
-            raise Refusal(503, status, f"the server is {status}", {"Retry-After": "1"})
+            raise RequestError(503, status, f"the server is {status}", {"Retry-After": "1"})
         return _json({"status": "ready"})
 
     async def metrics(self, request: Request) -> Response:
@@ -170,7 +169,7 @@ class Api:
 
 def _only_picture(upload: Upload) -> tuple[str, bytes]:
     if len(upload.pictures) != 1:
-        raise Refusal(400, "not_one_picture", f"send one picture, not {len(upload.pictures)}; see /v1/read-many")
+        raise RequestError(400, "not_one_picture", f"send one picture, not {len(upload.pictures)}; see /v1/read-many")
     return upload.pictures[0]
 
 

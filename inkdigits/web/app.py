@@ -18,10 +18,10 @@ from inkdigits.errors import InkdigitsError
 from inkdigits.reading.reader import Reader
 from inkdigits.web import schemas
 from inkdigits.web.api import Api
-from inkdigits.web.door import Door, Endpoint, as_refusal
-from inkdigits.web.refusals import Refusal
+from inkdigits.web.errors import RequestError
+from inkdigits.web.metrics import Telemetry
+from inkdigits.web.middleware import Door, Endpoint, as_request_error
 from inkdigits.web.settings import Settings
-from inkdigits.web.telemetry import Telemetry
 
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "index.html", "/docs": "docs.html"}
@@ -64,7 +64,7 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     _add_api(app, api, with_token=settings.token is not None)
     static = _add_pages(app)
     app.add_exception_handler(HTTPException, _refuse_http)
-    app.add_exception_handler(Refusal, _refuse)
+    app.add_exception_handler(RequestError, _refuse)
     app.add_exception_handler(InkdigitsError, _refuse)
     paths = {getattr(route, "path", "") for route in app.routes} | static
     direct: dict[tuple[str, str], Endpoint] = {("POST", "/v1/read"): api.read}
@@ -151,10 +151,10 @@ def _page(file: Path) -> Endpoint:
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
-    return as_refusal(error).response()
+    return as_request_error(error).response()
 
 
 async def _refuse_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = CODES.get(error.status_code, "refused")
-    return Refusal(error.status_code, code, error.detail.lower(), error.headers).response()
+    return RequestError(error.status_code, code, error.detail.lower(), error.headers).response()

@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Generic, TypeVar
 
-from inkdigits.web.refusals import busy
+from inkdigits.web.errors import busy
 
 Job = TypeVar("Job")
 Answer = TypeVar("Answer")

@@ -14,8 +14,8 @@ from typing import IO
 import numpy as np
 
 from inkdigits.errors import ImageError
-from inkdigits.web.decoder_child import ANSWER, ASK, BROKEN
-from inkdigits.web.refusals import Refusal, busy
+from inkdigits.web.decoder_process import ANSWER, ASK, BROKEN
+from inkdigits.web.errors import RequestError, busy
 
 START_S = 10.0  # a new process first has to import its libraries, on a busy machine
 
@@ -70,7 +70,9 @@ class Decoder:
         except (OSError, EOFError):
             _end(process)
             if late.is_set():
-                raise Refusal(422, "decoding_too_slow", f"the picture took longer than {self._limit_s:g} s") from None
+                raise RequestError(
+                    422, "decoding_too_slow", f"the picture took longer than {self._limit_s:g} s"
+                ) from None
             raise ImageError("the picture: truncated or damaged (its decoder gave up)") from None
         finally:
             killer.cancel()
@@ -83,7 +85,7 @@ class Decoder:
 def _start() -> subprocess.Popen[bytes]:
     # A session of its own: Ctrl-C in the terminal is the server's to handle, a picture in flight shall be finished.
     return subprocess.Popen(
-        [sys.executable, "-m", "inkdigits.web.decoder_child"],
+        [sys.executable, "-m", "inkdigits.web.decoder_process"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

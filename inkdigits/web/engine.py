@@ -17,7 +17,7 @@ from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
 from inkdigits.web.batching import Batcher
 from inkdigits.web.decoder import Decoder
-from inkdigits.web.pictures import SMALL_PIXELS, check_format, png_size
+from inkdigits.web.formats import SMALL_PIXELS, check_format, png_size
 from inkdigits.web.settings import Settings
 
 DIGIT_PIXELS = 65_536  # 256 x 256; larger pictures of one digit cost as much as a row

@@ -4,7 +4,7 @@ import asyncio
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
-from inkdigits.web.refusals import error_json
+from inkdigits.web.errors import error_json
 
 HEAD_LIMIT_S = 20.0  # for the first request of a connection to begin
 MAX_HEAD_BYTES = 1_000_000  # generous: a head may arrive together with a part of its body

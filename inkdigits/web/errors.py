@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 
-class Refusal(Exception):
+class RequestError(Exception):
     """A request that is answered with an error.
 
     Args:
@@ -28,9 +28,9 @@ class Refusal(Exception):
         return Response(error_json(self.code, self.message), self.status, self.headers, "application/json")
 
 
-def busy(what: str) -> Refusal:
+def busy(what: str) -> RequestError:
     """Return the refusal of a server that has enough to do."""
-    return Refusal(503, "busy", f"too many {what} at the moment; try again in a second", {"Retry-After": "1"})
+    return RequestError(503, "busy", f"too many {what} at the moment; try again in a second", {"Retry-After": "1"})
 
 
 def error_json(code: str, message: str) -> bytes:

@@ -5,7 +5,7 @@ import struct
 import cv2
 import numpy as np
 
-from inkdigits.web.refusals import Refusal
+from inkdigits.web.errors import RequestError
 
 SMALL_PIXELS = 1_000_000
 SMALL_BYTES = 64_000
@@ -22,12 +22,12 @@ def check_format(data: bytes) -> None:
         Refusal: 400, nothing was sent; 415, it is something else.
     """
     if not data:
-        raise Refusal(400, "empty", "the request holds no picture; send its bytes as the body")
+        raise RequestError(400, "empty", "the request holds no picture; send its bytes as the body")
     if data.startswith((PNG, b"\xff\xd8\xff", b"BM", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")):
         return
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return
-    raise Refusal(415, "unknown_format", f"not a picture of a kind that is read: {NAMES} are")
+    raise RequestError(415, "unknown_format", f"not a picture of a kind that is read: {NAMES} are")
 
 
 def png_size(data: bytes) -> tuple[int, int] | None:

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inkdigits.errors import DataError, InkdigitsError
-from inkdigits.web.refusals import Refusal
+from inkdigits.web.errors import RequestError
+from inkdigits.web.metrics import Telemetry
 from inkdigits.web.settings import Settings
-from inkdigits.web.telemetry import Telemetry
 
 log = logging.getLogger("inkdigits.web")
 
@@ -87,7 +87,7 @@ class Door:
         except Exception:
             log.exception("a request to %s failed", scope["path"])
             if not status:
-                await Refusal(500, "internal", "an error of the server's; its log says more").response()(
+                await RequestError(500, "internal", "an error of the server's; its log says more").response()(
                     scope, receive, send_safely
                 )
         path = scope["path"] if scope["path"] in self._paths else "other"
@@ -102,8 +102,8 @@ class Door:
             if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
                 return self._preflight()
             await self._app(scope, receive, send)
-        except (Refusal, InkdigitsError) as error:
-            return as_refusal(error).response()
+        except (RequestError, InkdigitsError) as error:
+            return as_request_error(error).response()
         return None
 
     def _admit(self, scope: Scope, headers: Headers) -> None:
@@ -115,14 +115,14 @@ class Door:
         """
         hosts = self._settings.hosts
         if hosts is not None and _name_of(headers.get("host", "")) not in hosts:
-            raise Refusal(421, "unknown_host", "the server is not called so")
+            raise RequestError(421, "unknown_host", "the server is not called so")
         origin = headers.get("origin")
         if origin is not None and not self._is_known(origin, headers):
-            raise Refusal(403, "foreign_origin", "pages of other origins may not ask; see --allow-origin")
+            raise RequestError(403, "foreign_origin", "pages of other origins may not ask; see --allow-origin")
         if self._settings.token is not None and scope["path"].startswith(("/v1/", "/metrics")):
             preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
             if not preflight and not self._is_token(headers.get("authorization", "")):
-                raise Refusal(401, "no_token", "say `Authorization: Bearer TOKEN`", {"WWW-Authenticate": "Bearer"})
+                raise RequestError(401, "no_token", "say `Authorization: Bearer TOKEN`", {"WWW-Authenticate": "Bearer"})
 
     def _is_known(self, origin: str, headers: Headers) -> bool:
         return origin in self._settings.allow_origins or origin.partition("://")[2] == headers.get("host")
@@ -142,7 +142,7 @@ class Door:
 
     def _preflight(self) -> Response:
         if not self._settings.allow_origins:
-            raise Refusal(405, "method_not_allowed", "OPTIONS is not answered here", {"Allow": "GET, POST"})
+            raise RequestError(405, "method_not_allowed", "OPTIONS is not answered here", {"Allow": "GET, POST"})
         allowed = {
             "Access-Control-Allow-Methods": "GET, POST",
             "Access-Control-Allow-Headers": "Authorization, Content-Type",
@@ -156,10 +156,10 @@ def _name_of(host: str) -> str:
     return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
-def as_refusal(error: Exception) -> Refusal:
+def as_request_error(error: Exception) -> RequestError:
     """Return how an error of ours is told to the client."""
-    if isinstance(error, Refusal):
+    if isinstance(error, RequestError):
         return error
     if isinstance(error, DataError):
-        return Refusal(507, "not_kept", "the server could not keep it; its disk may be full")
-    return Refusal(422, "unreadable_picture", str(error))
+        return RequestError(507, "not_kept", "the server could not keep it; its disk may be full")
+    return RequestError(422, "unreadable_picture", str(error))
