@@ -35,9 +35,9 @@ PARTS = (
     Part("latency"),
     Part("startup"),
     Part("growth"),
-    Part("serve", ("--seconds", "6")),
-    Part("digits"),
-    Part("digits", of_data=("",), result="handwriting"),
+    Part("bench_serve", ("--seconds", "6")),
+    Part("bench_digits"),
+    Part("bench_digits", of_data=("",), result="handwriting"),
     Part("cells", of_data=("cells",)),
     Part("pages", ("--turns", "0", "1", "2", "3"), of_data=("photos", "pages")),
     Part("reading", of_data=("",)),
@@ -57,14 +57,14 @@ def main() -> None:
     results = HERE / "results"
     failed = []
     for part in PARTS:
-        name = part.result or part.name
+        name = part.result or part.name.removeprefix("bench_")
         if (given.only and name not in given.only) or (part.of_data is not None and given.data is None):
             continue
         words = [*(str(given.data / path) for path in part.of_data or ()), *part.words]
         words += ["--peer-python", given.peer_python] if part.name == "reading" and given.peer_python else []
         if not run([sys.executable, str(HERE / f"{part.name}.py"), *words, "--json", str(results / f"{name}.json")]):
             failed.append(name)
-    if not run([sys.executable, str(HERE / "page.py")]):
+    if not run([sys.executable, str(HERE / "write_page.py")]):
         failed.append("page")
     if failed:
         raise SystemExit(f"error: failed: {', '.join(failed)}; their older results stay")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import ray
-from bulk import as_number, as_scan, write_pictures
+from bench_bulk import as_number, as_scan, write_pictures
 from common import Table, publish
 
 from inkdigits.bulk.read import read_to_file

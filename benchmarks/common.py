@@ -1,7 +1,8 @@
 """What every benchmark shares: taking turns, a spread in words, and the form in which figures are shown and kept.
 
 A benchmark hands its tables to `publish`: they are printed as Markdown and, with `--json FILE`, kept with machine,
-versions, commit and command. `python benchmarks/page.py` makes docs/benchmarks.md of the files in benchmarks/results/.
+versions, commit and command. `python benchmarks/write_page.py` makes docs/benchmarks.md of what lies in
+benchmarks/results/.
 """
 
 import json

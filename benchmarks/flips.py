@@ -39,7 +39,9 @@ def main() -> None:
     ]
     caption = f"{FLIPPED} of 60,000 training labels turned wrong"
     table = Table(caption, ["", "turned labels found", "labels so called, in all"], rows)
-    notes = ["Some 50 labels of the training set are most likely wrong before any is turned (benchmarks/doctor.py)."]
+    notes = [
+        "Some 50 labels of the training set are most likely wrong before any is turned (benchmarks/bench_doctor.py)."
+    ]
     title = "Wrong labels: those turned wrong on purpose"
     publish("flips", title, [table], notes=notes, figures=figures | {"suggested_right": right}, path=arguments.json)
 

@@ -72,7 +72,7 @@ def main() -> None:
 
 def start(folder: Path, name: str) -> subprocess.Popen[str]:
     words = [*GRID, "--data", str(folder / "data"), "--runs", str(folder / name), "--jobs", "2"]
-    command = [sys.executable, "-c", "from inkdigits.cli import main; main()", "sweep", *words]
+    command = [sys.executable, "-c", "from inkdigits.cli.main import main; main()", "sweep", *words]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 

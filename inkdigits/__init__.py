@@ -1,30 +1,73 @@
-"""Reads handwritten digits and numbers; trains, judges and explains the models which do so.
+"""Reads handwritten digits and numbers; trains, evaluates and explains the models that do so.
 
-Names are loaded on first use, so that reading never waits for TensorFlow.
+Names are loaded on first use, so that reading never waits for TensorFlow; type checkers see them all.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_HOME_OF = {
-    "load_mnist": "inkdigits.data.loading",
-    "load_data": "inkdigits.data.loading",
-    "Split": "inkdigits.data.loading",
-    "Reader": "inkdigits.reading.reader",
-    "compare": "inkdigits.evaluation.model_evaluation",
-    "evaluate": "inkdigits.evaluation.model_evaluation",
-    "Run": "inkdigits.training.runs",
-    "train": "inkdigits.training.train",
+if TYPE_CHECKING:
+    from inkdigits import errors
+    from inkdigits.data.loading import load_data, load_mnist
+    from inkdigits.data.splits import Split
+    from inkdigits.evaluation.comparison import compare
+    from inkdigits.evaluation.digits import evaluate
+    from inkdigits.reading.model import load_card
+    from inkdigits.reading.reader import Reader
+    from inkdigits.reading.results import Classified, Item, NumberReading, PageReading, Reading
+    from inkdigits.training.runs import Run
+    from inkdigits.training.train import train
+
+    __version__: str
+
+__all__ = [
+    "Classified",
+    "Item",
+    "NumberReading",
+    "PageReading",
+    "Reader",
+    "Reading",
+    "Run",
+    "Split",
+    "__version__",
+    "compare",
+    "errors",
+    "evaluate",
+    "load_card",
+    "load_data",
+    "load_mnist",
+    "train",
+]
+
+_MODULES = {
+    "Classified": "reading.results",
+    "Item": "reading.results",
+    "NumberReading": "reading.results",
+    "PageReading": "reading.results",
+    "Reader": "reading.reader",
+    "Reading": "reading.results",
+    "Run": "training.runs",
+    "Split": "data.splits",
+    "compare": "evaluation.comparison",
+    "evaluate": "evaluation.digits",
+    "load_card": "reading.model",
+    "load_data": "data.loading",
+    "load_mnist": "data.loading",
+    "train": "training.train",
 }
-
-__all__ = sorted(_HOME_OF)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("inkdigits")
+    if name == "errors":
+        return import_module("inkdigits.errors")
+    if name not in _MODULES:
         raise AttributeError(f"module 'inkdigits' has no attribute {name!r}")
-    return getattr(import_module(_HOME_OF[name]), name)
+    return getattr(import_module(f"inkdigits.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted(_HOME_OF)
+    return __all__

@@ -16,8 +16,8 @@ BENCHMARKS = ROOT / "benchmarks"
 
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """benchmarks/page.py, imported as its siblings import one another."""
-    yield from imported("page", monkeypatch)
+    """benchmarks/write_page.py, imported as its siblings import one another."""
+    yield from imported("write_page", monkeypatch)
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def imported(name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]
 
 def test_the_page_is_what_the_results_say(module: ModuleType) -> None:
     assert module.PAGE.read_text() == module.page(module.load()), (
-        "run `python benchmarks/page.py`; edit no page by hand"
+        "run `python benchmarks/write_page.py`; edit no page by hand"
     )
 
 
 def test_the_readme_quotes_the_results(module: ModuleType) -> None:
     readme = module.README.read_text()
-    assert readme == module.with_figures(readme, module.load()), "run `python benchmarks/page.py`"
+    assert readme == module.with_figures(readme, module.load()), "run `python benchmarks/write_page.py`"
     assert readme.count("<!-- figures: ") == readme.count("<!-- /figures -->") == len(module.QUOTED)
 
 
@@ -63,7 +63,7 @@ def test_a_failing_benchmark_loses_nothing_of_the_others(tmp_path: Path) -> None
     (here / "results").mkdir(parents=True)
     (tmp_path / "docs").mkdir()
     (tmp_path / "README.md").write_text("quotes nothing\n")
-    for name in ("common", "page", "all"):
+    for name in ("common", "write_page", "all"):
         (here / f"{name}.py").write_text((BENCHMARKS / f"{name}.py").read_text())
     (here / "startup.py").write_text("raise SystemExit('no such luck')")
     (here / "results" / "startup.json").write_text(json.dumps(RESULT | {"title": "Measured before"}))

@@ -26,7 +26,7 @@ from inkdigits.files.images import MAX_BYTES, read_image
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
 
-# Pictures in a part file: about a second's read_chunks, which is what a kill may cost.
+# Pictures in a part file: about a second's work, which is what a kill may cost.
 CHUNK = {"digit": 1024, "number": 256, "page": 16}
 # Pictures in one call of the Reader, and the pixels after which a call has enough, however few they are.
 BATCH = {"digit": 256, "number": 64, "page": 8}
@@ -58,7 +58,7 @@ class ReadSettings:
 def read_chunks(
     chunks: Iterator[Chunk], settings: ReadSettings, parts: Checkpoint, workers: int, report: ProgressCallback
 ) -> None:
-    """Have chunks answered by processes, each of which has one in read_chunks and one waiting, until all are done."""
+    """Have chunks answered by processes, each of which has one in work and one waiting, until all are done."""
     results: queue.SimpleQueue[Done | Exception | None] = queue.SimpleQueue()
     shared = _Shared(chunks)
     crew = [_Worker(settings, parts) for _ in range(workers)]

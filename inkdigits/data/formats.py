@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inkdigits.data.idx import SHA256, idx_sha256, read_idx_file
-from inkdigits.data.splits import DIGITS, Arrays, Split
+from inkdigits.data.idx import idx_sha256, read_idx_file
+from inkdigits.data.splits import DIGITS, MNIST_SHA256, Arrays, Split
 from inkdigits.errors import DataError
 
 
@@ -25,7 +25,7 @@ def read_path(path: Path) -> tuple[Arrays, tuple[str, ...]]:
 
 def read_folder(folder: Path) -> Arrays:
     """Return the four arrays of a folder of IDX files."""
-    found = {name: _find_idx(folder, name) for name in SHA256}
+    found = {name: _find_idx(folder, name) for name in MNIST_SHA256}
     missing = [name for name, path in found.items() if path is None]
     if missing:
         raise DataError(f"{folder}: lacks {', '.join(missing)} (plain or .gz)")
@@ -152,6 +152,6 @@ def as_split(
             f"{where}: a label is {labels.max()}, but there are {len(class_names)} classes "
             f"(0 to {len(class_names) - 1}); other classes are named in a classes.txt, one a line"
         )
-    sha256 = SHA256[f"{prefix}-images-idx3-ubyte"] if verified else idx_sha256(images)
+    sha256 = MNIST_SHA256[f"{prefix}-images-idx3-ubyte"] if verified else idx_sha256(images)
     images.flags.writeable = False
     return Split(images, labels.astype(np.int64), part, class_names, source, sha256)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from inkdigits.data.formats import as_splits, checked_labels, read_npz, read_path
-from inkdigits.data.idx import SHA256, idx_sha256
+from inkdigits.data.idx import idx_sha256
 from inkdigits.data.mnist import load_cached_mnist, mnist_cache, verify
-from inkdigits.data.splits import DIGITS, Split
+from inkdigits.data.splits import DIGITS, MNIST_SHA256, Split
 from inkdigits.errors import DataError
 
 
@@ -75,7 +75,7 @@ def load_arrays(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def describe(train: Split, test: Split) -> dict[str, Any]:
     """Return what there is in a data set as `inkdigits data --json` prints it: source, checksums, counts a class."""
-    known = train.sha256 == SHA256["train-images-idx3-ubyte"]
+    known = train.sha256 == MNIST_SHA256["train-images-idx3-ubyte"]
     return {
         "name": "MNIST" if known else Path(train.source).stem,
         "source": train.source,

@@ -24,8 +24,8 @@ import numpy as np
 
 from inkdigits.data.formats import as_split, as_splits, read_folder, read_keras_npz
 from inkdigits.data.home import inkdigits_home
-from inkdigits.data.idx import SHA256, idx_sha256, read_idx, read_idx_stream, write_folder
-from inkdigits.data.splits import DIGITS, Arrays, Split
+from inkdigits.data.idx import idx_sha256, read_idx, read_idx_stream, write_folder
+from inkdigits.data.splits import DIGITS, MNIST_SHA256, Arrays, Split
 from inkdigits.errors import DataError
 
 MIRRORS = (
@@ -51,7 +51,7 @@ def mnist_cache() -> Path:
 
 def verify(arrays: Arrays, name: str) -> None:
     """Raise DataError unless the arrays are MNIST's, to the byte."""
-    for file, expected in SHA256.items():
+    for file, expected in MNIST_SHA256.items():
         found = idx_sha256(arrays[file])
         if found != expected:
             raise DataError(f"{name}: {file} is not MNIST's: SHA-256 {found[:12]}… instead of {expected[:12]}…")
@@ -104,7 +104,7 @@ def _save_cache(folder: Path, arrays: Arrays, source: str) -> None:
 
 def _stamp_of(folder: Path) -> dict[str, list[int]]:
     """Return size and time of change of each file: what shows that it was touched."""
-    stats = {name: (folder / name).stat() for name in SHA256 if (folder / name).exists()}
+    stats = {name: (folder / name).stat() for name in MNIST_SHA256 if (folder / name).exists()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()}
 
 
@@ -179,7 +179,7 @@ def _fetch(tried: list[str]) -> tuple[Arrays, str]:
             tried.append(str(error) if name in str(error) else f"{name}: {error}")
     raise DataError(
         f"MNIST could not be had. Tried: {' | '.join(tried)}. By hand: fetch the four files "
-        f"({', '.join(f'{name}.gz' for name in SHA256)}) or Keras's mnist.npz on another machine and give them "
+        f"({', '.join(f'{name}.gz' for name in MNIST_SHA256)}) or Keras's mnist.npz on another machine and give them "
         f"with --data FOLDER or --data mnist.npz, or put the four files into {mnist_cache()}"
     )
 
@@ -194,7 +194,7 @@ def _from_keras() -> Arrays:
 
 def _from_mirror(mirror: str) -> Arrays:
     arrays: Arrays = {}
-    for name in SHA256:
+    for name in MNIST_SHA256:
         limit_s = FILE_S if arrays else FIRST_ANSWER_S
         data = _within(limit_s, lambda url=f"{mirror}/{name}.gz": _download(url), mirror)  # type: ignore[misc]
         if not arrays:

@@ -5,8 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from inkdigits.data.idx import SHA256
 from inkdigits.errors import DataError
+
+# Smallest first: whether a mirror can be reached is found out with the first of them.
+MNIST_SHA256 = {
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+}
 
 DIGITS = tuple("0123456789")
 
@@ -37,7 +44,7 @@ class Split:
     @property
     def data_name(self) -> str:
         """What a model card calls the data: "MNIST" if it is that to the byte, else the source without its folders."""
-        is_mnist = self.sha256 in (SHA256["train-images-idx3-ubyte"], SHA256["t10k-images-idx3-ubyte"])
+        is_mnist = self.sha256 in (MNIST_SHA256["train-images-idx3-ubyte"], MNIST_SHA256["t10k-images-idx3-ubyte"])
         return "MNIST" if is_mnist else Path(self.source.split(",")[0]).name
 
     def __len__(self) -> int:

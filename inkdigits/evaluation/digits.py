@@ -198,7 +198,7 @@ def evaluate(reader: Reader, split: Split) -> Evaluation:
         DataError: the split is empty, or its classes are not the model's in number.
     """
     if len(split) == 0:
-        raise DataError(f"{split.source}: no {split.name} images: there is nothing to evaluate_model")
+        raise DataError(f"{split.source}: no {split.name} images: there is nothing to evaluate")
     if len(reader.classes) != len(split.class_names):
         raise DataError(
             f"{split.source}: has {len(split.class_names)} classes, but the model {reader.card.get('name', '')} knows "
@@ -208,7 +208,7 @@ def evaluate(reader: Reader, split: Split) -> Evaluation:
 
 
 def load_test(data: str | Path | None, reader: Reader, framed: str = "auto") -> Split:
-    """Return what to evaluate_model a reader on: the test part of a data set, or a file of pictures.
+    """Return what to evaluate a reader on: the test part of a data set, or a file of pictures.
 
     Args:
         data: None for MNIST, anything in MNIST's format, or a .npz with `x` uint8 (N, H, W), light ink on dark, and
@@ -225,7 +225,7 @@ def load_test(data: str | Path | None, reader: Reader, framed: str = "auto") -> 
     else:
         images, of_file = load_arrays(data)
         if of_file is None:
-            raise DataError(f"{data}: has no array y: without the truth there is nothing to evaluate_model by")
+            raise DataError(f"{data}: has no array y: without the truth there is nothing to evaluate by")
         labels, names, source = of_file, tuple(reader.classes), str(data)
         if labels.max() >= len(names):
             raise DataError(f"{data}: y holds {labels.max()}, but the model knows the classes 0 to {len(names) - 1}")

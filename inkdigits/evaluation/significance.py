@@ -98,7 +98,7 @@ def compare_over_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Source: Cornfield and Tukey 1956, "Average values of mean squares in factorials" (the mean squares of two crossed
     random factors); Bonett and Price 2012 (the two examples more, one on either side, that keep the variance of nearly
-    equal nets from 0). How often it cries wolf over equal nets: `benchmarks/sweep.py`.
+    equal nets from 0). How often it cries wolf over equal nets: `benchmarks/bench_sweep.py`.
     """
     from scipy import stats
 

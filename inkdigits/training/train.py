@@ -160,7 +160,7 @@ def _resumable(name: str | Path, root: Path, recipe: Any, seed: int | None, chan
 
 
 def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> tuple[Run, Evaluation]:
-    """Train from wherever the run stands, export, evaluate_run, finish."""
+    """Train from wherever the run stands, export, evaluate, finish."""
     recipe, start = run.recipe, time.perf_counter()
     part, validation = (train_split, None)
     if recipe.validation:

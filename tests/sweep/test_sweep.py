@@ -1,0 +1,269 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from inkdigits.cli.main import app
+from inkdigits.data.splits import Split
+from inkdigits.errors import RecipeError, RunError
+from inkdigits.reading.reader import Reader
+from inkdigits.sweep import sweep, winner
+from inkdigits.sweep.display import Display, OnJob
+from inkdigits.sweep.plan import N_FINALISTS, Plan, make_plan
+from inkdigits.sweep.scheduler import run_jobs
+from inkdigits.sweep.space import Configuration
+from inkdigits.sweep.study import Job, JobStore, Outcome
+from inkdigits.sweep.workers import Event, WorkItem
+from inkdigits.training import runs
+from inkdigits.training.recipes import Recipe
+
+Splits = tuple[Split, Split]
+WORDS = {"activation": "relu,tanh", "epochs": "1,2"}
+
+
+class Pretended:
+    """A crew that trains nothing: accuracy is what `of` says, each epoch told; one job at a time."""
+
+    def __init__(self, n_images: int, of: Callable[[Recipe, int], float]) -> None:
+        self._n, self._of = n_images, of
+        self.trained: list[tuple[Configuration, int]] = []
+        self.stopped: set[int] = set()
+        self.running: list[WorkItem] = []
+        self._epoch = 0
+
+    def free(self) -> int | None:
+        return None if self.running else 0
+
+    def liking(self, place: int) -> Callable[[WorkItem], Any]:
+        return lambda order: order.job.number
+
+    def start(self, place: int, order: WorkItem) -> None:
+        self.running, self._epoch = [order], 0
+        self.trained.append((order.job.settings, order.job.seed))
+
+    def stop(self, number: int) -> None:
+        self.stopped.add(number)
+
+    def wait(self, seconds: float) -> list[Event]:
+        if not self.running:
+            return []
+        (order,) = self.running
+        accuracy = self._of(order.recipe, order.job.seed)
+        if order.job.number in self.stopped:
+            self.running = []
+            return [Event(order, outcome=Outcome(None, None, [], 0.1, pruned=True))]
+        if self._epoch < order.recipe.epochs:
+            self._epoch += 1
+            return [Event(order, self._epoch, accuracy)]
+        self.running = []
+        right = np.random.default_rng(order.job.seed).random(self._n) < accuracy
+        history = [{"epoch": i + 1.0, "val_accuracy": accuracy, "accuracy": accuracy} for i in range(self._epoch)]
+        return [Event(order, outcome=Outcome(float(right.mean()), right, history, 0.1))]
+
+    def close(self) -> None:
+        pass
+
+
+def plan_of(toy: Splits, words: dict[str, str], seeds: int = 2, search: int | None = None) -> Plan:
+    return make_plan("hidden", words, seeds, search, toy[0])
+
+
+def worked(plan: Plan, folder: Path, crew: Pretended, on_job: OnJob | None = None) -> list[Job]:
+    ledger = JobStore(f"sqlite:///{folder / 'sweeps.db'}", plan.name, plan.space, {})
+    try:
+        return run_jobs(plan, ledger, crew, Display(plan, False), on_job)
+    finally:
+        ledger.close()
+
+
+def tanh_is_better(recipe: Recipe, seed: int) -> float:
+    return (0.95 if recipe.activation == "tanh" else 0.5) + 0.001 * seed
+
+
+def test_a_grid_is_trained_once_each_and_ranked(toy: Splits, tmp_path: Path) -> None:
+    plan = plan_of(toy, WORDS)
+    crew = Pretended(len(plan.validation), tanh_is_better)
+    told: list[str] = []
+    jobs = worked(plan, tmp_path, crew, lambda job, recipe: told.append(f"{job.key} {recipe.activation}"))
+    assert len(crew.trained) == len(jobs) == plan.n_runs == len(set(told)) == 8
+    best = plan.ranking(jobs).best
+    assert best
+    assert best.settings["activation"] == "tanh"
+    again = Pretended(len(plan.validation), tanh_is_better)
+    assert len(worked(plan, tmp_path, again)) == 8
+    assert again.trained == []
+
+
+def test_more_seeds_go_on_from_fewer(toy: Splits, tmp_path: Path) -> None:
+    worked(plan_of(toy, WORDS), tmp_path, Pretended(100, tanh_is_better))
+    crew = Pretended(100, tanh_is_better)
+    worked(plan_of(toy, WORDS, seeds=3), tmp_path, crew)
+    assert [seed for _, seed in crew.trained] == [2] * 4
+
+
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+def test_what_a_broken_off_sweep_did_is_not_done_again(toy: Splits, tmp_path: Path) -> None:
+    plan, first = plan_of(toy, WORDS), Pretended(100, tanh_is_better)
+
+    def kill_after_three(job: Job, recipe: Recipe) -> None:
+        if len(first.trained) == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        worked(plan, tmp_path, first, kill_after_three)
+    second = Pretended(100, tanh_is_better)
+    worked(plan, tmp_path, second)
+    assert len(first.trained) == 3
+    assert len(second.trained) == 5
+    assert not [job for job in first.trained if job in second.trained]
+
+
+def test_a_search_finds_prunes_and_repeats_its_best(toy: Splits, tmp_path: Path) -> None:
+    plan = plan_of(toy, {"learning_rate": "1e-4..1e-1", "epochs": "4"}, search=14)
+
+    def near_one_percent(recipe: Recipe, seed: int) -> float:
+        assert recipe.learning_rate
+        return 0.9 - 0.2 * abs(np.log10(recipe.learning_rate) + 2)
+
+    crew = Pretended(len(plan.validation), near_one_percent)
+    jobs = worked(plan, tmp_path, crew)
+    assert sum(job.seed == 0 for job in jobs) == 14
+    assert sum(job.seed == 1 for job in jobs) == N_FINALISTS
+    assert crew.stopped
+    ranking = plan.ranking(jobs)
+    assert ranking.best
+    assert abs(np.log10(float(ranking.best.settings["learning_rate"])) + 2) < 0.7
+    assert all(row.whole for row in ranking.rows[:N_FINALISTS])
+    more = Pretended(len(plan.validation), near_one_percent)
+    worked(plan_of(toy, {"learning_rate": "1e-4..1e-1", "epochs": "4"}, search=16), tmp_path, more)
+    assert sum(seed == 0 for _, seed in more.trained) == 2
+
+
+def test_a_search_of_a_small_space_ends(toy: Splits, tmp_path: Path) -> None:
+    plan = plan_of(toy, {"activation": "relu,tanh"}, seeds=1, search=10)
+    crew = Pretended(100, tanh_is_better)
+    assert len(worked(plan, tmp_path, crew)) == 2
+    assert len(crew.trained) == 2
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_runs(toy: Splits, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    for settings, message in (
+        ({"recipe": "hiden"}, "nearest: hidden"),
+        ({"words": {"activation": "relu,tahn"}}, "nearest: tanh"),
+        ({"words": {"epochs": "1,2"}, "seeds": 60}, "120 trainings are more than 100"),
+        ({"words": {"learning_rate": "1e-4..1e-2"}}, "need --search"),
+        ({"words": {"activation": "relu"}, "search": 5}, "a search needs a knob"),
+        ({"seeds": 0}, "at least 1"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            sweep.sweep(data=toy, runs_dir=folder, progress=False, **settings)  # type: ignore[arg-type]
+    assert not folder.exists()
+
+
+def test_a_sweep_in_which_nothing_came_to_an_end_says_so(toy_folder: Path, tmp_path: Path) -> None:
+    words = ["--optimizer", "sgd", "--learning-rate", "9e5", "--loss", "mean_squared_error", "--output", "logits"]
+    words += ["--epochs", "2", "--seeds", "1", "--data", str(toy_folder), "--runs", str(tmp_path)]
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["sweep", "linear", *words])
+        assert done.exit_code == 1
+        assert "error: no configuration has come to an end with all its seeds: the loss is no longer" in done.stderr
+
+
+def test_the_name_is_the_sweeps_own(toy: Splits) -> None:
+    name = plan_of(toy, WORDS).name
+    assert plan_of(toy, WORDS, seeds=5).name == name
+    assert plan_of(toy, {**WORDS, "epochs": "1,3"}).name != name
+    assert plan_of((toy[0].take(500), toy[1]), WORDS).name != name
+
+
+def command(folder: Path, data: Path, *words: str) -> list[str]:
+    code = "from inkdigits.cli.main import main; main()"
+    return [sys.executable, "-c", code, "sweep", *words, "--data", str(data), "--runs", str(folder)]
+
+
+SMALL = ("linear", "--learning-rate", "1e-5,1e-2", "--epochs", "2", "--seeds", "2")
+
+
+def test_from_the_command_line_to_the_page(toy_folder: Path, tmp_path: Path) -> None:
+    words = command(tmp_path, toy_folder, *SMALL)
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "accuracy on 100 held-out training images"
+    assert lines[2].split()[1] == "0.01"
+    assert sum("seed" in line for line in done.stderr.splitlines()) == 4
+    (run,) = runs.list_runs(tmp_path)
+    assert (run.recipe.learning_rate, run.recipe.validation, run.seed) == (0.01, 0, 0)
+    assert run.figures["test_accuracy"] > 0.5
+    assert Reader(run.path).card["data"]["n"] == 600
+    (page,) = tmp_path.glob("sweep-*/sweep.html")
+    html = page.read_text()
+    assert html.count("<img") == 3
+    assert "http://" not in html.replace("http://www.w3.org", "")
+    assert "inkdigits train linear --learning-rate 0.01 --epochs 2 --seed 0" in html
+    # The same command finds all done: it trains nothing, reads no test set, and tells the same.
+    again = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
+    told = json.loads(again.stdout)
+    assert [row["settings"]["learning_rate"] for row in told["ranking"]] == [0.01, 1e-5]
+    assert told["winner"]["path"] == str(run.path)
+    assert not any("seed" in line for line in again.stderr.splitlines())
+    assert runs.list_runs(tmp_path) == [run]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
+def test_a_killed_sweep_goes_on(how: signal.Signals, toy_folder: Path, tmp_path: Path) -> None:
+    words = command(tmp_path, toy_folder, "linear", "--epochs", "5,400", "--seeds", "4", "--no-winner", "--jobs", "1")
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr
+    seen: list[str] = []
+    for line in process.stderr:
+        seen += [line] if " seed " in line else []
+        if len(seen) == 2:
+            break
+    process.send_signal(how)
+    rest = process.stderr.read()
+    process.wait(120)
+    process.stderr.close()
+    assert process.returncode == (130 if how == signal.SIGINT else -how)
+    assert ("the same command goes on from here" in rest) == (how == signal.SIGINT)
+    done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert [sorted(row["seeds"]) for row in told["ranking"]] == [[0, 1, 2, 3]] * 2
+    later = [line for line in done.stderr.splitlines() if " seed " in line]
+    assert len(later) <= 6
+    assert not {line.split("%")[0] for line in seen} & {line.split("%")[0] for line in later}
+
+
+def test_a_storage_that_is_no_database(toy: Splits, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="storage"):
+        sweep.sweep(words=WORDS, data=toy, runs_dir=tmp_path, storage="nonsense", progress=False)
+
+
+def test_a_winner_killed_before_its_first_weights_is_trained_anew(toy: Splits, tmp_path: Path) -> None:
+    plan = plan_of(toy, WORDS)
+    settings = plan.combinations[0].settings
+    facts = {"format": 1, "recipe": {}, "seed": 0, "sweep": {"study": plan.name, "settings": settings}}
+    started = runs.start(tmp_path, "hidden", facts)
+    asked: list[dict[str, Any]] = []
+
+    def training(*_: object, **words: Any) -> Any:
+        asked.append(words)
+
+    (started.path / "initial.keras").write_bytes(b"PK half a file")
+    winner._train_winner(plan, settings, tmp_path, training)
+    assert not started.path.exists()
+    assert "resume" not in asked[0]

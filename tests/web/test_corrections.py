@@ -1,0 +1,340 @@
+"""Corrections: kept for good, listed, given out in MNIST's format, forgotten."""
+
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra `web` is not installed")
+
+from fake_reader import FakeReader
+from starlette.testclient import TestClient
+
+from inkdigits.data.corrections import Corrections, export_corrections, latest
+from inkdigits.data.loading import load_data
+from inkdigits.errors import DataError
+from inkdigits.web import Settings, create_app
+
+BOX = (1, 2, 30, 40)
+
+
+def framed(level: int) -> np.ndarray:
+    return np.full((28, 28), level, np.uint8)
+
+
+def drawing(shift: int = 0) -> bytes:
+    image = np.full((100, 120), 255, np.uint8)
+    cv2.line(image, (20 + shift, 20), (20 + shift, 80), 0, 5)
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Corrections:
+    return Corrections(tmp_path / "new" / "corrections.sqlite3")
+
+
+def add(store: Corrections, truth: int, picture: bytes = b"picture") -> int:
+    return store.add(picture, BOX, 1, 0.5, truth, "net", framed(truth))
+
+
+def test_a_correction_comes_back_as_it_was(store: Corrections) -> None:
+    number = store.add(b"picture", BOX, 1, 0.75, 7, "net", framed(9))
+    (correction,) = store.all()
+    assert (correction.id, correction.box, correction.answer, correction.truth) == (number, BOX, 1, 7)
+    assert (correction.confidence, correction.model) == (0.75, "net")
+    assert correction.picture_sha256 == hashlib.sha256(b"picture").hexdigest()
+    assert np.array_equal(correction.framed, framed(9))
+    assert sqlite3.connect(store.path).execute("SELECT data FROM pictures").fetchall() == [(b"picture",)]
+    store.close()
+
+
+def test_the_log_is_written_ahead_and_flushed_with_each_commit(store: Corrections) -> None:
+    add(store, 1)
+    assert store._connection is not None
+    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    store.close()
+
+
+def test_no_file_is_no_corrections_and_none_is_made(store: Corrections) -> None:
+    assert store.all() == []
+    assert store.clear() == 0
+    assert not store.path.parent.exists()
+
+
+def test_many_threads_and_two_programs_add_at_once(store: Corrections) -> None:
+    other = Corrections(store.path)
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        numbers = list(threads.map(lambda i: add((store, other)[i % 2], i % 10), range(40)))
+    assert sorted(numbers) == list(range(1, 41))
+    store.close()
+    other.close()
+
+
+def test_a_new_file_in_another_programs_hands_is_waited_for(store: Corrections) -> None:
+    store.path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(store.path, check_same_thread=False, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # before which SQLite gives up turning to WAL at once, whatever its timeout
+        release = threading.Timer(0.3, other.execute, ["COMMIT"])
+        release.start()
+        try:
+            assert add(store, 7) == 1
+        finally:
+            release.join()
+    store.close()
+
+
+def test_clear_leaves_no_trace_in_the_file(store: Corrections) -> None:
+    add(store, 3, b"a picture that somebody may want gone" * 100)
+    add(store, 4)
+    assert store.clear() == 2
+    assert store.all() == []
+    store.close()
+    for file in store.path.parent.iterdir():
+        assert b"somebody may want gone" not in file.read_bytes()
+
+
+def test_a_damaged_or_foreign_file_is_an_error_of_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "broken.sqlite3"
+    path.write_bytes(b"not a database at all" * 100)
+    with pytest.raises(DataError, match=r"broken\.sqlite3"):
+        Corrections(path).all()
+    newer = tmp_path / "newer.sqlite3"
+    connection = sqlite3.connect(newer)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(DataError, match="another version"):
+        Corrections(newer).all()
+
+
+def test_a_full_file_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
+    store = Corrections(tmp_path / "small.sqlite3", max_bytes=100_000)
+    add(store, 1)
+    with pytest.raises(DataError, match="full"):
+        add(store, 2, os.urandom(200_000))
+    assert len(store.all()) == 1
+    add(store, 3)
+    assert [c.truth for c in store.all()] == [1, 3]
+    store.close()
+
+
+def test_the_export_is_a_data_set_in_mnists_format(store: Corrections, tmp_path: Path) -> None:
+    for i in range(11):
+        add(store, i % 10, str(i).encode())
+    assert export_corrections(store.all(), tmp_path / "out") == (8, 3)
+    train, test = load_data(tmp_path / "out")
+    assert test.labels.tolist() == [0, 5, 0]
+    assert train.labels.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
+    assert np.array_equal(train.images[3], framed(4))
+    with pytest.raises(DataError, match="exists"):
+        export_corrections(store.all(), tmp_path / "out")
+    store.close()
+
+
+def test_one_correction_is_enough_to_export_and_none_is_not(store: Corrections, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no corrections"):
+        export_corrections(store.all(), tmp_path / "out")
+    add(store, 5)
+    assert export_corrections(store.all(), tmp_path / "out") == (1, 1)
+    assert load_data(tmp_path / "out")[0].labels.tolist() == [5]
+    store.close()
+
+
+def test_of_two_truths_for_one_digit_the_last_stands(store: Corrections) -> None:
+    for truth in (3, 4):
+        add(store, truth)
+    add(store, 5, b"another picture")
+    assert [correction.truth for correction in latest(store.all())] == [4, 5]
+    store.close()
+
+
+# ------------------------------------------------------------------------------------------------ through HTTP
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> TestClient:
+    settings = Settings(corrections=tmp_path / "c.sqlite3", patience_ms=0)
+    return TestClient(create_app(FakeReader(), settings))  # type: ignore[arg-type]
+
+
+def test_a_corrected_digit_is_kept_with_its_framed_picture(client: TestClient, tmp_path: Path) -> None:
+    item = client.post("/v1/read", content=drawing()).json()["lines"][0]["items"][0]
+    box = ",".join(map(str, item["box"]))
+    answer = client.post(f"/v1/corrections?truth=1&answer=7&box={box}", content=drawing())
+    assert answer.json() == {"id": 1, "truth": 1, "answer": 7, "box": item["box"]}
+    (kept,) = Corrections(tmp_path / "c.sqlite3").all()
+    assert (kept.truth, kept.answer, kept.confidence, kept.box) == (1, 7, 0.99, tuple(item["box"]))
+    assert np.array_equal(kept.framed, FakeReader().frame(framed(0)))
+
+
+def test_a_digit_that_was_overlooked_can_be_corrected_too(client: TestClient) -> None:
+    answer = client.post("/v1/corrections?truth=3&box=50,50,20,30", content=drawing())
+    assert answer.json() == {"id": 1, "truth": 3, "answer": None, "box": [50, 50, 20, 30]}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("", "truth=10", "truth=-1", "truth=NaN", "truth=", "truth=²", "truth=7&answer=x", "truth=7&box=1,2,3"),
+        *("truth=7&box=a,b,c,d", "truth=7&box=NaN,0,1,1", "truth=7&box=0,0,0,5", "truth=7&box=900,900,5,5"),
+    ],
+)
+def test_bad_corrections_are_refused_and_not_kept(client: TestClient, tmp_path: Path, query: str) -> None:
+    response = client.post(f"/v1/corrections?{query}", content=drawing())
+    assert response.status_code == 422
+    assert set(response.json()["error"]) == {"code", "message"}
+    assert Corrections(tmp_path / "c.sqlite3").all() == []
+
+
+def test_a_store_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = Settings(corrections=tmp_path / "file" / "c.sqlite3", patience_ms=0)
+    client = TestClient(create_app(FakeReader(), settings))  # type: ignore[arg-type]
+    response = client.post("/v1/corrections?truth=1", content=drawing())
+    assert response.status_code == 507
+    assert response.json()["error"]["code"] == "not_kept"
+    assert str(tmp_path) not in response.text
+
+
+# ------------------------------------------------------------------------------------------------ as people use it
+
+
+def start_server(home: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
+    """Start `inkdigits serve` on a free port of loopback; return the process and its address."""
+    environment = os.environ | {"INKDIGITS_HOME": str(home)}
+    command = [sys.executable, "-m", "inkdigits", "serve", "--port", "0", *arguments]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert server.stdout is not None
+    return server, server.stdout.readline().strip()
+
+
+def stop(server: subprocess.Popen[str], how: signal.Signals) -> int:
+    server.send_signal(how)
+    server.communicate(timeout=60)
+    return server.returncode
+
+
+def cli(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"INKDIGITS_HOME": str(home)}
+    command = [sys.executable, "-m", "inkdigits", "corrections", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def test_kill_9_loses_no_correction_that_was_answered(tmp_path: Path) -> None:
+    server, address = start_server(tmp_path)
+    answered: list[int] = []
+    enough = 1_000
+
+    def correct(i: int) -> None:
+        url = f"{address}v1/corrections?layout=digit&truth={i % 10}"
+        with urllib.request.urlopen(urllib.request.Request(url, data=drawing(i % 60)), timeout=60) as response:
+            answered.append(json.load(response)["id"])
+        if len(answered) == enough // 3:
+            server.kill()
+
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        outcomes = [threads.submit(correct, i) for i in range(enough)]
+        failed = sum(outcome.exception() is not None for outcome in outcomes)
+    server.communicate()
+    assert len(answered) >= enough // 3
+    assert len(answered) + failed == enough
+    assert failed  # it died while corrections were under way
+    kept = {correction.id for correction in Corrections(tmp_path / "corrections.sqlite3").all()}
+    assert set(answered) <= kept
+    # What was on its way may have been kept without an answer: one for each sender at most.
+    assert len(kept) - len(answered) <= 4
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    assert cli(tmp_path, "list").stdout == ""
+    done = cli(tmp_path, "export", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: ")
+    store = Corrections(tmp_path / "corrections.sqlite3")
+    for truth in range(6):
+        add(store, truth, str(truth).encode())
+    store.close()
+    assert len(cli(tmp_path, "list").stdout.splitlines()) == 6
+    rows = [json.loads(line) for line in cli(tmp_path, "list", "--json").stdout.splitlines()]
+    assert [row["truth"] for row in rows] == list(range(6))
+    done = cli(tmp_path, "export", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "out"))
+    assert len(load_data(tmp_path / "out")[0]) == 4
+    assert cli(tmp_path, "clear").returncode == 1  # nobody there to say yes
+    assert cli(tmp_path, "clear", "--yes").returncode == 0
+    assert cli(tmp_path, "list").stdout == ""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_stops_cleanly_and_finishes_what_is_in_flight(tmp_path: Path, how: signal.Signals) -> None:
+    server, address = start_server(tmp_path)
+    # A picture that takes a moment: the signal arrives while it is read.
+    page = cv2.imencode(".png", np.tile(cv2.imdecode(np.frombuffer(drawing(), np.uint8), 0), (20, 16)))[1].tobytes()
+
+    def read() -> int:
+        with urllib.request.urlopen(urllib.request.Request(f"{address}v1/read", data=page), timeout=60) as response:
+            return len(json.load(response)["lines"])
+
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        reading = thread.submit(read)
+        waiting = concurrent.futures.wait([reading], timeout=0.2)
+        assert stop(server, how) in (0, -how, 128 + how)
+        assert not waiting.done or reading.result()
+        assert reading.result() > 0
+
+
+def test_what_is_no_request_is_refused_in_the_one_shape(tmp_path: Path) -> None:
+    server, address = start_server(tmp_path)
+    port = int(address.rstrip("/").rpartition(":")[2])
+    endless = b"GET / HTTP/1.1\r\n" + b"X-Header: " + b"x" * 3_000_000
+    for sent in (b"NONSENSE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, endless):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            with contextlib.suppress(ConnectionError):  # the server may hang up before all is sent
+                connection.sendall(sent)
+            answer = b""
+            with contextlib.suppress(ConnectionError):
+                while part := connection.recv(65_536):
+                    answer += part
+        if answer:
+            assert answer.startswith(b"HTTP/1.1 400 ")
+            assert set(json.loads(answer.partition(b"\r\n\r\n")[2])["error"]) == {"code", "message"}
+        assert answer or sent is endless
+    with urllib.request.urlopen(f"{address}health", timeout=30) as response:
+        assert json.load(response) == {"status": "ok"}
+    assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
+
+
+def test_the_server_warns_when_it_is_open_to_the_network(tmp_path: Path) -> None:
+    server, _ = start_server(tmp_path, "--host", "0.0.0.0")
+    server.terminate()
+    assert "warning: anybody who reaches 0.0.0.0" in server.communicate(timeout=60)[1]
+
+
+def test_a_taken_port_is_an_error_of_one_line(tmp_path: Path) -> None:
+    server, address = start_server(tmp_path)
+    port = address.rstrip("/").rpartition(":")[2]
+    command = [sys.executable, "-m", "inkdigits", "serve", "--port", port]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "is taken" in done.stderr
+    assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.parametrize("arguments", [("--token", "a b"), ("--allow-origin", "*"), ("--model", "missing.onnx")])
+def test_senseless_settings_are_errors_of_one_line(arguments: tuple[str, str]) -> None:
+    command = [sys.executable, "-m", "inkdigits", "serve", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (1, 1, "")
