@@ -17,7 +17,7 @@ from inkdigits.bulk.containers import Picture, is_container, loaded, members_of,
 from inkdigits.bulk.inputs import Listing
 from inkdigits.bulk.pool import BATCH, CHUNK, ReadSettings, answers
 from inkdigits.bulk.table import as_table, rows_of
-from inkdigits.errors import InkdigitsError, OutputError
+from inkdigits.errors import InkdigitsError, OutputError, naming_missing_extra
 from inkdigits.files import storage
 from inkdigits.machine import cores, knock
 from inkdigits.reading.reader import Reader
@@ -72,11 +72,9 @@ def _connected(address: str, workers: int | None) -> Iterator[int]:
     """Connect to a cluster, or to the one that this process is connected to already; yield the number of actors."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
+    with naming_missing_extra():
         import ray
         import ray.data
-    except ModuleNotFoundError as error:
-        raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[scale]'` brings it") from None
     known = ray.is_initialized()
     if not known:
         _start(ray, address, workers)
