@@ -60,7 +60,7 @@ class MissingExtraError(InkdigitsError, ImportError):
     """A package that is not installed and comes with one of inkdigits's extras."""
 
 
-# Packages that inkdigits imports -> the extra that installs them (tests/test_install.py compares it with pyproject.toml).
+# Packages that inkdigits imports -> the extra that installs them; tests/test_install.py holds it to pyproject.toml.
 EXTRAS = {
     **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "scipy", "matplotlib", "seaborn"), "train"),
     **dict.fromkeys(("optuna", "sqlalchemy", "cleanlab"), "train"),

@@ -24,7 +24,7 @@ Configuration = dict[str, Plain]
 
 # Defaults of the fields that shape neither a network nor what its loss accepts: one recipe stands for all that differ
 # in these alone.
-WITHOUT_SHAPE = {
+WITHOUT_SHAPE: dict[str, Any] = {
     each.name: each.default
     for each in dataclasses.fields(Recipe)
     if each.name != "name" and not HYPERPARAMETERS[each.name].shapes_network
