@@ -27,7 +27,7 @@ Configuration = dict[str, Plain]
 WITHOUT_SHAPE: dict[str, Any] = {
     each.name: each.default
     for each in dataclasses.fields(Recipe)
-    if each.name != "name" and not HYPERPARAMETERS[each.name].shapes_network
+    if each.name in HYPERPARAMETERS and not HYPERPARAMETERS[each.name].shapes_network
 }
 # A range whose ends lie so far apart is searched on a logarithmic scale.
 LOGARITHMIC_FROM = 10

@@ -55,7 +55,12 @@ class Hyperparameter(ABC):
     @property
     @abstractmethod
     def wanted(self) -> str:
-        """What may be written, for error messages: "a whole number from 1 to 10"."""
+        """The values it takes, for error messages: "a whole number from 1 to 10"."""
+
+    @property
+    def noun(self) -> str:
+        """What a word must be, for error messages."""
+        return self.wanted
 
     def read(self, name: str, word: str) -> Any:
         """Return the value that a word means, its range not yet checked.
@@ -66,7 +71,7 @@ class Hyperparameter(ABC):
         try:
             return self._parse(word.strip())
         except (ValueError, KeyError):
-            raise RecipeError(f"--{flag(name)}: {word!r} is not {self.wanted}") from None
+            raise RecipeError(f"--{flag(name)}: {word!r} is not {self.noun}") from None
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value as the recipe holds it.
@@ -104,7 +109,12 @@ class Number(Hyperparameter):
         low, high = self._limits
         least = "at least" if self.interval.startswith("[") else "over"
         most = "at most" if self.interval.endswith("]") else "under"
-        return f"a number {least} {low:g} and {most} {high:g}{f', or {DEFAULT}' * self.optional}"
+        return f"{least} {low:g} and {most} {high:g}"
+
+    @property
+    def noun(self) -> str:
+        """What a word must be."""
+        return f"a number or {DEFAULT}" if self.optional else "a number"
 
     @property
     def _limits(self) -> tuple[float, float]:
@@ -139,6 +149,11 @@ class Whole(Hyperparameter):
     def wanted(self) -> str:
         """The range in words."""
         return f"a whole number from {self.least} to {self.most}"
+
+    @property
+    def noun(self) -> str:
+        """What a word must be."""
+        return "a whole number"
 
     def _parse(self, word: str) -> int:
         return int(word)

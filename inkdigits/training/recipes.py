@@ -158,9 +158,11 @@ class Recipe:
     )
 
 
-# What each field but the name is, in their order.
+# What each field is, in their order; those without such metadata are fixed by the recipe.
 HYPERPARAMETERS: dict[str, Hyperparameter] = {
-    field.name: field.metadata["hyperparameter"] for field in dataclasses.fields(Recipe) if field.name != "name"
+    field.name: field.metadata["hyperparameter"]
+    for field in dataclasses.fields(Recipe)
+    if "hyperparameter" in field.metadata
 }
 
 
