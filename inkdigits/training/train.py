@@ -1,8 +1,8 @@
 """One training from words to a complete run directory: recipe, data, loop, export, judgement."""
 
 import dataclasses
+import logging
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -28,6 +28,8 @@ from inkdigits.training.ensemble import DistillationData, card_of_member
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 from inkdigits.training.synthesis.distortion import Distorted
+
+logger = logging.getLogger(__name__)
 
 # Training images, or some more, on which a net finds its temperature where none are held out.
 N_CALIBRATION = 10_000
@@ -106,11 +108,11 @@ def train(
         raise
     except KeyboardInterrupt:
         if progress:
-            print(f"stopped; go on with `inkdigits train --resume {run.path}`", file=sys.stderr)
+            logger.info("stopped; go on with `inkdigits train --resume %s`", run.path)
         raise
     for kept in tracking.keep(tracking.record_of(run, evaluation), to):
         if progress:
-            print(kept, file=sys.stderr)
+            logger.info(kept)
     return run
 
 
