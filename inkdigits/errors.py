@@ -1,18 +1,23 @@
 """The exceptions that inkdigits raises on purpose.
 
     InkdigitsError
-    ├── ImageError      a picture cannot be read
-    ├── DataError       a data set is missing, damaged or cannot be had
-    ├── ModelError      a model file is missing, damaged or breaks the contract
-    ├── RecipeError     a recipe or one of its settings does not exist
-    ├── TrainingError   training cannot go on (a loss that is not a number, say)
-    ├── RunError        a run directory is missing, unfinished or cannot be written
-    ├── OutputError     an answer's file exists already, cannot be written, or belongs to another run
-    └── RecordError     MLflow or TensorBoard cannot keep records
+    ├── ImageError         a picture cannot be read
+    ├── DataError          a data set is missing, damaged or cannot be had
+    ├── ModelError         a model file is missing, damaged or breaks the contract
+    ├── RecipeError        a recipe or one of its settings does not exist
+    ├── TrainingError      training cannot go on (a loss that is not a number, say)
+    ├── RunError           a run directory is missing, unfinished or cannot be written
+    ├── OutputError        an answer's file exists already, cannot be written, or belongs to another run
+    ├── RecordError        MLflow or TensorBoard cannot keep records
+    └── MissingExtraError  a package that comes with one of inkdigits's extras is not installed
 
 Each message is one line which says what was wrong with which file and what to do; the command line prints it
 as it is and exits with code 1, or 2 for a RecipeError: that is an error of the command's words.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 
 
 class InkdigitsError(Exception):
@@ -48,4 +53,48 @@ class OutputError(InkdigitsError):
 
 
 class RecordError(InkdigitsError):
-    """MLflow or TensorBoard that is missing, cannot be reached or cannot keep records."""
+    """MLflow or TensorBoard that cannot be reached or cannot keep records."""
+
+
+class MissingExtraError(InkdigitsError, ImportError):
+    """A package that is not installed and comes with one of inkdigits's extras."""
+
+
+# Packages that inkdigits imports -> the extra that installs them; tests/test_install.py holds it to pyproject.toml.
+EXTRAS = {
+    **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "scipy", "matplotlib", "seaborn"), "train"),
+    **dict.fromkeys(("optuna", "sqlalchemy", "cleanlab"), "train"),
+    **dict.fromkeys(("pyarrow", "ray"), "scale"),
+    **dict.fromkeys(("mlflow", "tensorboard"), "track"),
+    **dict.fromkeys(("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart"), "web"),
+    **dict.fromkeys(("prometheus_client",), "web"),
+}
+
+
+@contextmanager
+def naming_missing_extra() -> Iterator[None]:
+    """Turn the failure to import a package of an extra into one line that names the extra.
+
+    Raises:
+        MissingExtraError: such a package is missing. Any other missing module stays a ModuleNotFoundError.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        extra = EXTRAS[package]
+        raise MissingExtraError(f"{package} is missing: `pip install 'inkdigits[{extra}]'`", name=error.name) from None
+
+
+def require(*packages: str) -> None:
+    """Make sure that packages are installed, before work begins whose result would be lost without them.
+
+    Raises:
+        MissingExtraError: one is not.
+    """
+    with naming_missing_extra():
+        for package in packages:
+            if find_spec(package) is None:
+                raise ModuleNotFoundError(f"No module named {package!r}", name=package)

@@ -4,7 +4,7 @@ import os
 import socket
 from typing import Any
 
-from inkdigits.errors import InkdigitsError
+from inkdigits.errors import naming_missing_extra
 
 
 def knock(address: str) -> None:
@@ -23,12 +23,10 @@ def load_ray() -> Any:
     """Return the package `ray`.
 
     Raises:
-        InkdigitsError: it is not installed.
+        MissingExtraError: it is not installed.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
+    with naming_missing_extra():
         import ray
-    except ModuleNotFoundError as error:
-        raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[scale]'` brings it") from None
     return ray

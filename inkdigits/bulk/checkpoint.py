@@ -14,7 +14,7 @@ from inkdigits.bulk.table import join
 from inkdigits.errors import OutputError
 from inkdigits.files import storage
 
-NAME = re.compile(r"(\d{8})-(\d+)-(\d+)-(\d+)\.\w+")
+NAME = re.compile(r"(\d{8})-(\d+)-(\d+)-(\d+)-(\d+)\.\w+")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Done:
         number: its place, from 0.
         pictures: in it.
         errors: pictures that could not be read.
+        empty: pictures in which no digit was found.
         doubtful: digits that are not accepted.
         consumed: 0 to 1, the share of all inputs that lies before its end.
         before: it was done before this run went on.
@@ -33,6 +34,7 @@ class Done:
     number: int
     pictures: int
     errors: int
+    empty: int
     doubtful: int
     consumed: float = 1.0
     before: bool = False
@@ -41,7 +43,7 @@ class Done:
 class Checkpoint:
     """The folder `output`.parts: manifest.json, and a file for each chunk that is done.
 
-    A part's name says its chunk, its pictures, how many could not be read, and its doubtful digits.
+    A part's name says its chunk, its pictures, how many could not be read or are empty, and its doubtful digits.
 
     Args:
         output: the file that the parts will become.
@@ -91,8 +93,8 @@ class Checkpoint:
             if name.endswith(".part"):  # a process was killed while it wrote this
                 storage.remove(f"{self.folder}/{name}")
             elif found := NAME.fullmatch(name):
-                number, pictures, errors, doubtful = map(int, found.groups())
-                self.add(Done(number, pictures, errors, doubtful))
+                number, pictures, errors, empty, doubtful = map(int, found.groups())
+                self.add(Done(number, pictures, errors, empty, doubtful))
 
     def _compare(self, path: str, manifest: Mapping[str, Any]) -> None:
         with storage.open_input(path) as file:
@@ -110,7 +112,7 @@ class Checkpoint:
 
     def name_of(self, done: Done) -> str:
         """Return the path of a chunk's part."""
-        counts = f"{done.number:08}-{done.pictures}-{done.errors}-{done.doubtful}"
+        counts = f"{done.number:08}-{done.pictures}-{done.errors}-{done.empty}-{done.doubtful}"
         return f"{self.folder}/{counts}{self.suffix}"
 
     def forget_if_empty(self) -> None:

@@ -171,12 +171,15 @@ def _serve(pipe: Connection, settings: ReadSettings, parts: Checkpoint) -> None:
 def write_part(reader: Reader, chunk: Chunk, settings: ReadSettings, parts: Checkpoint) -> Done:
     """Answer a chunk and write its rows, whole or not at all."""
     found: list[TableRow] = []
-    errors = doubtful = 0
+    errors = empty = doubtful = 0
     for name, answer in answers(reader, chunk.pictures, settings.layout):
         found += rows_of(name, answer, settings.rows)
-        errors += isinstance(answer, str)
-        doubtful += 0 if isinstance(answer, str) else doubtful_digits(answer)
-    done = Done(chunk.number, len(chunk.pictures), errors, doubtful, chunk.consumed)
+        if isinstance(answer, str):
+            errors += 1
+        else:
+            empty += not answer.lines
+            doubtful += doubtful_digits(answer)
+    done = Done(chunk.number, len(chunk.pictures), errors, empty, doubtful, chunk.consumed)
     storage.write_bytes(parts.name_of(done), encode(found, settings.suffix))
     return done
 

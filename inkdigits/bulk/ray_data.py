@@ -17,7 +17,7 @@ from inkdigits.bulk.containers import Picture, is_container, loaded, members_of,
 from inkdigits.bulk.inputs import Listing
 from inkdigits.bulk.pool import BATCH, CHUNK, ReadSettings, answers
 from inkdigits.bulk.table import as_table, rows_of
-from inkdigits.errors import InkdigitsError, OutputError
+from inkdigits.errors import InkdigitsError, OutputError, naming_missing_extra
 from inkdigits.files import storage
 from inkdigits.machine import cores, knock
 from inkdigits.reading.reader import Reader
@@ -72,11 +72,9 @@ def _connected(address: str, workers: int | None) -> Iterator[int]:
     """Connect to a cluster, or to the one that this process is connected to already; yield the number of actors."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    try:
+    with naming_missing_extra():
         import ray
         import ray.data
-    except ModuleNotFoundError as error:
-        raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[scale]'` brings it") from None
     known = ray.is_initialized()
     if not known:
         _start(ray, address, workers)
@@ -168,11 +166,11 @@ class _Actor:
             yield batch
 
 
-def count(output: str) -> tuple[int, int, int]:
-    """Return pictures, those that could not be read, and doubtful digits of a folder of rows."""
+def count(output: str) -> tuple[int, int, int, int]:
+    """Return pictures, those that could not be read, those without a digit, and doubtful digits of a folder of rows."""
     pc, dataset = storage.load_pyarrow("pyarrow.compute"), storage.load_pyarrow("pyarrow.dataset")
     store, path = storage.locate(output) if storage.is_remote(output) else (None, output)
-    pictures = errors = doubtful = 0
+    pictures = errors = empty = doubtful = 0
     columns = ["line", "place", "marked", "error"]
     for batch in dataset.dataset(path, filesystem=store, format="parquet").to_batches(columns=columns):
         line, place, marked, error = (batch.column(name) for name in columns)
@@ -180,5 +178,6 @@ def count(output: str) -> tuple[int, int, int]:
         first = pc.and_(pc.less_equal(pc.fill_null(line, 1), 1), pc.less_equal(pc.fill_null(place, 1), 1))
         pictures += pc.sum(first).as_py() or 0
         errors += len(error) - error.null_count
+        empty += pc.sum(pc.and_(pc.is_null(line), pc.is_null(error))).as_py() or 0
         doubtful += pc.sum(pc.count_substring(marked, "?")).as_py() or 0
-    return pictures, errors, doubtful
+    return pictures, errors, empty, doubtful

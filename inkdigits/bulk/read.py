@@ -118,9 +118,12 @@ def count_doubtful(answer: Answer) -> int:
 
 
 def as_text(answer: Answer) -> str:
-    """Return an answer as `inkdigits read` prints it: the name, then a line a row, doubtful digits marked `?`."""
+    """Return an answer as `inkdigits read` prints it: a line per row of digits, doubtful ones marked `?`.
+
+    A picture in which nothing was found is one line with `?` alone.
+    """
     lines = [marked(line) for line in answer.page.lines] if answer.page else []
-    return "\n".join(f"{answer.name}: {line}" for line in lines or [""])
+    return "\n".join(f"{answer.name}: {line}" for line in lines or ["?"])
 
 
 # Very many
@@ -134,6 +137,7 @@ class Summary:
         output: the file.
         pictures: in all.
         errors: of them, those that could not be read.
+        empty: of them, those in which no digit was found.
         doubtful: digits that are not accepted.
         seconds: from start to end.
         pictures_now: those that were not done before this run went on.
@@ -143,6 +147,7 @@ class Summary:
     output: str
     pictures: int
     errors: int
+    empty: int
     doubtful: int
     seconds: float
     pictures_now: int
@@ -156,8 +161,8 @@ class Summary:
         )
         pictures = f"{self.pictures:,} picture{'s' * (self.pictures != 1)}{earlier}"
         return (
-            f"{pictures}, {self.errors:,} could not be read, {self.doubtful:,} digits doubtful; {self.seconds:.1f} s, "
-            f"{self.pictures_now / max(self.seconds, 1e-9):,.0f} a second"
+            f"{pictures}, {self.errors:,} could not be read, {self.empty:,} without a digit, {self.doubtful:,} digits "
+            f"doubtful; {self.seconds:.1f} s, {self.pictures_now / max(self.seconds, 1e-9):,.0f} a second"
         )
 
 
@@ -207,11 +212,11 @@ def read_to_file(
         _model_fingerprints(model)
         with Listing(all_sources(names, list_file)) as listing:
             ray_data.read_on_cluster(output, listing, settings, ray, workers)
-        pictures, errors, doubtful = ray_data.count(output)
-        return Summary(output, pictures, errors, doubtful, time.monotonic() - started, pictures)
+        counts = ray_data.count(output)
+        return Summary(output, *counts, time.monotonic() - started, counts[0])
     parts = Checkpoint(output, suffix)
     if parts.is_complete(resume, overwrite):
-        return Summary(output, 0, 0, 0, 0.0, 0, complete=True)
+        return Summary(output, 0, 0, 0, 0, 0.0, 0, complete=True)
     fingerprints = _model_fingerprints(model)
     with Listing(all_sources(names, list_file)) as listing:
         parts.open(_manifest(settings, fingerprints, listing), resume)
@@ -252,8 +257,9 @@ def _check_cluster_run(output: str, suffix: str, resume: bool, overwrite: bool) 
 def _summary(output: str, parts: Checkpoint, before: Mapping[int, Done], seconds: float) -> Summary:
     done = parts.done.values()
     pictures, errors = sum(each.pictures for each in done), sum(each.errors for each in done)
+    empty, doubtful = sum(each.empty for each in done), sum(each.doubtful for each in done)
     now = pictures - sum(each.pictures for each in before.values())
-    return Summary(output, pictures, errors, sum(each.doubtful for each in done), seconds, now)
+    return Summary(output, pictures, errors, empty, doubtful, seconds, now)
 
 
 def _model_fingerprints(model: str | Path | None) -> list[str]:

@@ -74,13 +74,13 @@ def read_image(
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode(bytes(source), name or "the bytes", max_pixels, max_bytes)
     if isinstance(source, (str, os.PathLike)):
-        return _decode(_read_file(Path(source), max_bytes), name or str(source), max_pixels, max_bytes)
+        return _decode(_read_file(source, max_bytes), name or str(source), max_pixels, max_bytes)
     raise ImageError(f"{name or type(source).__name__}: a picture is a path, bytes, a PIL image or a NumPy array")
 
 
-def _read_file(path: Path, max_bytes: int) -> bytes:
+def _read_file(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             # One byte more than allowed tells "too large", also for a pipe, which has no size.
             return file.read(max_bytes + 1)
     except FileNotFoundError:
@@ -88,7 +88,7 @@ def _read_file(path: Path, max_bytes: int) -> bytes:
     except IsADirectoryError:
         raise ImageError(f"{path}: a folder, not a picture") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():  # Windows answers "permission denied" for a folder
+        if os.path.isdir(path):  # Windows answers "permission denied" for a folder
             raise ImageError(f"{path}: a folder, not a picture") from None
         raise ImageError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
 

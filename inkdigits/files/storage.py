@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from inkdigits.errors import ImageError, InkdigitsError, OutputError
+from inkdigits.errors import ImageError, OutputError, naming_missing_extra
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -43,14 +43,12 @@ def load_pyarrow(module: str) -> "ModuleType":
     """Return a module of pyarrow, which comes with the extra `scale`.
 
     Raises:
-        InkdigitsError: it is not installed.
+        MissingExtraError: it is not installed.
     """
     from importlib import import_module
 
-    try:
+    with naming_missing_extra():
         return import_module(module)
-    except ModuleNotFoundError:
-        raise InkdigitsError("pyarrow is missing: `pip install 'inkdigits[scale]'` brings it") from None
 
 
 @lru_cache

@@ -11,8 +11,9 @@ import numpy as np
 
 from inkdigits.evaluation import significance
 from inkdigits.evaluation.text import p_in_words, percent
-from inkdigits.sweep.space import Configuration, Plain, flag, value_in_words
+from inkdigits.sweep.space import Configuration, Plain, value_in_words
 from inkdigits.sweep.study import Job, Outcome, load_optuna
+from inkdigits.training.hyperparameters import flag
 
 REAL_BELOW = 0.05
 # Fewer configurations than these tell nothing about which knob matters.

@@ -9,7 +9,8 @@ from inkdigits.evaluation import html
 from inkdigits.evaluation.figures import blank_figure, png_of
 from inkdigits.evaluation.text import percent
 from inkdigits.sweep.ranking import LEAST_FOR_IMPORTANCE, RankedConfiguration, Ranking, by_value
-from inkdigits.sweep.space import LOGARITHMIC_FROM, flag, value_in_words
+from inkdigits.sweep.space import LOGARITHMIC_FROM, value_in_words
+from inkdigits.training.hyperparameters import flag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

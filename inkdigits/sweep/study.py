@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from inkdigits.errors import InkdigitsError, RunError
+from inkdigits.errors import RunError, naming_missing_extra
 from inkdigits.sweep.space import Configuration, Plain, Range, Space, Values
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class JobStore:
 
     Raises:
         RunError: the database cannot be opened.
-        InkdigitsError: Optuna is missing.
+        MissingExtraError: Optuna is missing.
     """
 
     def __init__(self, url: str, name: str, space: Space, facts: Mapping[str, Any]) -> None:
@@ -267,12 +267,10 @@ def load_optuna() -> Any:
     """Return the package `optuna`.
 
     Raises:
-        InkdigitsError: it is not installed.
+        MissingExtraError: it is not installed.
     """
-    try:
+    with naming_missing_extra():
         import optuna
-    except ModuleNotFoundError as error:
-        raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[train]'` brings it") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # Heartbeats are "experimental" in Optuna: it says so at every start.
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

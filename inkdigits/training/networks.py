@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 from inkdigits.errors import RecipeError
-from inkdigits.training.recipes import Recipe, nearest
+from inkdigits.training.hyperparameters import nearest
+from inkdigits.training.recipes import Recipe
 
 # Of batch normalisation's statistics: 50 steps, as some recipes have but 400.
 MOMENTUM = 0.98

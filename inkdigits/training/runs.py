@@ -16,6 +16,7 @@ import dataclasses
 import errno
 import io
 import json
+import logging
 import os
 import shutil
 from contextlib import suppress
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from inkdigits.data.splits import Split
     from inkdigits.evaluation.digits import Evaluation
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_ROOT = Path("runs")
 UNFINISHED = ".unfinished"
@@ -199,8 +202,16 @@ def read(run: str | Path, root: Path = DEFAULT_ROOT) -> Run:
 
 
 def list_runs(root: Path = DEFAULT_ROOT) -> list[Run]:
-    """Return the runs in a folder, those in progress too, newest first; none where there is no folder."""
-    runs = [_read(path.parent) for path in root.glob("*/run.json")]
+    """Return the runs in a folder, those in progress too, newest first; none where there is no folder.
+
+    A damaged run does not hide the others: it is logged as a warning and left out.
+    """
+    runs = []
+    for path in root.glob("*/run.json"):
+        try:
+            runs.append(_read(path.parent))
+        except RunError as error:
+            logger.warning("%s", error)
     return sorted(runs, key=lambda run: (run.info.get("started", ""), run.name), reverse=True)
 
 

@@ -46,7 +46,7 @@ def test_doubtful_digits_are_marked_and_counted() -> None:
     answer = Answer("a.png", page)
     assert as_text(answer) == "a.png: -12?.5\na.png: 7?"
     assert count_doubtful(answer) == 2
-    assert as_text(Answer("b.png", PageReading(5, 5, ()))) == "b.png: "
+    assert as_text(Answer("b.png", PageReading(5, 5, ()))) == "b.png: ?"
 
 
 def test_an_error_takes_the_place_of_the_lines() -> None:
@@ -306,10 +306,10 @@ def test_progress_is_told_in_words_where_there_is_no_terminal(
     clock = [100.0]
     monkeypatch.setattr(read.time, "monotonic", lambda: clock[0])
     with progress() as report:
-        report(Done(0, 100, 0, 0, 0.5, before=True))
+        report(Done(0, 100, 0, 0, 0, 0.5, before=True))
         for i in range(4):
             clock[0] += 20
-            report(Done(1 + i, 10, 1, 0, 0.5 + 0.1 * (i + 1)))
+            report(Done(1 + i, 10, 1, 0, 0, 0.5 + 0.1 * (i + 1)))
     assert capsys.readouterr().err.splitlines() == [
         "70%: 120 pictures, 2 cannot be read, 0 a second, 1:00 left",
         "90%: 140 pictures, 4 cannot be read, 0 a second, 0:20 left",

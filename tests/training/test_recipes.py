@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from inkdigits.errors import RecipeError
-from inkdigits.training.recipes import RECIPES, change, nearest, resolve
+from inkdigits.training.hyperparameters import nearest
+from inkdigits.training.recipes import RECIPES, change, resolve
 
 
 def test_the_tutorials_recipes_are_as_the_tutorial_has_them() -> None:
@@ -38,15 +39,15 @@ def test_every_setting_can_be_changed() -> None:
         ("hidden", {"hidden": (100, 0)}, "hidden must be whole numbers of units"),
         ("hidden", {"learning_rate": 0.0}, "learning_rate must be over 0"),
         ("hidden", {"learning_rate": float("nan")}, "learning_rate must be over 0"),
-        ("hidden", {"learning_rate": 1e30}, "under a million"),
+        ("hidden", {"learning_rate": 1e30}, "under 1e+06"),
         ("hidden", {"composed": 10}, "include some that are no digit"),
         ("hidden", {"ema": 1.0}, "ema must be at least 0 and under 1"),
         ("hidden", {"label_smoothing": 0.1, "loss": "hinge"}, "label_smoothing goes with"),
         ("cnn", {"convolutions": ["big"]}, "written like 5x32"),
         ("cnn", {"convolutions": ["5x32ps"]}, "written like 5x32"),
-        ("cnn", {"distortion": -0.1}, "distortion must be from 0"),
+        ("cnn", {"distortion": -0.1}, "distortion must be at least 0"),
         ("reader", {"distortion": 0.5}, "leave one of the two out"),
-        ("cnn", {"weight_decay": 2}, "weight_decay must be from 0 to 1"),
+        ("cnn", {"weight_decay": 2}, "weight_decay must be at least 0 and at most 1"),
         ("fast", {"beta_1": 1.0}, "beta_1 must be at least 0 and under 1"),
     ],
 )
