@@ -300,7 +300,7 @@ def test_bodies_over_the_limit_are_refused_by_their_head_and_while_they_come(rea
             yield b"x" * 100
 
     assert error_of(client.post("/v1/read", content=endless()), 413) == "too_large"
-    assert client.app.state.api._bodies.n_held_bytes == 0
+    assert client.app.state.api.bodies.n_held_bytes == 0
 
 
 def test_a_body_that_never_ends_is_given_up(settings: Settings) -> None:
