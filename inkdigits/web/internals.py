@@ -16,7 +16,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvicorn
-from starlette.datastructures import FormData, Headers
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -93,11 +93,13 @@ class _InMemoryParser(MultiPartParser):
     spool_max_size = 1 << 40
 
 
-async def parse_form(headers: Headers, body: bytes, max_files: int, max_fields: int) -> FormData:
-    """Return the multipart form that a body is.
+async def parse_form(
+    headers: Headers, body: bytes, max_files: int, max_fields: int
+) -> tuple[list[tuple[str | None, bytes]], dict[str, str]]:
+    """Return the files of a multipart form, each with its name, and its other fields.
 
     Raises:
-        MultiPartException: the form is damaged or holds too much; `message` says which.
+        MultiPartException: the form is damaged, cut short or holds too much; `message` says which.
         Exception: the form is damaged: the parser's own errors share no public base class.
     """
 
@@ -111,9 +113,17 @@ async def parse_form(headers: Headers, body: bytes, max_files: int, max_fields: 
         max_fields=max_fields,
         max_part_size=len(body),
     )
+    files: list[tuple[str | None, bytes]] = []
+    fields: dict[str, str] = {}
     try:
-        return await parser.parse()
-    except Exception:
-        for file in parser._files_to_close_on_error:  # which the parser does for its own exceptions alone
+        for key, value in (await parser.parse()).multi_items():
+            if isinstance(value, UploadFile):
+                files.append((value.filename, await value.read()))
+            else:
+                fields[key] = value
+        if len(files) < len(parser._files_to_close_on_error):
+            raise MultiPartException("it ends within a file")  # which the parser leaves out without a word
+    finally:
+        for file in parser._files_to_close_on_error:
             file.close()
-        raise
+    return files, fields

@@ -13,7 +13,6 @@ from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from inkdigits.web.errors import RequestError, busy
@@ -88,7 +87,7 @@ class BodyReader:
         async with self._held(request) as body:
             content_type = request.headers.get("content-type", "")
             if content_type.lower().startswith("multipart/form-data"):
-                pictures, fields = await self._form_parts(request, body)
+                pictures, fields = await self._form(request, body)
             else:
                 pictures, fields = [(NO_NAME, body)], {}
             yield Upload(pictures, query | fields, not body)
@@ -121,31 +120,19 @@ class BodyReader:
         finally:
             self.n_held_bytes -= n_bytes
 
-    async def _form_parts(self, request: Request, body: bytes) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
-        form = await self._form(request, body)
-        pictures, fields = [], {}
-        try:
-            for key, value in form.multi_items():
-                if isinstance(value, UploadFile):
-                    pictures.append((value.filename or NO_NAME, await value.read()))
-                else:
-                    fields[key] = value
-        finally:
-            await form.close()
-        return pictures, fields
-
-    async def _form(self, request: Request, body: bytes) -> FormData:
+    async def _form(self, request: Request, body: bytes) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
         _, options = parse_options_header(request.headers["content-type"])
         if not options.get(b"boundary"):
             raise RequestError(400, "bad_form", "the form's content type names no boundary")
         try:
-            return await parse_form(request.headers, body, self._max_files, MAX_FIELDS)
+            files, fields = await parse_form(request.headers, body, self._max_files, MAX_FIELDS)
         except MultiPartException as error:
             if "Too many" in error.message:
                 raise RequestError(413, "too_many_files", f"a request holds {self._max_files} files at most") from None
             raise RequestError(400, "bad_form", f"the form is damaged ({error.message})") from None
         except Exception as error:  # see `parse_form`
             raise RequestError(400, "bad_form", f"the form is damaged ({type(error).__name__})") from None
+        return [(name or NO_NAME, data) for name, data in files], fields
 
     def _check_length(self, request: Request) -> None:
         length = request.headers.get("content-length")

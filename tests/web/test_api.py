@@ -204,7 +204,7 @@ def test_pages_name_no_outside_address_and_are_not_sent_twice(client: TestClient
 
 def test_the_document_describes_every_route(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
-    expected = {"/v1/read", "/v1/read-many", "/v1/explain", "/v1/corrections", "/v1/model"}
+    expected = {"/v1/read", "/v1/read-many", "/v1/explain", "/v1/corrections", "/v1/corrections/{number}", "/v1/model"}
     assert set(document["paths"]) == expected | {"/health", "/ready", "/metrics"}
 
 
@@ -344,6 +344,9 @@ def test_forms(client: TestClient) -> None:
     for body in (b"", b"x", b"--abc", b"--abc\r\n\r\n", b"--abc\r\nContent-Disposition: form-data\r\n\r\nx\r\n--abc--"):
         assert error_of(client.post("/v1/read-many", content=body, headers=form), 400)
     assert error_of(client.post("/v1/read-many", content=b""), 400) == "empty"
+    head = b'--abc\r\nContent-Disposition: form-data; name="images"; filename="a.png"\r\n\r\n'
+    cut_short = head + data + b"\r\n" + head + data[:50]
+    assert error_of(client.post("/v1/read-many", content=cut_short, headers=form), 400) == "bad_form"
     many = [("images", (f"{i}.png", b"x")) for i in range(10_000)]
     assert error_of(client.post("/v1/read-many", files=many), 413) == "too_many_files"
 
