@@ -16,7 +16,7 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from web.test_corrections import start_server, stop  # noqa: E402
+from web.server import start_server, stop  # noqa: E402
 
 from inkdigits.data.corrections import Corrections  # noqa: E402
 
