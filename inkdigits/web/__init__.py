@@ -1,6 +1,6 @@
 """The web page and the HTTP API: `create_app(reader)` is an ASGI app, `serve` runs it.
 
-Names are loaded on first use: the decoder's processes live in this package and shall not wait for FastAPI.
+Names are loaded on first use: the decoder's processes live in this package and must not wait for FastAPI.
 """
 
 from typing import TYPE_CHECKING, Any

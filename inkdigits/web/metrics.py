@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, latency, batches, and the answers by digit. No picture, no address."""
+"""What Prometheus gets: requests, latency, batches, and the answers by digit. No picture, no address."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ CONFIDENCES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 
 
-class Telemetry:
+class Metrics:
     """The counters of one app."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Telemetry:
         self._batches = Histogram("batch_size", "Requests in one model call.", ["lane"], buckets=BATCHES, **common)
         digits = Counter("digits", "Digits answered.", ["digit"], **common)
         self._digits = [digits.labels(str(digit)) for digit in range(10)]
-        self._rejected = Counter("digits_rejected", "Digits answered and marked doubtful.", **common)
+        self._rejected = Counter("digits_rejected", "Digits answered and not accepted.", **common)
         self._confidence = Histogram("digit_confidence", "Confidence of digits.", buckets=CONFIDENCES, **common)
         self._corrections = Counter("corrections", "Corrections kept.", **common)
 
