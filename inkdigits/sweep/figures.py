@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inkdigits.evaluation.figures import blank_figure
-from inkdigits.sweep.ranking import RankedConfiguration, Ranking, by_value
+from inkdigits.sweep.ranking import REAL_BELOW, RankedConfiguration, Ranking, by_value
 from inkdigits.sweep.space import LOGARITHMIC_FROM, flag, value_in_words
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ def drawn(ranking: Ranking) -> list[RankedConfiguration]:
     return [row for row in ranking.rows if row.accuracies]
 
 
+def is_significant(row: RankedConfiguration) -> bool:
+    """Say whether the difference from the best is significant."""
+    return row.p is not None and row.p < REAL_BELOW
+
+
 def _is_list(values: Sequence[Any]) -> bool:
     """Say whether each value gets its own place on the axis: they are few, or words."""
     return len(values) <= 8 or any(isinstance(value, str | bool) for value in values)
@@ -33,7 +38,7 @@ def draw_ranking(ranking: Ranking) -> "Figure":
     figure = blank_figure(10, 1.1 + 0.3 * len(rows))
     axes = figure.subplots()
     for y, row in enumerate(rows):
-        colour = RED if row.verdict == "real" else BLUE
+        colour = RED if is_significant(row) else BLUE
         axes.plot([100 * a for a in row.accuracies], [y] * len(row.accuracies), "o", color=GREY, markersize=3)
         half = None if row.half is None else 100 * row.half
         axes.errorbar(100 * row.mean, y, xerr=half, fmt="o", color=colour, capsize=3, markersize=6)

@@ -39,6 +39,7 @@ def page(found: Mapping[str, Any], ranking: Ranking, commands: Sequence[str]) ->
         found=found,
         ranking=ranking,
         commands=commands,
+        n_significant=sum(figures.is_significant(row) for row in ranking.rows),
         n_drawn=min(len(drawn), figures.MOST_DRAWN),
         n_with_accuracy=len(drawn),
         n_trainings=len(outcomes),
