@@ -333,7 +333,7 @@ def _log_files(client: Any, run_id: str, record: Record) -> None:
         client.log_text(run_id, json.dumps(record.evaluation.to_dict(), indent=1), "evaluation.json")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "confusion_matrix.png"
-            path.write_bytes(png_of(draw_confusion(record.evaluation)))
+            path.write_bytes(png_of(draw_confusion(record.evaluation.confusion, record.evaluation.class_names)))
             client.log_artifact(run_id, str(path))
 
 
@@ -388,7 +388,7 @@ def _to_tensorboard(record: Record, to: Destinations) -> str:
     with _writing(tf, folder):
         _write_parameters(tf, record)
         if record.evaluation is not None:
-            png = png_of(draw_confusion(record.evaluation))
+            png = png_of(draw_confusion(record.evaluation.confusion, record.evaluation.class_names))
             tf.summary.image("confusion matrix", tf.image.decode_png(png, channels=3)[None], step=0)
     return f"TensorBoard: tensorboard --logdir {to.tensorboard}"
 
