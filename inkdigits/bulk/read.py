@@ -18,7 +18,7 @@ from inkdigits.bulk.containers import loaded, members_of
 from inkdigits.bulk.inputs import Listing, all_sources
 from inkdigits.bulk.pool import CHUNK, ProgressCallback, ReadSettings, doubtful_digits, image_of, read_chunks
 from inkdigits.bulk.table import check_format, marked
-from inkdigits.errors import ImageError, OutputError
+from inkdigits.errors import InputError, OutputError
 from inkdigits.files import storage
 from inkdigits.machine import cores
 from inkdigits.reading.model import SHIPPED, model_path
@@ -63,7 +63,7 @@ def read_files(
         column: of Parquet and Arrow tables, the one with the pictures' bytes; found where None.
 
     Raises:
-        ImageError: a folder or a glob without any picture, or a folder that cannot be written to.
+        InputError: a folder or a glob without any picture, or a folder that cannot be written to.
         ModelError: the model cannot be used.
     """
     sources = list(all_sources(names, list_file))
@@ -108,7 +108,7 @@ def _save(path: Path, picture: np.ndarray) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImageError(f"{path.parent}: cannot be made ({error.strerror})") from None
+        raise InputError(f"{path.parent}: cannot be made ({error.strerror})") from None
     save_picture(path, picture)
 
 
@@ -194,7 +194,7 @@ def read_to_file(
         report: told of every chunk that is done.
 
     Raises:
-        ImageError: no input is found, or a table has no such column.
+        InputError: no input is found, or a table has no such column.
         OutputError: the output is there already, cannot be written, or its parts belong to other inputs or settings.
         ModelError: the model cannot be used.
     """
@@ -221,7 +221,7 @@ def read_to_file(
         most = -(-listing.count // CHUNK[layout]) if listing.is_of_files else 1 << 16
         try:
             read_chunks(chunks, settings, parts, min(workers or cores(), most), report or (lambda done: None))
-        except ImageError:  # a table without such a column: nothing was begun that one could go on with
+        except InputError:  # a table without such a column: nothing was begun that one could go on with
             parts.forget_if_empty()
             raise
     parts.join()
@@ -232,11 +232,11 @@ def _check_names(names: Sequence[str]) -> None:
     """Refuse a name of nothing before anything is written: it is more likely a slip than a damaged picture.
 
     Raises:
-        ImageError: there is no such file or folder here.
+        InputError: there is no such file or folder here.
     """
     for name in names:
         if not (name == "-" or storage.is_remote(name) or os.path.lexists(name) or glob.has_magic(name)):
-            raise ImageError(f"{name}: no such file or folder")
+            raise InputError(f"{name}: no such file or folder")
 
 
 def _check_cluster_run(output: str, suffix: str, resume: bool, overwrite: bool) -> None:
