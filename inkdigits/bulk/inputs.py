@@ -46,7 +46,8 @@ class Chunk:
 def find_files(names: Sequence[str]) -> Iterator[str]:
     """Yield the files that names stand for: a file as it is, a folder's pictures at any depth, a glob's matches, "-".
 
-    A folder stands for its pictures without hidden ones; shards (tar, Parquet, Arrow) are named one by one or by a glob.
+    A folder stands for its pictures that are not hidden; shards (tar, Parquet, Arrow) are named one by one or by a
+    glob.
 
     Raises:
         InputError: a folder or a glob without any picture.
@@ -215,7 +216,7 @@ class Listing:
         return Member("-", len(data), lambda: data)
 
     def chunks(self, size: int, column: str | None, done: Container[int] = ()) -> Iterator[Chunk]:
-        """Yield the pictures, `size` in a chunk but for the last and for large ones; those that are `done` are not loaded.
+        """Yield the pictures, `size` in a chunk, fewer in the last and of large ones; chunks `done` are not loaded.
 
         Raises:
             InputError: a table has no such column.

@@ -214,7 +214,7 @@ def counts_of(answer: PageReading | str) -> Counts:
     if isinstance(answer, str):
         return Counts(1, n_errors=1)
     n_rejected = sum(not item.accepted for line in answer.lines for item in line.items)
-    return Counts(1, n_empty=not any(line.items for line in answer.lines), n_rejected=n_rejected)
+    return Counts(1, n_empty=not answer.lines, n_rejected=n_rejected)
 
 
 def answers(reader: Reader, pictures: Sequence[Picture], layout: str) -> Iterator[tuple[str, PageReading | str]]:

@@ -29,7 +29,7 @@ def progress() -> Iterator[ProgressCallback]:
             so_far.add(done)
             bar.update(task, completed=so_far.consumed, description=str(so_far))
             if not console.is_terminal and so_far.is_time_for_a_line():
-                logger.info("%.0f%%: %s", 100 * so_far.consumed, so_far)
+                logger.info("%.0f%%: %s", 100 * so_far.consumed, str(so_far))
 
         yield report
 

@@ -73,7 +73,7 @@ def read(
     # Reading multiplies no large matrices: BLAS's threads would only delay the start, by a tenth.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from inkdigits.bulk.progress import progress
-    from inkdigits.bulk.read import as_text, count_doubtful, read_files, read_to_file
+    from inkdigits.bulk.read import as_text, read_files, read_to_file
 
     if model is not None and not model.exists() and (Path("runs") / model).is_dir():
         model = Path("runs") / model  # a run by its name
@@ -106,7 +106,7 @@ def read(
     failed = False
     for answer in answers:
         failed |= answer.error is not None
-        doubtful = count_doubtful(answer)
+        doubtful = answer.counts.n_rejected
         if answer.error is not None:
             say(f"error: {answer.error}")
         elif doubtful:
