@@ -160,7 +160,7 @@ def test_a_full_disk_of_temporary_files_is_told_from_inputs_that_cannot_be_read(
     with pytest.raises(InputError, match="list of inputs cannot be read"):
         listing(list_file=str(tmp_path / "list"))
     monkeypatch.setattr(tempfile, "TemporaryFile", Full)
-    with pytest.raises(OutputError, match="the list of inputs: .*No space left"):
+    with pytest.raises(OutputError, match=r"the list of inputs: .*No space left"):
         listing(names)
 
 
