@@ -86,9 +86,12 @@ def read_files(
 
 
 def as_text(answer: Answer) -> str:
-    """Return an answer as `inkdigits read` prints it: the name and a line of digits each, rejected ones marked `?`."""
+    """Return an answer as `inkdigits read` prints it: the name and a line of digits each, rejected ones marked `?`.
+
+    A picture in which nothing is found is one line with `?` alone.
+    """
     lines = [marked(line) for line in answer.page.lines] if answer.page else []
-    return "\n".join(f"{answer.name}: {line}" for line in lines or [""])
+    return "\n".join(f"{answer.name}: {line}" for line in lines or ["?"])
 
 
 # Very many
@@ -125,7 +128,7 @@ class Summary:
         pictures = f"{self.n_pictures:,} picture{'s' * (self.n_pictures != 1)}"
         return (
             f"{pictures}{f' ({n_before:,} of them before)' if n_before else ''}, {self.n_errors:,} could not be read, "
-            f"{self.n_empty:,} without digits, {self.n_rejected:,} digits rejected; {self.seconds:.1f} s, "
+            f"{self.n_empty:,} without a digit, {self.n_rejected:,} digits rejected; {self.seconds:.1f} s, "
             f"{self.n_pictures_now / max(self.seconds, 1e-9):,.0f} a second"
         )
 

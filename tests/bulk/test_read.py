@@ -49,7 +49,7 @@ def test_rejected_digits_are_marked_and_counted() -> None:
 
 def test_a_picture_without_digits_is_counted() -> None:
     answer = Answer("b.png", PageReading(5, 5, ()))
-    assert as_text(answer) == "b.png: "
+    assert as_text(answer) == "b.png: ?"
     assert answer.counts == Counts(1, n_empty=1)
 
 
