@@ -19,3 +19,6 @@ Transform = NDArray[np.float64]  # (2, 3) affine or (3, 3) projective, takes (x,
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 Floats = NDArray[np.floating[Any]]  # any shape
 Rng = np.random.Generator
+Bytes = NDArray[np.uint8]  # one to three dimensions, as an IDX file holds them
+Integers = NDArray[np.integer[Any]]  # any shape
+GrayImages = NDArray[np.uint8]  # (N, H, W), any size

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from inkdigits.evaluation.figures import blank_figure
 from inkdigits.sweep.ranking import REAL_BELOW, RankedConfiguration, Ranking, by_value
-from inkdigits.sweep.space import LOGARITHMIC_FROM, flag, value_in_words
+from inkdigits.sweep.space import LOGARITHMIC_FROM, value_in_words
+from inkdigits.training.hyperparameters import flag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

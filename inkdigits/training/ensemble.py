@@ -5,10 +5,8 @@ be is not its label but what the teacher sees in it, so that a 4 bent half way t
 """
 
 import json
-import os
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +18,7 @@ from onnx import TensorProto, compose, helper
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError
+from inkdigits.files import storage
 from inkdigits.reading.calibration import probabilities_of
 from inkdigits.reading.model import OnnxModel
 from inkdigits.training.synthesis.distortion import distort
@@ -38,7 +37,8 @@ def combine(members: Sequence[Path], path: Path) -> dict[str, Any]:
         path: of the new file, NAME.onnx; it appears whole or not at all.
 
     Raises:
-        ModelError: a member cannot be read, or does not go with the others; the file is there or cannot be written.
+        ModelError: a member cannot be read, or does not go with the others; the file is there.
+        OutputError: it cannot be written.
     """
     if path.exists():
         raise ModelError(f"{path}: is there already; choose another name")
@@ -107,14 +107,7 @@ def _merged(members: Sequence[Path], cards: Sequence[dict[str, Any]]) -> onnx.Mo
 def _save(model: onnx.ModelProto, card: dict[str, Any], path: Path) -> None:
     helper.set_model_props(model, {"card": json.dumps(card)})
     onnx.checker.check_model(model)
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_bytes(model.SerializeToString())
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise ModelError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+    storage.write_bytes(path, model.SerializeToString())
 
 
 class DistillationData:

@@ -17,16 +17,15 @@ import errno
 import io
 import json
 import logging
-import os
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inkdigits.errors import RunError
+from inkdigits.errors import RunError, reason
+from inkdigits.files import storage
 from inkdigits.training.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -238,21 +237,19 @@ def _read(path: Path) -> Run:
 
 
 def write_beside(path: Path, content: bytes) -> None:
-    """Write a file whole: beside it first, then in its place by one rename.
+    """Write a file of a run, whole or not at all.
 
     Raises:
-        RunError: it cannot be written, the disk is full, say.
+        RunError: it cannot be written, because the disk is full, say.
     """
-    beside = path.with_name(path.name + ".part")
     try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
+        # Always the same name beside it: a run has one writer, and what a kill leaves is overwritten by the next one.
+        with storage.whole_file(path, f"{path}.part") as file:
+            file.write(content)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise _cannot_write(path, error) from None
 
 
 def _cannot_write(path: Path, error: OSError) -> RunError:
     free = "free space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-    return RunError(f"{path}: cannot write the run ({error.strerror}); {free}choose another --runs folder")
+    return RunError(f"{path}: cannot write the run ({reason(error)}); {free}choose another --runs folder")

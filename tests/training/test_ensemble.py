@@ -7,7 +7,7 @@ from conftest import save_linear_onnx
 
 import inkdigits
 from inkdigits.data.splits import Split
-from inkdigits.errors import ModelError, RecipeError, RunError
+from inkdigits.errors import ModelError, OutputError, RecipeError, RunError
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.reader import Reader
 from inkdigits.training.ensemble import USES, DistillationData, combine
@@ -85,7 +85,7 @@ def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Pa
     save_linear_onnx(other, np.zeros((784, 10), np.float32), np.zeros(10, np.float32), {"output": "sigmoid"})
     with pytest.raises(ModelError, match="train with --output softmax"):
         combine([members[0], other], tmp_path / "committee.onnx")
-    with pytest.raises(ModelError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         combine(members, tmp_path / "nowhere" / "committee.onnx")
     assert list(tmp_path.iterdir()) == [other]
     with pytest.raises(ModelError, match="there already"):
