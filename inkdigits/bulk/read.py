@@ -20,6 +20,7 @@ from inkdigits.bulk.pool import CHUNK, ProgressCallback, ReadSettings, doubtful_
 from inkdigits.bulk.table import check_format, marked
 from inkdigits.errors import ImageError, OutputError
 from inkdigits.files import storage
+from inkdigits.files.images import LoadedImage
 from inkdigits.machine import cores
 from inkdigits.reading.model import SHIPPED, model_path
 from inkdigits.reading.reader import Reader
@@ -82,13 +83,13 @@ def read_files(
             yield Answer(member.name, page)
 
 
-def _save_overlay(folder: Path, name: str, image: np.ndarray, page: PageReading) -> None:
+def _save_overlay(folder: Path, name: str, image: LoadedImage, page: PageReading) -> None:
     from inkdigits.reading.overlay import draw_overlay
 
     _save(folder / f"{_flat(name)}.png", draw_overlay(image, page.lines))
 
 
-def _save_explanations(folder: Path, name: str, image: np.ndarray, page: PageReading) -> None:
+def _save_explanations(folder: Path, name: str, image: LoadedImage, page: PageReading) -> None:
     from inkdigits.reading.overlay import draw_explanation
 
     for row, line in enumerate(page.lines, 1):

@@ -84,6 +84,12 @@ class LoadedImage:
         x, y, width, height = (self.reduction * side for side in box)
         return x, y, min(width, self.width - x), min(height, self.height - y)
 
+    def from_stored(self, box: Box) -> Box:
+        """Return the smallest box in `pixels` around a box in the stored picture."""
+        x, y, width, height = box
+        left, top = x // self.reduction, y // self.reduction
+        return left, top, -(-(x + width) // self.reduction) - left, -(-(y + height) // self.reduction) - top
+
 
 ImageSource: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | Image.Image | NDArray[Any] | LoadedImage
@@ -126,7 +132,7 @@ def load_image(
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode(bytes(source), name or "the bytes", max_pixels, max_bytes)
     if isinstance(source, (str, os.PathLike)):
-        return _decode(_read_path(Path(source), max_bytes), name or str(source), max_pixels, max_bytes)
+        return _decode(_read_path(source, max_bytes), name or str(source), max_pixels, max_bytes)
     if hasattr(source, "read"):
         called = getattr(source, "name", None)
         name = name or (called if isinstance(called, str) else "the file")
@@ -137,9 +143,9 @@ def load_image(
     )
 
 
-def _read_path(path: Path, max_bytes: int) -> bytes:
+def _read_path(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:  # not through Path, which would call http://x http:/x in errors
             # One byte more than allowed tells "too large", also for a pipe, which has no size.
             return file.read(max_bytes + 1)
     except FileNotFoundError:
@@ -147,7 +153,7 @@ def _read_path(path: Path, max_bytes: int) -> bytes:
     except IsADirectoryError:
         raise ImageError(f"{path}: a folder, not a picture") from None
     except (OSError, ValueError) as error:
-        if path.is_dir():  # Windows answers "permission denied" for a folder
+        if os.path.isdir(path):  # Windows answers "permission denied" for a folder
             raise ImageError(f"{path}: a folder, not a picture") from None
         raise ImageError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
 

@@ -84,11 +84,11 @@ class PageReader:
         digitness = found.probabilities.sum(axis=1)
         pieces = [(row, index) for row in rows for index in range(len(row.boxes))]
         wide = np.array([row.boxes[index, 2] >= 0.65 * row.boxes[index, 3] for row, index in pieces], bool)
-        doubtful = np.flatnonzero((digitness < SURELY_ONE) & wide)[:MOST_TOUCHING].tolist()
-        readings = self._lines.read_crops([_crop_with_room(*pieces[number]) for number in doubtful]) if doubtful else []
+        unsure = np.flatnonzero((digitness < SURELY_ONE) & wide)[:MOST_TOUCHING].tolist()
+        readings = self._lines.read_crops([_crop_with_room(*pieces[number]) for number in unsure]) if unsure else []
         return {
             number: reading
-            for number, reading in zip(doubtful, readings, strict=True)
+            for number, reading in zip(unsure, readings, strict=True)
             if _are_touching(reading, *pieces[number])
             and reading.confidence > digitness[number]
             and reading.confidence * self._digitness_of_cuts(reading) > LEAST_TOUCHING

@@ -184,7 +184,7 @@ class Reader:
         return self.digits.read_placed(greys) if layout == "digit" else self._read_numbers(greys)
 
     def _read_numbers(self, greys: Sequence[GrayImage]) -> list[NumberReading]:
-        """Return each picture's one number: as the line net reads it, or where that is doubtful as its row is found.
+        """Return each picture's one number: as the line net reads it, or as its row is found if that is unsure.
 
         A cell fills its picture; on a large one the number may be anywhere, and small beside it.
         """
@@ -224,6 +224,4 @@ def _place_in(picture: LoadedImage, box: Box, index: int) -> Box:
             f"box {index}: outside the picture of {picture.width} x {picture.height} pixels "
             f"(x {x}, y {y}, width {width}, height {height})"
         )
-    scale = picture.reduction
-    x, y = left // scale, top // scale
-    return x, y, -(-right // scale) - x, -(-bottom // scale) - y
+    return picture.from_stored((left, top, right - left, bottom - top))
