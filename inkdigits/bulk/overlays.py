@@ -4,8 +4,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from inkdigits.arrays import ColorImage, GrayImage
+from inkdigits.arrays import ColorImage
 from inkdigits.files import storage
+from inkdigits.files.images import LoadedImage
 from inkdigits.reading.results import PageReading
 
 # File systems allow 255 bytes; endings, and the name while the file is written, need some of them.
@@ -24,7 +25,7 @@ class Overlays:
         self._overlay_folder, self._explain_folder = overlay_folder, explain_folder
         self._inputs: dict[str, str] = {}  # name of a file -> the input it is for
 
-    def save(self, name: str, image: GrayImage, page: PageReading) -> None:
+    def save(self, name: str, image: LoadedImage, page: PageReading) -> None:
         """Write the overlays of one input.
 
         Raises:

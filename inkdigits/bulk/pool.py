@@ -17,14 +17,13 @@ from multiprocessing.connection import Connection
 
 import cv2
 
-from inkdigits.arrays import GrayImage
 from inkdigits.bulk.checkpoint import Checkpoint, Counts, Done
 from inkdigits.bulk.containers import Picture
 from inkdigits.bulk.inputs import Chunk
 from inkdigits.bulk.table import TableRow, encode, rows_of
 from inkdigits.errors import InkdigitsError, InputError, reason
 from inkdigits.files import storage
-from inkdigits.files.images import MAX_BYTES, read_image
+from inkdigits.files.images import MAX_BYTES, LoadedImage, load_image
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
 
@@ -225,12 +224,12 @@ def answers(reader: Reader, pictures: Sequence[Picture], layout: str) -> Iterato
         pictures: name, bytes or None, error or None.
         layout: "digit", "number" or "page".
     """
-    batch: list[tuple[str, GrayImage | str]] = []
+    batch: list[tuple[str, LoadedImage | str]] = []
     pixels = 0
     for picture in _fetched(pictures):
         image = image_of(picture)
         batch.append((picture[0], image))
-        pixels += 0 if isinstance(image, str) else image.size
+        pixels += 0 if isinstance(image, str) else image.pixels.size
         if len(batch) == PICTURES_PER_CALL[layout] or pixels > PIXELS_PER_CALL:
             yield from _answer_batch(reader, batch, layout)
             batch, pixels = [], 0
@@ -238,7 +237,7 @@ def answers(reader: Reader, pictures: Sequence[Picture], layout: str) -> Iterato
 
 
 def _answer_batch(
-    reader: Reader, batch: Sequence[tuple[str, GrayImage | str]], layout: str
+    reader: Reader, batch: Sequence[tuple[str, LoadedImage | str]], layout: str
 ) -> Iterator[tuple[str, PageReading | str]]:
     images = [image for _, image in batch if not isinstance(image, str)]
     try:
@@ -250,7 +249,7 @@ def _answer_batch(
         yield name, image if isinstance(image, str) else next(found)
 
 
-def _answer_alone(reader: Reader, name: str, image: GrayImage | str, layout: str) -> PageReading | str:
+def _answer_alone(reader: Reader, name: str, image: LoadedImage | str, layout: str) -> PageReading | str:
     if isinstance(image, str):
         return image
     try:
@@ -279,16 +278,16 @@ def _fetch(picture: Picture) -> Picture:
         return name, None, str(failure)
 
 
-def image_of(picture: Picture) -> GrayImage | str:
-    """Return a picture's gray levels, or in one line why it cannot be read."""
+def image_of(picture: Picture) -> LoadedImage | str:
+    """Return a picture as it is read, or in a line why it cannot be read."""
     name, data, error = picture
     if error is not None:
         return error
     try:
         if name == "-":
-            return read_image(sys.stdin.buffer.read() if data is None else data, name="stdin")
+            return load_image(sys.stdin.buffer.read() if data is None else data, name="stdin")
         if data is None and storage.is_remote(name):
             data = storage.read_remote(name, MAX_BYTES)
-        return read_image(name) if data is None else read_image(data, name=name)
+        return load_image(name) if data is None else load_image(data, name=name)
     except InputError as failure:
         return str(failure)

@@ -30,6 +30,7 @@ from inkdigits.machine import cores
 from inkdigits.reading.decoding import decode, digits_of
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.normalise.line import normalise_line
+from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.training import export
 from inkdigits.training.runs import write_beside
 from inkdigits.training.synthesis.lines import compose_line, start_process, strips_in_process
@@ -394,6 +395,7 @@ def _card(recipe: LineRecipe, seed: int, train: Split, seconds: float) -> dict[s
         "name": "line",
         "output": "logits",
         "classes": [*ALPHABET, ""],
+        "normalisation": normalisation_version("line"),
         "blank": BLANK,
         "height": recipe.height,
         "stride": STRIDE_PX,

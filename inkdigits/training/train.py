@@ -22,6 +22,7 @@ from inkdigits.evaluation.inspection import look_inside
 from inkdigits.evaluation.report import save_run_report
 from inkdigits.reading.calibration import logits_of
 from inkdigits.reading.model import OnnxModel, model_path
+from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.reading.reader import Reader
 from inkdigits.training import digit_net, export, loop, networks, recipes, runs, tracking
 from inkdigits.training.ensemble import DistillationData, card_of_member
@@ -276,6 +277,7 @@ def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split
         "name": run.name,
         "output": run.recipe.output if run.recipe.output == "logits_none" else networks.output_of(model),
         "classes": list(train_split.class_names),
+        "normalisation": normalisation_version("digit"),
         "recipe": run.info["recipe"],
         "seed": run.seed,
         **({"teacher": {name: teacher[name] for name in ("name", "sha256")}} if teacher else {}),
