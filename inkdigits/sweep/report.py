@@ -42,7 +42,7 @@ def page(found: Mapping[str, Any], ranking: Ranking, commands: Sequence[str]) ->
     drawn = [row for row in ranking.rows if row.accuracies]
     sections = [html.Section("Ranking", _ranking_body(ranking, drawn))]
     if drawn:
-        sections += [html.Section("Knob by knob", _knobs_body(ranking))] if ranking.knobs else []
+        sections += [html.Section("Knob by knob", _knobs_body(ranking))] if ranking.hyperparameters else []
         curves = html.picture(png_of(draw_curves(ranking)), "Learning curves of the best", _CURVES)
         sections.append(html.Section("Learning curves", curves))
     sections.append(html.Section("Importance", _importance_body(found["importance"], ranking)))
@@ -68,7 +68,7 @@ def _tiles(found: Mapping[str, Any], ranking: Ranking) -> str:
         winner = found["winner"]
         below = f"{winner['test_mistakes']:,.0f} mistakes in {winner['n_test']:,.0f}, read once"
         cards.append(("winner on the test set", percent(winner["test_accuracy"]), below))
-    real = sum(row.verdict == "real" for row in ranking.rows)
+    real = sum(row.verdict == "significant" for row in ranking.rows)
     cards.append(("real differences from the best", f"{real} of {len(ranking.tested)}", "the others are noise"))
     trainings = sum(len(row.outcomes) for row in ranking.rows)
     seconds = sum(outcome.seconds for row in ranking.rows for outcome in row.outcomes.values())
@@ -101,7 +101,7 @@ def _knobs_body(ranking: Ranking) -> str:
     )
     return text + "".join(
         f"<h3>{flag(knob)}</h3>" + html.picture(png_of(draw_knob(ranking, knob)), f"Accuracy by {flag(knob)}")
-        for knob in ranking.knobs
+        for knob in ranking.hyperparameters
     )
 
 
@@ -157,7 +157,7 @@ def draw_ranking(ranking: Ranking) -> "Figure":
     figure = blank_figure(10, 1.1 + 0.3 * len(rows))
     axes = figure.subplots()
     for y, row in enumerate(rows):
-        colour = RED if row.verdict == "real" else BLUE
+        colour = RED if row.verdict == "significant" else BLUE
         axes.plot([100 * a for a in row.accuracies], [y] * len(row.accuracies), "o", color=GREY, markersize=3)
         half = None if row.half is None else 100 * row.half
         axes.errorbar(100 * row.mean, y, xerr=half, fmt="o", color=colour, capsize=3, markersize=6)
