@@ -102,20 +102,18 @@ class Scheduler:
         """Return a job of the search's choice, one that can be trained and is not done, if more are wanted."""
         if self.plan.n_search is None:
             return None
-        keys, repeats = {job.key for job in self._store.jobs() if job.seed == 0}, 0
-        while len(keys) < self.plan.n_search:
+        repeats = 0
+        while (n_tried := sum(job.seed == 0 for job in self._store.jobs())) < self.plan.n_search:
             job = self._store.propose(0)
-            if job.key in keys:
-                self._store.withdraw(job)
+            if job is None:
                 repeats += 1
                 if repeats == MAX_REPEATS:
-                    self.plan = dataclasses.replace(self.plan, n_search=len(keys))
+                    self.plan = dataclasses.replace(self.plan, n_search=n_tried)
                 continue
             reason = self._checker.reason_against(job.settings)
             if reason is None:
                 return WorkItem(job, self.plan.recipe(job.settings))
             self._store.finish(job, Outcome(None, None, [], 0.0, reason))
-            keys.add(job.key)
             repeats = 0
         return None
 

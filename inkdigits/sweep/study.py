@@ -18,7 +18,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -102,6 +102,8 @@ class JobStore:
         self.url, self.name = url, name
         self._space = space
         self._running: dict[int, Trial] = {}
+        # As the database has them, which nobody else changes: reading it takes some 10 ms.
+        self._jobs: dict[str, Job] = {}
         engine = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if url.startswith("sqlite") else {"pool_pre_ping": True}
         try:
             self._storage = optuna.storages.RDBStorage(url, engine_kwargs=engine)
@@ -122,6 +124,11 @@ class JobStore:
             for key, value in facts.items():
                 self._study.set_user_attr(key, value)
         self._fail_interrupted()
+        for trial in self._study.get_trials(deepcopy=False):
+            if "key" in trial.user_attrs:
+                job = _job(trial, self._space)
+                if job.key not in self._jobs or self._jobs[job.key].outcome is None:
+                    self._jobs[job.key] = job
 
     def _fail_interrupted(self) -> None:
         """End the trials of a process that was killed, so that `ask` finds none of them."""
@@ -131,15 +138,8 @@ class JobStore:
             self._study.tell(trial.number, state=TrialState.FAIL)
 
     def jobs(self) -> list[Job]:
-        """Return one job a key, in the order they were first started: what is finished, else running, else FAIL."""
-        found: dict[str, Job] = {}
-        for trial in self._study.get_trials(deepcopy=False):
-            if "key" in trial.user_attrs:
-                job = _job(trial, self._space)
-                before = found.setdefault(job.key, job)
-                if before.outcome is None and (job.outcome or job.state == "RUNNING"):
-                    found[job.key] = job
-        return list(found.values())
+        """Return one job a key, in the order they were first started."""
+        return list(self._jobs.values())
 
     def start(self, settings: Configuration, seed: int) -> Job:
         """Return a job that is to be trained now."""
@@ -148,21 +148,24 @@ class JobStore:
         trial = self._study.ask()
         for name in settings:
             _suggest(trial, name, self._space[name])
-        self._running[trial.number] = trial
-        return Job(trial.number, settings, seed)
+        return self._begun(trial, settings, seed)
 
-    def propose(self, seed: int) -> Job:
-        """Return a job of the sampler's choice; it is to be trained now, or withdrawn."""
+    def propose(self, seed: int) -> Job | None:
+        """Return a job of the sampler's choice that is to be trained now; None if it chose a job that exists."""
         trial = self._study.ask()
         settings = {name: _suggest(trial, name, values) for name, values in self._space.items()}
+        key = key_of(settings, seed)
+        if key in self._jobs:
+            self._study.tell(trial, state=TrialState.FAIL)
+            return None
         trial.set_user_attr("seed", seed)
-        trial.set_user_attr("key", key_of(settings, seed))
-        self._running[trial.number] = trial
-        return Job(trial.number, settings, seed)
+        trial.set_user_attr("key", key)
+        return self._begun(trial, settings, seed)
 
-    def withdraw(self, job: Job) -> None:
-        """End a job without an outcome: it was proposed before, or this process ends before it does."""
-        self._study.tell(self._running.pop(job.number), state=TrialState.FAIL, skip_if_finished=True)
+    def _begun(self, trial: Trial, settings: Configuration, seed: int) -> Job:
+        job = Job(trial.number, settings, seed)
+        self._running[trial.number], self._jobs[job.key] = trial, job
+        return job
 
     def report(self, job: Job, epoch: int, accuracy: float) -> bool:
         """Note the validation accuracy after an epoch; return whether the job should be stopped."""
@@ -184,6 +187,7 @@ class JobStore:
             for name, value in attributes.items():
                 trial.set_user_attr(name, value)
             self._study.tell(trial, outcome.accuracy, state)
+            self._jobs[job.key] = replace(job, state=state.name, outcome=outcome)
         except (ValueError, optuna.exceptions.UpdateFinishedTrialError):
             raise RunError(
                 f"{self.url}: another process has taken over this sweep; of those that share a storage, only those "
@@ -191,10 +195,10 @@ class JobStore:
             ) from None
 
     def close(self) -> None:
-        """Withdraw what is not finished, and let go of the database."""
+        """End what is not finished, to be trained again, and let go of the database."""
         try:
-            for number in list(self._running):
-                self._study.tell(self._running.pop(number), state=TrialState.FAIL, skip_if_finished=True)
+            for trial in self._running.values():
+                self._study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         finally:
             self._storage.remove_session()
 

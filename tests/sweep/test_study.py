@@ -111,6 +111,7 @@ def test_a_search_proposes_and_prunes(tmp_path: Path) -> None:
     store = opened(tmp_path, space)
     for _ in range(N_UNPRUNED):
         job = store.propose(0)
+        assert job
         assert set(job.settings) == set(space)
         assert 1e-4 <= job.settings["learning_rate"] <= 1e-1
         assert not store.report(job, 1, 0.9)
@@ -121,12 +122,21 @@ def test_a_search_proposes_and_prunes(tmp_path: Path) -> None:
     store.close()
     again = opened(tmp_path, space)
     hopeless = again.propose(0)
+    assert hopeless
     assert hopeless.settings["learning_rate"] not in rates
     assert not again.report(hopeless, 1, 0.1)
     assert again.report(hopeless, 2, 0.1)
     again.finish(hopeless, Outcome(None, None, [], 1.0, pruned=True))
     assert again.jobs()[-1].state == "PRUNED"
     again.close()
+
+
+def test_a_proposal_that_exists_is_none(tmp_path: Path) -> None:
+    store = opened(tmp_path, {"epochs": (5,)})
+    assert store.propose(0)
+    assert store.propose(0) is None
+    assert len(store.jobs()) == 1
+    store.close()
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////dev/null/sweeps.db", "oracle9://host/db"])

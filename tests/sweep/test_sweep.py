@@ -230,36 +230,47 @@ def n_trials(folder: Path) -> int:
     return study.n_trials
 
 
+EPOCHS = "5,100"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
 def test_a_killed_sweep_goes_on(toy_folder: Path, tmp_path: Path) -> None:
-    """`kill -9` after the first training, Ctrl-C after the next one, then the rest in this process."""
-    words = command(tmp_path, toy_folder, "linear", "--epochs", "5,200", "--seeds", "2", "--no-winner", "--jobs", "1")
-    seen: list[str] = []
-    for how in (signal.SIGKILL, signal.SIGINT):
-        process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        assert process.stderr
-        seen.append(next(line for line in process.stderr if " seed " in line))
-        process.send_signal(how)
-        rest = process.stderr.read()
-        process.wait(120)
-        process.stderr.close()
-        assert process.returncode == (130 if how == signal.SIGINT else -how)
-        assert ("the same command goes on from here" in rest) == (how == signal.SIGINT)
-        seen += [line for line in rest.splitlines() if " seed " in line]
-    later: list[str] = []
-    found = sweep.sweep(
-        "linear",
-        {"epochs": "5,200"},
-        seeds=2,
-        data=toy_folder,
-        runs_dir=tmp_path,
-        winner=False,
-        progress=False,
-        on_job=lambda job, recipe: later.append(job.key),
-    )
+    """`kill -9` after the first training; Ctrl-C after the next one, in this process; then the rest."""
+    words = command(tmp_path, toy_folder, "linear", "--epochs", EPOCHS, "--seeds", "2", "--no-winner", "--jobs", "1")
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert process.stderr
+    seen = [next(line for line in process.stderr if " seed " in line)]
+    process.kill()
+    seen += [line for line in process.stderr if " seed " in line]
+    process.wait()
+    process.stderr.close()
+    done: list[str] = []
+
+    def interrupt(job: Job, recipe: Recipe) -> None:
+        done.append(job.key)
+        signal.raise_signal(signal.SIGINT)
+
+    def go_on(on_job: OnJob) -> sweep.Sweep:
+        options: dict[str, Any] = {"seeds": 2, "runs_dir": tmp_path, "winner": False, "progress": False, "jobs": 1}
+        return sweep.sweep("linear", {"epochs": EPOCHS}, data=toy_folder, on_job=on_job, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(interrupt)
+    assert len(done) == 1
+    found = go_on(lambda job, recipe: done.append(job.key))
     assert [sorted(row.outcomes) for row in found.ranking.rows] == [[0, 1]] * 2
-    assert 0 < len(later) == len(set(later)) == 4 - len(seen)
+    assert len(done) == len(set(done)) == 4 - len(seen)
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "sweep", interrupted)
+    done = CliRunner().invoke(app, ["sweep"])
+    assert done.exit_code == 130
+    assert "the same command goes on from here" in done.stderr
 
 
 def test_a_second_process_is_told_who_has_the_lock(toy: Splits, tmp_path: Path) -> None:
