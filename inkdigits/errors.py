@@ -68,7 +68,7 @@ class MissingExtraError(InkdigitsError, ImportError):
 # Packages that inkdigits imports -> the extra that installs them; tests/test_install.py holds it to pyproject.toml.
 EXTRAS = {
     **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "scipy", "matplotlib", "seaborn"), "train"),
-    **dict.fromkeys(("optuna", "sqlalchemy", "cleanlab"), "train"),
+    **dict.fromkeys(("optuna", "cleanlab"), "train"),
     **dict.fromkeys(("pyarrow", "ray"), "scale"),
     **dict.fromkeys(("mlflow", "tensorboard"), "track"),
     **dict.fromkeys(("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart"), "web"),

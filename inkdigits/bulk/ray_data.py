@@ -18,9 +18,9 @@ from inkdigits.bulk.containers import Member, Picture, is_container, loaded, mem
 from inkdigits.bulk.inputs import Listing
 from inkdigits.bulk.pool import PICTURES_PER_CALL, PICTURES_PER_PART, ReadSettings, answers
 from inkdigits.bulk.table import as_table, rows_of
-from inkdigits.errors import InkdigitsError, OutputError, naming_missing_extra, reason
+from inkdigits.errors import InkdigitsError, OutputError
 from inkdigits.files import storage
-from inkdigits.machine import cores, knock
+from inkdigits.machine import connect_ray, cores
 from inkdigits.reading.reader import Reader
 
 
@@ -71,50 +71,16 @@ def _cause(error: BaseException) -> str:
 @contextmanager
 def _connected(address: str, workers: int | None) -> Iterator[int]:
     """Connect to a cluster, or to the one that this process is connected to already; yield the number of actors."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    with naming_missing_extra():
-        import ray
+    storage.load_pyarrow("pyarrow")  # which Ray Data needs as well
+    # One more core than there are actors: writing their rows must find one, too.
+    with connect_ray(address, n_cpus=(workers or cores()) + 1) as connected:
         import ray.data
-    known = ray.is_initialized()
-    if not known:
-        _start(ray, address, workers)
-    try:
+
         # Rows come in the order of the inputs, as on one machine.
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         logging.getLogger("ray.data").setLevel(logging.WARNING)
-        yield workers or max(1, int(ray.cluster_resources().get("CPU", 2)) - 1)
-    finally:
-        if not known:
-            ray.shutdown()
-
-
-def _start(ray: Any, address: str, workers: int | None) -> None:
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    try:
-        if address == "local":
-            _start_here(ray, workers or cores(), quiet)
-        else:
-            knock(address)
-            ray.init(address=address, **quiet)
-    except UnicodeEncodeError:  # it notes the program's words
-        raise InkdigitsError("Ray takes no words that are not UTF-8: name such files in a --list FILE") from None
-    except Exception as error:  # one too slow to start raises no type of its own
-        raise InkdigitsError(f"no Ray cluster answers at {address} ({reason(error)})") from None
-
-
-def _start_here(ray: Any, workers: int, quiet: dict[str, Any]) -> None:
-    """Start Ray on this machine; a very busy one misses the deadline of 30 s that Ray sets it, so try again."""
-    for attempt in range(3):
-        try:
-            # One more core than there are actors: writing their rows must find one, too.
-            ray.init(address="local", num_cpus=workers + 1, include_dashboard=False, **quiet)
-            return
-        except Exception:
-            ray.shutdown()
-            if attempt == 2:
-                raise
+        yield workers or max(1, int(connected.cluster_resources().get("CPU", 2)) - 1)
 
 
 def _tasks(listing: Listing, layout: str) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from inkdigits.evaluation.figures import blank_figure
-from inkdigits.sweep.ranking import REAL_BELOW, RankedConfiguration, Ranking, by_value
+from inkdigits.sweep.ranking import SIGNIFICANCE_LEVEL, RankedConfiguration, Ranking, by_value
 from inkdigits.sweep.space import LOGARITHMIC_FROM, value_in_words
 from inkdigits.training.hyperparameters import flag
 
@@ -25,7 +25,7 @@ def drawn(ranking: Ranking) -> list[RankedConfiguration]:
 
 def is_significant(row: RankedConfiguration) -> bool:
     """Say whether the difference from the best is significant."""
-    return row.p is not None and row.p < REAL_BELOW
+    return row.p is not None and row.p < SIGNIFICANCE_LEVEL
 
 
 def _is_list(values: Sequence[Any]) -> bool:

@@ -63,4 +63,4 @@ def _pictures(found: Mapping[str, Any], ranking: Ranking) -> dict[str, bytes]:
 
 def _hyperparameters(ranking: Ranking) -> dict[str, bytes]:
     """Return a PNG file for each hyperparameter that was varied: flag -> bytes."""
-    return {flag(name): png_of(figures.draw_hyperparameter(ranking, name)) for name in ranking.knobs}
+    return {flag(name): png_of(figures.draw_hyperparameter(ranking, name)) for name in ranking.hyperparameters}
