@@ -8,7 +8,7 @@ import numpy as np
 from inkdigits.arrays import Rng
 from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.training.synthesis.camera import cropped, photograph, scan
-from inkdigits.training.synthesis.line_strokes import DRAWN_WEIGHT, GLYPHS, smooth
+from inkdigits.training.synthesis.strokes import DRAWN_WEIGHT, GLYPHS, smooth_curve
 from inkdigits.training.synthesis.styles import (
     PEN_PX,
     STYLES,
@@ -202,7 +202,7 @@ def _drawn(rng: Rng, digit: int, size: float, hand: Hand) -> tuple[np.ndarray, i
     shift = pad + max(0.0, -slant) * tall
     for stroke in strokes:
         points = stroke + rng.normal(0, 0.05, (len(stroke), 2))
-        points = smooth(points)
+        points = smooth_curve(points, steps=6, overshoot=1)
         x = points[:, 0] * wide + slant * tall * (1 - points[:, 1]) + shift
         y = points[:, 1] * tall + pad
         poly = np.stack([x, y], axis=1) * 16
