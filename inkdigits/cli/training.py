@@ -1,14 +1,12 @@
 """`inkdigits train`, `runs`, `committee`, `tutorial`."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from inkdigits.cli.options import MlflowOption, TensorboardOption, app, model_and_data, quiet_stderr, say
-from inkdigits.errors import RecipeError
 
 
 @app.command()
@@ -67,11 +65,6 @@ def train(
         from inkdigits.reading.model import model_path
 
         teacher = str(model_path(model_and_data(teacher, runs)[0]))
-    if recipe == "line":
-        settings |= {"mlflow": mlflow} if mlflow else {}
-        settings |= {"tensorboard": tensorboard} if tensorboard else {}
-        train_line(runs, data, seed, resume, settings)
-        return
     with quiet_stderr():
         from inkdigits.sweep.space import fit_for
         from inkdigits.training.train import train
@@ -90,21 +83,6 @@ def train(
 
 # What `train` is told besides the fields of a recipe.
 RECIPE_FLAGS = ("recipe", "seed", "teacher", "resume", "data", "mlflow", "tensorboard", "runs")
-
-
-def train_line(
-    runs: Path, data: Path | None, seed: int | None, resume: str | None, settings: Mapping[str, object]
-) -> None:
-    """Train the line net: rows composed of MNIST's digits, CTC; its ONNX file's path goes to stdout."""
-    if settings:
-        raise RecipeError(f"the line net's settings are fixed; leave out {', '.join(settings)}")
-    with quiet_stderr():
-        from inkdigits.training import line_net
-        from inkdigits.training.runs import make_root
-
-    make_root(runs)
-    line_net.train_line(runs / "line.onnx", data=data, seed=seed or 0, resume=resume is not None)
-    print(runs / "line.onnx")
 
 
 @app.command()

@@ -21,7 +21,8 @@ import numpy as np
 from inkdigits.data.splits import Split
 from inkdigits.errors import TrainingError
 from inkdigits.sweep.study import Job, Outcome
-from inkdigits.training import digit_net, loop, networks
+from inkdigits.training import loop, networks
+from inkdigits.training.epochs import epochs_of, examples_per_epoch
 from inkdigits.training.recipes import Recipe
 
 # Nets that a thread keeps with what was compiled for them; some MB each.
@@ -133,21 +134,17 @@ class Trainer:
         self, net: CompiledNetwork, order: WorkItem, behind: loop.History, on_epoch: Callable[[loop.History], None]
     ) -> loop.History:
         recipe, seed = order.recipe, order.job.seed
-        changing = digit_net.epochs_of(self._part, recipe, seed)
-        try:
+        with epochs_of(self._part, recipe, seed) as source:
             return loop.fit(
                 net.model,
                 recipe,
-                changing or self._part,
+                source,
                 seed=seed,
                 on_epoch=on_epoch,
                 progress=False,
                 runner=net.runner,
                 behind=behind,
             )
-        finally:
-            if changing:
-                changing.close()
 
     def answers(self, model: keras.Model, recipe: Recipe) -> np.ndarray:
         """Return int (N,), the model's answers to the validation images: the likeliest digit."""
@@ -166,7 +163,7 @@ class Trainer:
             net.recipe = recipe
             return net
         with BUILDING:
-            n_images = recipe.composed // digit_net.USES * digit_net.USES or len(self._part)
+            n_images = examples_per_epoch(self._part, recipe)
             fresh = networks.build(recipe, seed, len(self._part.class_names))
             loop.prepare(fresh, recipe, -(-n_images // recipe.batch_size))
             if net is None or keras.backend.backend() != "tensorflow":

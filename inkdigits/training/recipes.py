@@ -3,8 +3,9 @@
 import dataclasses
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from inkdigits.errors import RecipeError
 
@@ -48,6 +49,9 @@ class Recipe:
         precision: "float32" or "mixed_bfloat16" arithmetic while training; weights and exports are float32.
     """
 
+    # Fields that this kind of recipe has no use for.
+    without: ClassVar[tuple[str, ...]] = ()
+
     name: str
     hidden: tuple[int, ...] = ()
     convolutions: tuple[str, ...] = ()
@@ -70,6 +74,47 @@ class Recipe:
     batch_size: int = 32
     validation: int = 0
     precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the line network's training.
+
+    Attributes:
+        shares: style of `synthesis.styles.STYLES` -> its share of the lines; they sum to 1.
+        epochs: how many it lasts, where the recipe's number of epochs is the sum of all stages'; more or fewer epochs
+            stretch or shorten all stages alike.
+        rates: learning rates at its beginning and its end, as shares of the recipe's; a half cosine lies between.
+    """
+
+    shares: Mapping[str, float]
+    epochs: int
+    rates: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LineRecipe(Recipe):
+    """The training of the line network: lines composed anew each epoch, CTC, stages from easy to hard.
+
+    Of the fields of every recipe, `composed` is lines composed for an epoch, `batch_size` lines of 96 pixels a step (of
+    narrow ones more, of wide ones fewer), `validation` MNIST digits held out for calibration, and `schedule` "cosine"
+    what the stages say, "constant" the learning rate throughout.
+
+    Attributes:
+        height: of line images in pixels, a multiple of 8.
+        channels: of the five steps of the network, from the pixels on.
+        stages: one after the other.
+        passes: how often an epoch uses each line, warped anew.
+        views: (zoom, shear) of each view of a line that is read; texts' probabilities are averaged over them.
+    """
+
+    without = ("hidden", "convolutions", "batch_norm", "activation", "loss", "label_smoothing", "output", "distortion")
+
+    height: int = 32
+    channels: tuple[int, int, int, int, int] = (20, 32, 48, 96, 192)
+    stages: tuple[Stage, ...] = ()
+    passes: int = 3
+    views: tuple[tuple[float, float], ...] = ((0.92, 0.0), (1.1, 0.0))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -137,6 +182,30 @@ RECIPES: dict[str, Recipe] = {
             validation=5000,
             precision="mixed_bfloat16",
         ),
+        # The line network that ships: 940,000 lines, repetitions counted.
+        LineRecipe(
+            "line",
+            dropout=0.1,
+            optimizer="adamw",
+            learning_rate=1.5e-3,
+            weight_decay=2e-2,
+            schedule="cosine",
+            loss="ctc",
+            ema=0.998,
+            output="logits",
+            composed=6144,
+            epochs=51,
+            batch_size=128,
+            validation=5000,
+            precision="mixed_bfloat16",
+            stages=(
+                # CTC does not take off on hard lines from nothing: it starts on plain digits side by side.
+                Stage({"clean": 1.0}, 3, (1.0, 2 / 3)),
+                Stage({"cell": 0.8, "row": 0.2}, 5, (2 / 3, 0.6)),
+                Stage({"cell": 0.8, "row": 0.2}, 20, (2 / 3, 1 / 30)),
+                Stage({"cell": 0.8, "row": 0.2}, 23, (0.4, 1 / 150)),
+            ),
+        ),
     )
 }
 
@@ -152,14 +221,46 @@ def resolve(name: str, **changes: Any) -> Recipe:
     return change(RECIPES[name], **changes)
 
 
+def resolve_digit(name: str, **changes: Any) -> Recipe:
+    """Return what `resolve` does, of recipes whose networks classify single digits.
+
+    Raises:
+        RecipeError: also for the line network's recipe.
+    """
+    recipe = resolve(name, **changes)
+    if isinstance(recipe, LineRecipe):
+        raise RecipeError(f"the recipe {name!r} trains a network for lines; choose one for single digits")
+    return recipe
+
+
+def from_dict(stored: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that `dataclasses.asdict` made this of, lists in the place of tuples allowed.
+
+    A field that another version of inkdigits has is no reason not to read its recipes.
+    """
+    kind = LineRecipe if "stages" in stored else Recipe
+    fields = {field.name: _tuples(stored[field.name]) for field in dataclasses.fields(kind) if field.name in stored}
+    if "stages" in fields:
+        fields["stages"] = tuple(Stage(**stage) for stage in fields["stages"])
+    return kind(**fields)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _tuples(each) for name, each in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
 def change(recipe: Recipe, **changes: Any) -> Recipe:
     """Return `recipe` with some of its fields changed.
 
     Raises:
         RecipeError: no such field, or a value out of its range.
     """
-    fields = [field.name for field in dataclasses.fields(Recipe) if field.name != "name"]
+    fields = [each.name for each in dataclasses.fields(recipe) if each.name not in ("name", *recipe.without)]
     for field in changes:
+        if field in recipe.without:
+            raise RecipeError(f"the recipe {recipe.name!r} has no setting {field!r}; leave it out")
         if field not in fields:
             raise RecipeError(f"recipes have no setting {field!r}; {nearest(field, fields)}")
     if "hidden" in changes:
@@ -224,7 +325,9 @@ def _check_ranges(recipe: Recipe) -> None:
         value = getattr(recipe, field)
         if value is not None and not 0 <= value <= most:
             raise RecipeError(f"{field} must be from 0 to {most}, got {value!r}")
-    if recipe.composed and recipe.output != "logits_none":
+    if isinstance(recipe, LineRecipe):
+        _check_lines(recipe)
+    elif recipe.composed and recipe.output != "logits_none":
         raise RecipeError(
             "composed pictures include some that are no digit, which only nets with output logits_none can say: leave "
             "composed out, or take the recipe reader"
@@ -235,3 +338,10 @@ def _check_ranges(recipe: Recipe) -> None:
         )
     if recipe.label_smoothing and "categorical_crossentropy" not in recipe.loss:
         raise RecipeError(f"label_smoothing goes with (sparse_)categorical_crossentropy, not with {recipe.loss!r}")
+
+
+def _check_lines(recipe: LineRecipe) -> None:
+    # Ten digits, or some class may be missing among those that calibration lines are composed of.
+    for field, least in (("composed", 1), ("validation", 10)):
+        if getattr(recipe, field) < least:
+            raise RecipeError(f"the recipe {recipe.name!r} needs {field} of at least {least}")
