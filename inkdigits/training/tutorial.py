@@ -33,7 +33,7 @@ from inkdigits.training import loop, networks
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 from inkdigits.training.synthesis.sheets import compose_sheet
-from inkdigits.training.train import evaluate_run
+from inkdigits.training.train import evaluate_keras
 from inkdigits.training.train import train as train_run
 
 # What the tutorial prints: train accuracy of the last epoch, test accuracy, test loss.
@@ -266,7 +266,7 @@ inkdigits.train(model)"""
     model = networks.adopt(own)
     history = loop.fit(model, hidden.recipe, train, seed=hidden.seed, progress=False)
     accuracy = history[-1]["accuracy"]
-    figures = evaluate_run(model, test)
+    figures = evaluate_keras(model, test)
     story.say(
         f"Train accuracy {accuracy:.4f}, test accuracy {figures['test_accuracy']:.4f}; the net of the chapter before, "
         f"from the same seed: {hidden.history[-1]['accuracy']:.4f} and {hidden.figures['test_accuracy']:.4f}. Flatten "
@@ -306,11 +306,10 @@ def train_seeds(recipe: Recipe, n_seeds: int, train: Split, test: Split) -> Seed
         model.set_weights(networks.build(recipe, seed, len(train.class_names)).get_weights())
         for variable, value in zip(model.optimizer.variables, untrained, strict=True):
             variable.assign(value)
-        rows = []
-        for epoch in range(1, recipe.epochs + 1):
-            order = np.random.default_rng([seed, epoch]).permutation(len(train)).astype(np.int32)
-            rows.append(loop.run_epoch(model, runner(train.images, targets, order), n_steps))
-        results.append((rows, evaluate_run(model, test)))
+        rows = [
+            loop.run_epoch(model, runner(train.images, targets, seed, epoch)) for epoch in range(1, recipe.epochs + 1)
+        ]
+        results.append((rows, evaluate_keras(model, test)))
     seconds = tuple(row["seconds"] for rows, _ in results for row in rows)
     return Seeds(
         tuple(rows[-1]["accuracy"] for rows, _ in results),

@@ -41,11 +41,15 @@ def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
     card = Reader(run.path).card
     assert (card["output"], card["seed"], card["recipe"]["activation"]) == ("sigmoid", 3, "tanh")
     assert card["data"] == {"name": "printed digits", "sha256": toy[0].sha256, "n": 600}
+    assert "--validation" in card["no_threshold"]
+    assert answers.accepted.all()
 
 
 def test_a_validation_part_is_held_out(toy: Splits, tmp_path: Path) -> None:
     run = inkdigits.train("linear", data=toy, runs_dir=tmp_path, epochs=1, validation=100, progress=False)
     assert 0 <= run.history[0]["val_accuracy"] <= 1
+    answers = Reader(run.path).classify(toy[0].images)
+    assert 0.9 < answers.accepted.mean() < 1
 
 
 def test_a_net_taught_to_be_modest_says_how_sure_it_may_be(toy: Splits, tmp_path: Path) -> None:
