@@ -1,8 +1,8 @@
 """One training from words to a complete run directory: recipe, data, loop, export, judgement."""
 
 import dataclasses
+import logging
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,6 +27,8 @@ from inkdigits.training.ensemble import card_of_member
 from inkdigits.training.epochs import epochs_of
 from inkdigits.training.recipes import LineRecipe, Recipe
 from inkdigits.training.runs import Run
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -106,11 +108,11 @@ def train(
         raise
     except KeyboardInterrupt:
         if progress:
-            print(f"stopped; go on with `inkdigits train --resume {run.path}`", file=sys.stderr)
+            logger.info("stopped; go on with `inkdigits train --resume %s`", run.path)
         raise
     for kept in tracking.keep(tracking.record_of(run, evaluation), to):
         if progress:
-            print(kept, file=sys.stderr)
+            logger.info(kept)
     return run
 
 

@@ -45,7 +45,7 @@ def test_a_cluster_writes_the_rows_of_one_machine_in_their_order(inputs: list[st
     summary = read_to_file(str(here), inputs, "digit", "digit", workers=1, list_file=str(more))
     words = ["--list", str(more), "--layout", "digit", "--rows", "digit", "--output", str(output)]
     done = read(*inputs, *words, "--workers", "1", "--ray")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr  # some cannot be read
     assert done.stdout == f"{output}\n"
     assert str(summary).partition(";")[0] in done.stderr
     assert summary.n_errors == 3 * 3 + 3
@@ -79,5 +79,6 @@ def test_what_is_overwritten_stays_until_there_is_something_in_its_place(inputs:
     assert done.returncode == 1
     assert "matches no file" in done.stderr
     assert output.read_bytes() == b"precious"
-    assert read(inputs[1], "--output", str(output), "--overwrite", "--ray", "--workers", "1").returncode == 0
+    done = read(inputs[1], "--output", str(output), "--overwrite", "--ray", "--workers", "1")
+    assert "30 pictures, 3 could not be read" in done.stderr
     assert output.is_dir()
