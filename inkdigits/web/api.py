@@ -26,6 +26,7 @@ from inkdigits.web.settings import Settings
 MAX_NAME = 255
 EXPLANATIONS_AT_ONCE = 1
 MAX_WAITING_EXPLANATIONS = 16
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
 PICTURES_AT_ONCE = 3  # of one request: a single client shall not fill the queues
 
 
@@ -199,4 +200,4 @@ def _base64(data: bytes) -> str:
 
 
 def _json(answer: dict[str, Any]) -> Response:
-    return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")
+    return Response(_ENCODE(answer), media_type="application/json")

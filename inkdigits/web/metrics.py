@@ -19,6 +19,7 @@ class Metrics:
         common: dict[str, Any] = {"namespace": "inkdigits", "registry": self.registry}
         self._requests = Counter("requests", "Requests by route and status.", ["route", "status"], **common)
         self._seconds = Histogram("request_seconds", "Time to answer.", ["route"], buckets=SECONDS, **common)
+        self._by_route: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._batches = Histogram("batch_size", "Requests in one model call.", ["lane"], buckets=BATCHES, **common)
         digits = Counter("digits", "Digits answered.", ["digit"], **common)
         self._digits = [digits.labels(str(digit)) for digit in range(10)]
@@ -28,8 +29,12 @@ class Metrics:
 
     def count_request(self, route: str, status: int, seconds: float) -> None:
         """Note one request; `route` is one of the app's own, so that nobody can grow the table."""
-        self._requests.labels(route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        if (route, status) not in self._by_route:
+            # Kept here, because prometheus_client takes longer to find them than to count.
+            self._by_route[route, status] = (self._requests.labels(route, str(status)), self._seconds.labels(route))
+        requests, durations = self._by_route[route, status]
+        requests.inc()
+        durations.observe(seconds)
 
     def count_batch(self, lane: str, n: int) -> None:
         """Note one model call."""

@@ -84,18 +84,22 @@ class BodyReader:
                 too slowly; 503, too much is held; 400, its form is damaged.
         """
         query = _query_parameters(request.scope["query_string"])
-        async with self._held(request) as body:
+        self._check_length(request)
+        chunks: list[bytes] = []
+        try:
+            await self._receive(request, chunks)
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             content_type = request.headers.get("content-type", "")
             if content_type.lower().startswith("multipart/form-data"):
                 pictures, fields = await self._form(request, body)
             else:
                 pictures, fields = [(NO_NAME, body)], {}
             yield Upload(pictures, query | fields, not body)
+        finally:
+            self.n_held_bytes -= sum(map(len, chunks))
 
-    @asynccontextmanager
-    async def _held(self, request: Request) -> AsyncIterator[bytes]:
-        self._check_length(request)
-        chunks: list[bytes] = []
+    async def _receive(self, request: Request, chunks: list[bytes]) -> None:
+        """Receive a body within the limits, chunk by chunk; all that came is in `chunks`, whatever happens."""
         n_bytes = 0
         try:
             async with asyncio.timeout(self._limit_s):
@@ -113,12 +117,9 @@ class BodyReader:
                     if self.n_held_bytes > self._max_held_bytes:
                         raise busy("bytes")
                     more = message.get("more_body", False)
-            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
         except TimeoutError:
             message_408 = f"the body took longer than {self._limit_s:g} s"
             raise RequestError(408, "body_too_slow", message_408, {"Connection": "close"}) from None
-        finally:
-            self.n_held_bytes -= n_bytes
 
     async def _form(self, request: Request, body: bytes) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
         _, options = parse_options_header(request.headers["content-type"])

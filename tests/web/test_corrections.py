@@ -8,11 +8,11 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,8 +29,9 @@ from web.server import port_of, start_server, stop
 from inkdigits.cli.main import app
 from inkdigits.data.corrections import Corrections, export_corrections, latest
 from inkdigits.data.loading import load_data
-from inkdigits.errors import DataError, OutputError
+from inkdigits.errors import DataError, InkdigitsError, OutputError
 from inkdigits.web import Settings, create_app
+from inkdigits.web.serve import serve
 
 BOX = (1, 2, 30, 40)
 
@@ -410,24 +411,37 @@ def test_what_is_no_request_is_answered_in_the_one_form(tmp_path: Path) -> None:
     assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
 
 
-def test_the_server_warns_when_it_is_open_to_the_network(tmp_path: Path) -> None:
-    server, _ = start_server(tmp_path, "--host", "0.0.0.0")
-    server.terminate()
-    assert "anybody who reaches 0.0.0.0" in server.communicate(timeout=60)[1]
+@pytest.fixture
+def serve_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`serve` in this process: it does all but answer."""
+    monkeypatch.setattr("inkdigits.web.serve.Server.run", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
 
 
-def test_a_taken_port_is_an_error_of_one_line(tmp_path: Path) -> None:
-    server, address = start_server(tmp_path)
-    port = str(port_of(address))
-    command = [sys.executable, "-m", "inkdigits", "serve", "--port", port]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "is taken" in done.stderr
-    assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
+@pytest.mark.usefixtures("serve_at_once")
+@pytest.mark.parametrize(
+    ("host", "token", "warned"), [("0.0.0.0", None, "--token"), ("0.0.0.0", "a", "anybody"), ("127.0.0.1", None, "")]
+)
+def test_the_server_warns_when_it_is_open_to_the_network(
+    host: str, token: str | None, warned: str, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(None, host, 0, token)
+    assert warned in caplog.text
+    assert bool(caplog.records) == bool(warned)
 
 
-@pytest.mark.parametrize("arguments", [("--token", "a b"), ("--allow-origin", "*"), ("--model", "missing.onnx")])
-def test_senseless_settings_are_errors_of_one_line(arguments: tuple[str, str]) -> None:
-    command = [sys.executable, "-m", "inkdigits", "serve", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (1, 1, "")
+@pytest.mark.usefixtures("serve_at_once")
+def test_a_taken_port_is_an_error(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(InkdigitsError, match="is taken"):
+        serve(None, "127.0.0.1", other.getsockname()[1])
+
+
+@pytest.mark.usefixtures("serve_at_once")
+@pytest.mark.parametrize(
+    "settings",
+    [{"token": "a b"}, {"allow_origins": ("*",)}, {"model": "missing.onnx"}, {"host": "no.such.host.invalid"}],
+)
+def test_senseless_settings_are_errors_of_one_line(settings: dict[str, Any], home: Path) -> None:
+    with pytest.raises(InkdigitsError) as error:
+        serve(**{"model": None, "host": "127.0.0.1", "port": 0} | settings)
+    assert "\n" not in str(error.value)

@@ -42,7 +42,7 @@ function button(item, chosen, onChoose) {
   let label = `${text}, ${percent(item.confidence)}`;
   if (isCorrected(item)) {
     node.classList.add(isRemoved ? "removed" : "corrected");
-    node.append(element("sup", { textContent: isRemoved ? "✕" : "✓" }));
+    if (!isRemoved) node.append(element("sup", { textContent: "✓" }));
     label = isRemoved ? `${text}: ${words.notDigit}` : `${text}, ${words.kept}`;
   } else if (!item.accepted) {
     node.classList.add("doubtful");
