@@ -155,12 +155,9 @@ class Comparison:
 
     def in_words(self) -> list[str]:
         """Return which classes got better and which worse, in words."""
-        lines = []
-        for verdict in ("better", "worse"):
-            names = [change.name for change in self.classes if change.verdict == verdict]
-            lines.append(f"{verdict}: {', '.join(names) if names else 'none'}")
-        lines[-1] += " (p < 0.05 after Holm's correction; the other differences are not significant)"
-        return lines
+        named = {verdict: [c.name for c in self.classes if c.verdict == verdict] for verdict in ("better", "worse")}
+        lines = [f"{verdict}: {', '.join(names) or 'none'}" for verdict, names in named.items()]
+        return [*lines, "(p < 0.05 after Holm's correction; the other differences are not significant)"]
 
 
 def _side_by_side(comparison: Comparison) -> list[str]:
