@@ -325,7 +325,8 @@ def test_evaluate_command_on_a_run_needs_no_extra(tiny_model: Path, toy_folder: 
     (run / "run.json").write_text(json.dumps({"format": 1, "data": {"path": str(toy_folder)}}))
     code = f"""
 import sys
-sys.modules.update(dict.fromkeys(("tensorflow", "keras", "matplotlib", "seaborn", "jinja2", "scipy", "sklearn", "onnx")))
+missing = "tensorflow keras matplotlib seaborn jinja2 scipy sklearn onnx"
+sys.modules.update(dict.fromkeys(missing.split()))
 sys.argv = ["inkdigits", "evaluate", "linear-1", "--runs", {str(run.parent)!r}]
 from inkdigits.cli.main import main
 main()
