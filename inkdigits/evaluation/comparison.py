@@ -151,16 +151,13 @@ class Comparison:
             f"the second model fixes {self.n_fixed:,} errors of the first and makes {self.n_broken:,} new ones: "
             f"{verdict} (McNemar's exact p {p_in_words(self.p)})",
             *self.in_words(),
+            "(p < 0.05 after Holm's correction; the other differences are not significant)",
         ]
 
     def in_words(self) -> list[str]:
         """Return which classes got better and which worse, in words."""
-        lines = []
-        for verdict in ("better", "worse"):
-            names = [change.name for change in self.classes if change.verdict == verdict]
-            lines.append(f"{verdict}: {', '.join(names) if names else 'none'}")
-        lines[-1] += " (p < 0.05 after Holm's correction; the other differences are not significant)"
-        return lines
+        named = {verdict: [c.name for c in self.classes if c.verdict == verdict] for verdict in ("better", "worse")}
+        return [f"{verdict}: {', '.join(names) or 'none'}" for verdict, names in named.items()]
 
 
 def _side_by_side(comparison: Comparison) -> list[str]:

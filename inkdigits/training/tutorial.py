@@ -207,7 +207,7 @@ def _tell_linear(story: Story, train: Split, test: Split, runs_dir: Path) -> tup
     story.say("What it answers for the first test image: ten numbers, the largest is the answer.")
     story.print("".join(f"{k:>8}" for k in evaluation.class_names) + "\n" + "".join(f"{s:8.4f}" for s in scores))
     story.say(
-        f"They sum to {scores.sum():.2f}: sigmoid outputs are no probabilities (`--output softmax` makes them so). "
+        f"They sum to {scores.sum():.2f}: sigmoid outputs are not probabilities (`--output softmax` makes them so). "
         f"The first five test digits are read as {' '.join(map(str, evaluation.answers.labels[:5]))}; "
         f"the truth is {' '.join(map(str, test.labels[:5]))}."
     )

@@ -317,7 +317,7 @@ def test_evaluate_command(tiny_model: Path, toy_folder: Path, tmp_path: Path) ->
     assert f"{figures['mistakes']} errors in 200" in told.stdout
 
 
-def test_evaluate_command_on_a_run_needs_no_tensorflow(tiny_model: Path, toy_folder: Path, tmp_path: Path) -> None:
+def test_evaluate_command_on_a_run_needs_no_extra(tiny_model: Path, toy_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "runs" / "linear-1"
     run.mkdir(parents=True)
     (run / "model.onnx").write_bytes(tiny_model.read_bytes())
@@ -325,7 +325,8 @@ def test_evaluate_command_on_a_run_needs_no_tensorflow(tiny_model: Path, toy_fol
     (run / "run.json").write_text(json.dumps({"format": 1, "data": {"path": str(toy_folder)}}))
     code = f"""
 import sys
-sys.modules.update(dict.fromkeys(("tensorflow", "keras", "matplotlib", "sklearn", "onnx")))
+missing = "tensorflow keras matplotlib seaborn jinja2 scipy sklearn onnx"
+sys.modules.update(dict.fromkeys(missing.split()))
 sys.argv = ["inkdigits", "evaluate", "linear-1", "--runs", {str(run.parent)!r}]
 from inkdigits.cli.main import main
 main()

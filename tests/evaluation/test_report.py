@@ -118,6 +118,14 @@ def test_the_matrix_is_drawn_as_the_tutorial_does(linear: tuple[Evaluation, Insi
     assert [text.get_text() for text in axes.texts] == [str(n) for n in evaluation.confusion.ravel()]
 
 
+def test_a_matrix_is_drawn_where_it_is_asked_for() -> None:
+    figure = figures.blank_figure(4, 2)
+    left, right = figure.subplots(1, 2)
+    assert figures.draw_confusion(np.array([[3, 1], [0, 2]]), ["cat", "dog"], right) is figure
+    assert not left.texts
+    assert [text.get_text() for text in right.texts] == ["3", "1", "0", "2"]
+
+
 def test_side_by_side_matrices_share_a_scale() -> None:
     figure = figures.draw_confusions(compare(made_up(1, 0.3), made_up(2, 0.9)))
     scales = [axes.collections[0].get_clim() for axes in figure.axes[:2]]
