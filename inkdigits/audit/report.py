@@ -41,8 +41,8 @@ def headline_tiles(diagnosis: Diagnosis) -> str:
     cards = [
         (
             f"doubtful {doubts.split.name} labels",
-            f"{doubts.doubted.sum():,}",
-            f"in {len(doubts.split):,}; {doubts.suspected.sum():,} most likely wrong",
+            f"{doubts.disagrees.sum():,}",
+            f"in {len(doubts.split):,}; {doubts.is_issue.sum():,} most likely wrong",
         )
         for doubts in (diagnosis.test, diagnosis.train)
     ]
@@ -62,9 +62,9 @@ def doubts_body(doubts: LabelIssues, top: int) -> str:
         f"<li>labelled {escape(given)}, likely {escape(likely)}: {n:,} time{'s' if n > 1 else ''}</li>"
         for given, likely, n in doubts.pairs[:5]
     )
-    share = percent(doubts.doubted.sum() / len(doubts.split))
+    share = percent(doubts.disagrees.sum() / len(doubts.split))
     return (
-        f"<p>Of {len(doubts.split):,} labels {doubts.doubted.sum():,} ({share}) are doubted; below are the "
+        f"<p>Of {len(doubts.split):,} labels {doubts.disagrees.sum():,} ({share}) are doubted; below are the "
         f"{len(worst)} most doubtful. {DOUBTED_REMARK}</p>"
         f'<ul class="digits">{"".join(_doubt(doubts, i, rank) for rank, i in enumerate(worst, 1))}</ul>'
         f"<h3>The commonest doubts</h3><ol>{pairs}</ol>"
@@ -76,7 +76,7 @@ def _doubt(doubts: LabelIssues, i: np.intp, rank: int) -> str:
     given, likely = names[split.labels[i]], names[doubts.suggested[i]]
     image = digit_picture(split.images[i], f"{split.name} image {i}: labelled {given}, likely {likely}")
     return (
-        f'<li class="{"marked" if doubts.suspected[i] else ""}">{image}<br>labelled <b>{escape(given)}</b>'
+        f'<li class="{"marked" if doubts.is_issue[i] else ""}">{image}<br>labelled <b>{escape(given)}</b>'
         f'<br><span class="wrong">likely {escape(likely)}</span>'
         f'<br><span class="soft">quality {in_words(doubts.quality[i])}<br>{rank}. {split.name} {i}</span></li>'
     )
