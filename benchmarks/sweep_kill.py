@@ -31,7 +31,8 @@ from inkdigits.training import runs
 GRID = ["hidden", "--hidden", "30", "--activation", "relu,tanh", "--optimizer", "adam,sgd"]
 GRID += ["--epochs", "2,20", "--seeds", "3"]
 N_TRAININGS = 24
-LONGEST_S = 9.0
+# How often a second process is started on a sweep that runs.
+P_SECOND = 0.3
 
 
 @dataclass
@@ -61,10 +62,10 @@ def main() -> None:
     try:
         train, test = load_mnist()
         save_idx_folder(folder / "data", train.take(1000), test.take(500))
-        truth = run_to_end(folder, "truth")
+        truth, longest = run_to_end(folder, "truth")
         while tally.kills < arguments.kills:
             name = f"killed-{tally.sweeps}"
-            kill_until_done(folder, name, rng, tally, arguments.kills)
+            kill_until_done(folder, name, rng, tally, arguments.kills, longest)
             compare(folder / name, truth, tally)
             print(f"{tally.sweeps} sweeps, {tally.kills} kills: {tally}", file=sys.stderr)
     finally:
@@ -79,11 +80,15 @@ def start(folder: Path, name: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
-def run_to_end(folder: Path, name: str) -> dict[str, float]:
+def run_to_end(folder: Path, name: str) -> tuple[dict[str, float], float]:
+    """Return key -> accuracy of a sweep that nobody kills, and the seconds it takes once it has begun."""
     process = start(folder, name)
+    assert process.stderr
+    process.stderr.readline()
+    begin = time.monotonic()
     process.communicate()
     assert process.returncode == 0
-    return {key: values[0] for key, values in complete(folder / name).items()}
+    return {key: values[0] for key, values in complete(folder / name).items()}, time.monotonic() - begin
 
 
 def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
@@ -104,7 +109,7 @@ def complete(folder: Path) -> dict[str, list[float]]:
     return found
 
 
-def kill_until_done(folder: Path, name: str, rng: random.Random, tally: Tally, most: int) -> None:
+def kill_until_done(folder: Path, name: str, rng: random.Random, tally: Tally, most: int, longest: float) -> None:
     """Run a sweep, killed and started again until it comes to its end."""
     tally.sweeps += 1
     while True:
@@ -112,7 +117,7 @@ def kill_until_done(folder: Path, name: str, rng: random.Random, tally: Tally, m
         assert process.stderr
         if rng.random() < 0.85:
             process.stderr.readline()  # it has the lock and begins
-            if rng.random() < 0.3:
+            if rng.random() < P_SECOND:
                 break_in(folder, name, process, tally)
         if tally.kills >= most:
             errors = process.communicate()[1]
@@ -120,7 +125,7 @@ def kill_until_done(folder: Path, name: str, rng: random.Random, tally: Tally, m
                 sys.exit(f"a sweep that was to come to its end did not: {errors}")
             return
         try:
-            process.wait(rng.uniform(0, LONGEST_S))
+            process.wait(rng.uniform(0, longest))
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
             tally.kills += 1

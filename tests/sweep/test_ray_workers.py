@@ -14,8 +14,8 @@ from inkdigits.sweep.sweep import sweep
 ray = pytest.importorskip("ray")
 
 # In a process of its own: Ray's threads and warnings are no part of the other tests. Two nodes on this machine; when
-# both have reported an epoch the second is killed, and what it trains must be trained again. By default Ray takes half a
-# minute to notice, and runs workers at a low priority.
+# both have reported an epoch the second is killed, and what it trains must be trained again. By default Ray takes half
+# a minute to notice, and runs workers at a low priority.
 TWO_NODES = """
 import json, os, sys, warnings
 warnings.simplefilter("ignore")
