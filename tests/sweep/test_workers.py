@@ -43,15 +43,19 @@ def alone(recipe: Recipe, seed: int, part: Split) -> np.ndarray:
     return weights(model)
 
 
+def stop(number: int, epoch: int, accuracy: float) -> None:
+    raise Stopped
+
+
 @pytest.mark.parametrize(
     "items",
     [
-        [item(0, epochs=1), item(1, seed=1), item(2, learning_rate=0.01)],
-        [item(0, epochs=1), item(1, epochs=3)],
+        # Reset for another seed and rate, then continued.
+        [item(0, epochs=1), item(1, seed=1), item(2, learning_rate=0.01), item(3, learning_rate=0.01, epochs=3)],
         [item(0, epochs=1, ema=0.5, schedule="cosine", seed=3), item(1, epochs=1, ema=0.5, schedule="cosine")],
         [item(i, recipe="cnn", convolutions=("3x4", "pool"), hidden=(), batch_norm=True, seed=i) for i in range(2)],
     ],
-    ids=["seeds and rates", "more epochs", "schedule and average", "convolutions"],
+    ids=["seeds, rates and more epochs", "schedule and average", "convolutions"],
 )
 def test_a_swept_training_ends_as_one_alone(items: list[WorkItem], toy: Splits) -> None:
     part, validation = toy[0].take(100), toy[1]
@@ -65,6 +69,10 @@ def test_a_swept_training_ends_as_one_alone(items: list[WorkItem], toy: Splits) 
     scores = network.model.predict(validation.images, verbose=0)
     assert (outcome.right == (scores.argmax(axis=1) == validation.labels)).all()
     assert outcome.accuracy == outcome.history[-1]["val_accuracy"] == outcome.right.mean()
+    # An interrupted training is not continued from.
+    with pytest.raises(Stopped):
+        trainer.train(replace(each, job=Job(9, {}, seed=5)), stop)
+    assert [network.history for network in trainer._networks.values()] == [None]
 
 
 def test_what_goes_on_and_what_does_not(toy: Splits) -> None:
@@ -75,19 +83,8 @@ def test_what_goes_on_and_what_does_not(toy: Splits) -> None:
     assert not goes_on(network, recipe, 1)
     assert not goes_on(network, replace(recipe, learning_rate=0.2), 0)
     assert not goes_on(network, replace(recipe, ema=0.9), 0)
-    # Broken off: nobody knows where it stands.
+    # Interrupted: nobody knows how far it is.
     assert not goes_on(replace(network, history=None), recipe, 0)
-
-
-def test_a_broken_off_training_is_not_gone_on_from(toy: Splits) -> None:
-    trainer = Trainer(toy[0].take(96), toy[1])
-
-    def stop(number: int, epoch: int, accuracy: float) -> None:
-        raise Stopped
-
-    with pytest.raises(Stopped):
-        trainer.train(item(0), stop)
-    assert [network.history for network in trainer._networks.values()] == [None]
 
 
 def test_a_hopeless_training_is_an_outcome(toy: Splits) -> None:
