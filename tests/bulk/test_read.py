@@ -25,6 +25,7 @@ from inkdigits.bulk.read import Answer, as_text, count_doubtful, read_to_file
 from inkdigits.bulk.table import rows_of
 from inkdigits.data.splits import Split
 from inkdigits.errors import ImageError, InkdigitsError, OutputError
+from inkdigits.files.images import ImageSource, read_image
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, NumberReading, PageReading
 
@@ -225,8 +226,8 @@ def test_a_process_that_dies_is_one_line_and_its_pictures_are_read_later(
 
 def test_one_that_breaks_the_reader_is_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fragile(FakeReader):
-        def read(self, image: np.ndarray, layout: str = "page") -> PageReading:
-            if image.shape == (13, 13):
+        def read(self, image: ImageSource, layout: str = "page") -> PageReading:
+            if read_image(image).shape == (13, 13):
                 raise ZeroDivisionError("thirteen")
             return super().read(image, layout)
 
