@@ -11,7 +11,7 @@ from inkdigits.arrays import GrayImage, Scores, Transform
 from inkdigits.errors import ModelError
 from inkdigits.reading import decoding
 from inkdigits.reading.geometry import box_around, corners_of, map_points
-from inkdigits.reading.model import SHIPPED, OnnxModel, model_path
+from inkdigits.reading.model import SHIPPED, OnnxModel, check_threads, model_path
 from inkdigits.reading.normalise.digit import frame_ink
 from inkdigits.reading.normalise.line import LineImage, ink_box, place_line
 from inkdigits.reading.normalise.paper import remove_paper
@@ -40,6 +40,7 @@ class LineReader:
     """
 
     def __init__(self, model: OnnxModel | str | Path | None = None, threads: int | None = None) -> None:
+        check_threads(threads)
         self._threads = threads
         self._opening = threading.Lock()
         self._model: OnnxModel | None = None

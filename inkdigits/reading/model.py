@@ -37,8 +37,7 @@ class OnnxModel:
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, or None for all cores; got {threads}")
+        check_threads(threads)
         self.path = path
         self.session = _open_session(path, threads)
         self.card = _card_of(self.session, path)
@@ -76,6 +75,12 @@ class OnnxModel:
                 f"{self.path}: trained behind version {made_for} of the {kind} normalisation, this inkdigits has "
                 f"version {ours}; train it again, or read with the inkdigits that trained it (version {theirs})"
             )
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise ValueError for fewer threads than one; None stands for all cores."""
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, or None for all cores; got {threads}")
 
 
 def _open_session(path: Path, threads: int | None) -> ort.InferenceSession:
