@@ -45,7 +45,7 @@ class Done:
     Attributes:
         number: its place, from 0.
         counts: of its pictures.
-        consumed: 0 to 1, the share of all inputs that lies before its end.
+        consumed: 0 to 1, the share of all inputs before its end.
         before: it was done before the run was resumed.
     """
 

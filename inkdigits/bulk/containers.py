@@ -27,11 +27,11 @@ class Member:
     """One picture of the inputs before it is loaded.
 
     Attributes:
-        name: as in the table of answers; for what lies in a container, "container#member".
+        name: as in the table of answers; for one in a container, "container#member".
         size_bytes: what `load` will return, 0 for a file.
         load: returns the picture's bytes; None for a file, which is opened by its name.
         error: why there is no picture.
-        share: 0 to 1, how much of its container lies before its end.
+        share: 0 to 1, how much of its container is before its end.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Member:
 
 
 def loaded(member: Member) -> Picture:
-    """Return a picture with its bytes where it lies in a container, or with what is wrong with it."""
+    """Return a picture with its bytes where it is in a container, or with what is wrong with it."""
     if member.load is None:
         return member.name, None, member.error
     try:
@@ -128,7 +128,7 @@ def _extractor(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Callable[[],
 
 
 class ColumnError(InputError):
-    """A table without the column that was asked for: no picture of it can be read."""
+    """A table without the column that was named: no picture of it can be read."""
 
 
 def _in_table(path: str, file: IO[bytes], column: str | None, group: int | None) -> Iterator[Member]:
@@ -149,7 +149,7 @@ def _in_table(path: str, file: IO[bytes], column: str | None, group: int | None)
         yield Member(path, error=f"{path}: no rows in this table")
 
 
-Batches: TypeAlias = Iterator[tuple[Any, float]]  # of the column of pictures; which share of all lies before their ends
+Batches: TypeAlias = Iterator[tuple[Any, float]]  # of the column of pictures; which share of all is before their ends
 
 
 def _parquet_batches(path: str, file: IO[bytes], column: str | None, group: int | None) -> tuple[int, Batches]:

@@ -20,7 +20,7 @@ from fnmatch import fnmatchcase
 from typing import IO
 
 from inkdigits.bulk.containers import Member, Picture, is_container, loaded, members_of
-from inkdigits.errors import InputError, reason
+from inkdigits.errors import InputError, OutputError, reason
 from inkdigits.files import storage
 from inkdigits.files.images import SUFFIXES
 
@@ -35,7 +35,7 @@ class Chunk:
     Attributes:
         number: its place, from 0.
         pictures: empty where the chunk is done already.
-        consumed: 0 to 1, the share of all inputs that lies before its end.
+        consumed: 0 to 1, the share of all inputs before its end.
     """
 
     number: int
@@ -143,7 +143,7 @@ def _read(file: IO[bytes]) -> bytes:
 
 
 class Listing:
-    """All inputs of one run in order, on disk: how many, how large, and a checksum that tells whether they changed.
+    """All inputs of one run in order, on disk: how many, how large, and a checksum that shows whether they changed.
 
     Args:
         sources: the inputs.
@@ -176,21 +176,18 @@ class Listing:
             # JSON escapes what no UTF-8 can hold, and line ends.
             line = json.dumps(astuple(source)).encode() + b"\n"
             checksum.update(line)
-            self._write(line)
+            try:
+                self._spool.write(line)
+            except OSError as error:
+                raise _cannot_spool(error) from None
             self.count += 1
             self.is_of_files &= not is_container(source.path)
             self.size_bytes += source.size_bytes or 1
-        self._write(b"")
-        return checksum.hexdigest()
-
-    def _write(self, line: bytes) -> None:
-        """Write a line; flush for an empty one."""
         try:
-            self._spool.write(line)
-            if not line:
-                self._spool.flush()
+            self._spool.flush()
         except OSError as error:
-            raise storage.cannot_write(f"{tempfile.gettempdir()}, the list of inputs", error) from None
+            raise _cannot_spool(error) from None
+        return checksum.hexdigest()
 
     def __enter__(self) -> "Listing":
         return self
@@ -203,7 +200,7 @@ class Listing:
         return (storage.Found(*json.loads(line)) for line in self._spool)
 
     def members(self, column: str | None) -> Iterator[tuple[Member, float]]:
-        """Yield each picture, and how many bytes of the inputs lie before its end."""
+        """Yield each picture, and how many bytes of the inputs are before its end."""
         behind = 0
         for source in self:
             size = source.size_bytes or 1
@@ -231,6 +228,10 @@ class Listing:
             if number not in done:
                 pictures.append(loaded(member))
         yield Chunk(number, tuple(pictures), 1.0)
+
+
+def _cannot_spool(error: OSError) -> OutputError:
+    return storage.cannot_write(f"{tempfile.gettempdir()}, the list of inputs", error)
 
 
 def members_in(source: storage.Found, column: str | None) -> Iterator[Member]:

@@ -32,7 +32,7 @@ PICTURES_PER_PART = {"digit": 1024, "number": 256, "page": 16}
 # Pictures in one call of the Reader, and the pixels after which a call has enough, however few pictures they are.
 PICTURES_PER_CALL = {"digit": 256, "number": 64, "page": 8}
 PIXELS_PER_CALL = 30_000_000
-# An object store answers in some 50 ms, whatever it is asked for: so many requests are made at once.
+# An object store answers in some 50 ms, however small the request: so many are made at once.
 FETCHES = 16
 ProgressCallback = Callable[[Done], None]
 
@@ -45,7 +45,7 @@ class ReadSettings:
         layout: "digit", "number" or "page".
         rows: what a row is, "number" or "digit".
         suffix: ".csv", ".jsonl" or ".parquet".
-        model: a run or an ONNX file; the shipped nets where None.
+        model: a run or an ONNX file; the shipped networks where None.
         column: of tables, the one with the pictures' bytes; found where None.
     """
 
@@ -57,14 +57,14 @@ class ReadSettings:
 
 
 def read_chunks(
-    chunks: Iterator[Chunk], settings: ReadSettings, parts: Checkpoint, n_workers: int, report: ProgressCallback
+    chunks: Iterator[Chunk], settings: ReadSettings, checkpoint: Checkpoint, n_workers: int, report: ProgressCallback
 ) -> None:
     """Read chunks in worker processes, each of which has one chunk in progress and one waiting, until all are done.
 
     Args:
         chunks: of the run, those done before without pictures.
         settings: of the run.
-        parts: where the answers are written.
+        checkpoint: where the answers are written.
         n_workers: processes.
         report: is called with each chunk that is done.
 
@@ -76,7 +76,7 @@ def read_chunks(
     workers: list[_Worker] = []
     try:
         with _sigint_blocked():
-            workers += [_Worker(settings, parts) for _ in range(n_workers)]
+            workers += [_Worker(settings, checkpoint) for _ in range(n_workers)]
         for worker in workers:
             worker.start(shared, results)
         n_busy = n_workers
@@ -87,7 +87,7 @@ def read_chunks(
             if result is None:
                 n_busy -= 1
             else:
-                parts.add(result)
+                checkpoint.add(result)
                 report(result)
     finally:
         for worker in workers:
@@ -126,12 +126,12 @@ class _Worker:
     process, even if this one is killed, because it then finds its pipe closed.
     """
 
-    def __init__(self, settings: ReadSettings, parts: Checkpoint) -> None:
+    def __init__(self, settings: ReadSettings, checkpoint: Checkpoint) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, end = context.Pipe()
-        self._parts = parts
+        self._checkpoint = checkpoint
         self._in_progress: list[str] = []  # the first pictures of the chunks that the process has
-        self._process = context.Process(target=_serve, args=(end, settings, parts), daemon=True)
+        self._process = context.Process(target=_serve, args=(end, settings, checkpoint), daemon=True)
         self._process.start()
         end.close()
 
@@ -165,7 +165,7 @@ class _Worker:
         return result
 
     def _known(self, chunk: Chunk) -> Done:
-        return replace(self._parts.done[chunk.number], consumed=chunk.consumed, before=True)
+        return replace(self._checkpoint.done[chunk.number], consumed=chunk.consumed, before=True)
 
     def _death(self) -> InkdigitsError:
         self._process.join(5)
@@ -180,7 +180,7 @@ class _Worker:
         self._process.join()
 
 
-def _serve(pipe: Connection, settings: ReadSettings, parts: Checkpoint) -> None:
+def _serve(pipe: Connection, settings: ReadSettings, checkpoint: Checkpoint) -> None:
     """Read chunks until the pipe is closed: what a worker process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent ends us
     cv2.setNumThreads(1)  # each core has a process already
@@ -189,14 +189,14 @@ def _serve(pipe: Connection, settings: ReadSettings, parts: Checkpoint) -> None:
         while True:
             chunk: Chunk = pipe.recv()
             try:
-                pipe.send(write_part(reader, chunk, settings, parts))
+                pipe.send(write_part(reader, chunk, settings, checkpoint))
             except InkdigitsError as error:
                 pipe.send(error)
     except (EOFError, OSError):
         return
 
 
-def write_part(reader: Reader, chunk: Chunk, settings: ReadSettings, parts: Checkpoint) -> Done:
+def write_part(reader: Reader, chunk: Chunk, settings: ReadSettings, checkpoint: Checkpoint) -> Done:
     """Read a chunk and write its rows, whole or not at all."""
     rows: list[TableRow] = []
     counts: list[Counts] = []
@@ -204,7 +204,7 @@ def write_part(reader: Reader, chunk: Chunk, settings: ReadSettings, parts: Chec
         rows += rows_of(name, answer, settings.rows)
         counts.append(counts_of(answer))
     done = Done(chunk.number, Counts.total(counts), chunk.consumed)
-    storage.write_bytes(parts.name_of(done), encode(rows, settings.suffix))
+    storage.write_bytes(checkpoint.name_of(done), encode(rows, settings.suffix))
     return done
 
 
@@ -259,7 +259,7 @@ def _answer_alone(reader: Reader, name: str, image: LoadedImage | str, layout: s
 
 
 def _fetched(pictures: Sequence[Picture]) -> Iterator[Picture]:
-    """Yield the pictures, those in an object store with their bytes, many of which are asked for at once."""
+    """Yield the pictures, those in an object store with their bytes, many of which are fetched at once."""
     if not any(data is None and storage.is_remote(name) for name, data, _ in pictures):
         yield from pictures
         return

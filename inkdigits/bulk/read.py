@@ -137,7 +137,7 @@ def read_to_file(
     output: str,
     names: Sequence[str] = (),
     layout: str = "page",
-    rows_: str = "number",
+    rows: str = "number",
     *,
     model: str | Path | None = None,
     list_file: str | None = None,
@@ -155,7 +155,7 @@ def read_to_file(
             its parts are in the folder `output`.parts.
         names: as for `read_files`.
         layout: "digit", "number" or "page".
-        rows_: what a row is: "number" or "digit".
+        rows: what a row is: "number" or "digit".
         model: a run or an ONNX file; the shipped networks where None.
         list_file: a file that names further files, one a line; "-" for stdin.
         column: of Parquet and Arrow tables, the one with the pictures' bytes; found where None.
@@ -173,7 +173,7 @@ def read_to_file(
     started = time.monotonic()
     suffix = check_format(output)
     _check_names(names)
-    settings = ReadSettings(layout, rows_, suffix, None if model is None else str(model), column)
+    settings = ReadSettings(layout, rows, suffix, None if model is None else str(model), column)
     if ray is not None:
         _check_cluster_run(output, suffix, resume, overwrite)
         _model_fingerprints(model)
@@ -181,23 +181,23 @@ def read_to_file(
             ray_data.read_on_cluster(output, listing, settings, ray, workers)
         counts = ray_data.count(output)
         return Summary(output, *counts, time.monotonic() - started, counts.n_pictures)
-    parts = Checkpoint(output, suffix)
-    if parts.is_complete(resume, overwrite):
+    checkpoint = Checkpoint(output, suffix)
+    if checkpoint.is_complete(resume, overwrite):
         return Summary(output, complete=True)
     fingerprints = _model_fingerprints(model)
     with Listing(all_sources(names, list_file)) as listing:
-        parts.open(_manifest(settings, fingerprints, listing), resume)
-        before = dict(parts.done)
+        checkpoint.open(_manifest(settings, fingerprints, listing), resume)
+        before = dict(checkpoint.done)
         chunks = listing.chunks(PICTURES_PER_PART[layout], column, before)
         # Files show how much there is to do; containers may hold any number.
         most = -(-listing.count // PICTURES_PER_PART[layout]) if listing.is_of_files else 1 << 16
         try:
-            read_chunks(chunks, settings, parts, min(workers or cores(), most), report or (lambda done: None))
+            read_chunks(chunks, settings, checkpoint, min(workers or cores(), most), report or (lambda done: None))
         except InputError:  # a table without such a column: there is nothing to resume
-            parts.remove_if_empty()
+            checkpoint.remove_if_empty()
             raise
-    parts.join()
-    return _summary(output, parts, before, time.monotonic() - started)
+    checkpoint.join()
+    return _summary(output, checkpoint, before, time.monotonic() - started)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -221,8 +221,8 @@ def _check_cluster_run(output: str, suffix: str, resume: bool, overwrite: bool) 
         raise OutputError(f"{output}: exists already; use --overwrite to replace it")
 
 
-def _summary(output: str, parts: Checkpoint, before: Mapping[int, Done], seconds: float) -> Summary:
-    counts, earlier = (Counts.total(done.counts for done in each.values()) for each in (parts.done, before))
+def _summary(output: str, checkpoint: Checkpoint, before: Mapping[int, Done], seconds: float) -> Summary:
+    counts, earlier = (Counts.total(done.counts for done in each.values()) for each in (checkpoint.done, before))
     return Summary(output, *counts, seconds, counts.n_pictures - earlier.n_pictures)
 
 
@@ -237,7 +237,7 @@ def _model_fingerprints(model: str | Path | None) -> list[str]:
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 
-def _manifest(settings: ReadSettings, nets: list[str], listing: Listing) -> dict[str, Any]:
+def _manifest(settings: ReadSettings, networks: list[str], listing: Listing) -> dict[str, Any]:
     """Return all that the rows depend on, as JSON would give it back."""
     own = {name: value for name, value in asdict(settings).items() if name not in ("model", "suffix")}
     inputs = {"files": listing.count, "size_bytes": listing.size_bytes, "checksum": listing.sha256}
@@ -246,7 +246,7 @@ def _manifest(settings: ReadSettings, nets: list[str], listing: Listing) -> dict
     return {
         "format": 2,
         **own,
-        "model": nets,
+        "model": networks,
         "inputs": inputs,
         "pictures in a part": PICTURES_PER_PART[settings.layout],
     }

@@ -44,7 +44,7 @@ class Found:
 
 
 def is_remote(path: str) -> bool:
-    """Say whether a path lies in an object store."""
+    """Say whether a path is in an object store."""
     return path.startswith(REMOTE)
 
 

@@ -188,6 +188,7 @@ def test_names_in_a_store_mean_what_they_mean_on_a_disk(store: str, blobs: list[
     for i in range(3):
         put(f"{store}/in/{i % 2}/{i}.png", blobs[i])
     put(f"{store}/in/notes.txt", b"no picture")
+    put(f"{store}/in/.git/hidden.png", blobs[0])
     found = [f"{store}/in/{name}" for name in ("0/0.png", "0/2.png", "1/1.png")]
     assert list(inputs.find_files([f"{store}/in"])) == found
     assert list(inputs.find_files([f"{store}/in/*/*.png"])) == found
