@@ -4,13 +4,14 @@ import pytest
 from fake_reader import FakeReader
 
 from inkdigits.bulk.pool import answers
+from inkdigits.files.images import ImageSource, read_image
 from inkdigits.reading.results import PageReading
 
 
 def test_one_that_breaks_the_reader_is_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     class Fragile(FakeReader):
-        def read(self, image: np.ndarray, layout: str = "page") -> PageReading:
-            if image.shape == (13, 13):
+        def read(self, image: ImageSource, layout: str = "page") -> PageReading:
+            if read_image(image).shape == (13, 13):
                 raise ZeroDivisionError("thirteen")
             return super().read(image, layout)
 
