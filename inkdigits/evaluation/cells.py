@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from inkdigits.arrays import Floats, Mask
-from inkdigits.errors import DataError
+from inkdigits.errors import DataError, reason
 from inkdigits.evaluation import metrics, significance
 from inkdigits.evaluation.text import percent
 from inkdigits.reading.reader import Reader
@@ -138,7 +138,7 @@ def _load_labels(path: Path) -> dict[str, str]:
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); it says what is written in each picture") from None
+        raise DataError(f"{path}: cannot be read ({reason(error)}); it says what is written in each picture") from None
     except ValueError as error:
         raise DataError(f"{path}: is not JSON ({error})") from None
     if not isinstance(labels, dict) or not labels or not all(isinstance(value, str) for value in labels.values()):

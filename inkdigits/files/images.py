@@ -155,7 +155,7 @@ def _read_path(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     except (OSError, ValueError) as error:
         if os.path.isdir(path):  # Windows answers "permission denied" for a folder
             raise ImageError(f"{path}: a folder, not a picture") from None
-        raise ImageError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error})") from None
+        raise ImageError(f"{path}: cannot be opened ({reason(error)})") from None
 
 
 def _read_file(file: BinaryFile, name: str, max_bytes: int) -> bytes:

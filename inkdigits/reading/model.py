@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 
 from inkdigits.arrays import GrayImage, Scores
-from inkdigits.errors import ModelError
+from inkdigits.errors import ModelError, reason
 from inkdigits.machine import cores
 from inkdigits.reading.normalise.version import normalisation_version
 
@@ -94,7 +94,7 @@ def _open_session(path: Path, threads: int | None) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base class
-        raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0][:120]})") from None
+        raise ModelError(f"{path}: not a readable ONNX model ({reason(error)})") from None
 
 
 def _card_of(session: ort.InferenceSession, path: Path) -> dict[str, Any]:

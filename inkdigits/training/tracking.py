@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from inkdigits.errors import MissingExtraError, RecordError, naming_missing_extra
+from inkdigits.errors import MissingExtraError, RecordError, naming_missing_extra, reason
 from inkdigits.evaluation.digits import Evaluation
 from inkdigits.evaluation.figures import draw_confusion, png_of
 from inkdigits.evaluation.model_evaluation import ModelEvaluation
@@ -258,7 +258,7 @@ def _reason(error: Exception) -> str:
         return "no server answers; start one with `mlflow server`, or give another URI"
     if "maintenance mode" in text:
         return f"it no longer writes plain folders; give {LOCAL} or {SQLITE}FILE.db"
-    return next(iter(text.strip().splitlines()), type(error).__name__)[:300]
+    return reason(error)
 
 
 def _without_password(uri: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import numpy as np
 import uvicorn
 
-from inkdigits.errors import InkdigitsError
+from inkdigits.errors import InkdigitsError, reason
 from inkdigits.reading.reader import Reader
 from inkdigits.web.app import create_app
 from inkdigits.web.internals import Protocol, Server
@@ -122,7 +122,7 @@ def _bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         sock = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise InkdigitsError(f"{host}: no such address ({error.strerror})") from None
+        raise InkdigitsError(f"{host}: no such address ({reason(error)})") from None
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind(address)
