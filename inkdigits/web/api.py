@@ -27,7 +27,7 @@ MAX_NAME = 255
 EXPLANATIONS_AT_ONCE = 1
 MAX_WAITING_EXPLANATIONS = 16
 _ENCODE = json.JSONEncoder(separators=(",", ":")).encode
-PICTURES_AT_ONCE = 3  # of one request: a single client shall not fill the queues
+PICTURES_AT_ONCE = 3  # of one request: a single client must not fill the queues
 
 
 class Api:

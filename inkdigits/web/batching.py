@@ -83,7 +83,7 @@ class Batcher(Generic[Job, Answer]):
                     self._waiting.put(None)
                     break
                 batch.append(following)
-            # Whoever has hung up meanwhile needs no answer.
+            # A client that has hung up meanwhile needs no answer.
             self._answer([pair for pair in batch if not pair[1].done()])
 
     def _answer(self, batch: list[tuple[Job, asyncio.Future[Answer]]]) -> None:

@@ -84,7 +84,7 @@ class Decoder:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C in the terminal is the server's to handle, a picture in flight shall be finished.
+    # A session of its own: the server handles Ctrl-C in the terminal, and finishes pictures in flight.
     return subprocess.Popen(
         [sys.executable, "-m", "inkdigits.web.decoder_process"],
         stdin=subprocess.PIPE,

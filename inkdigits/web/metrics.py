@@ -36,9 +36,9 @@ class Metrics:
         requests.inc()
         durations.observe(seconds)
 
-    def count_batch(self, lane: str, n: int) -> None:
-        """Note one model call."""
-        self._batches.labels(lane).observe(n)
+    def count_batch(self, kind: str, n: int) -> None:
+        """Note one model call with n pictures of a kind."""
+        self._batches.labels(kind).observe(n)
 
     def count_answer(self, page: PageReading) -> None:
         """Note the digits of one answer."""

@@ -64,8 +64,8 @@ def serve(
     if local:
         settings = replace(settings, hosts=tuple(dict.fromkeys((*LOOPBACK_NAMES, name))))
     else:
-        advice = "" if settings.token else "; ask for a token with --token"
-        log.warning("anybody who reaches %s on the network may read pictures here%s", host, advice)
+        advice = "" if settings.token else "; require a token with --token"
+        log.warning("anybody who reaches %s on the network can use this server%s", host, advice)
     address = f"http://{name}:{sock.getsockname()[1]}/"
     page = address + (f"#token={quote(settings.token)}" if settings.token else "")
     sys.setswitchinterval(SWITCH_S)

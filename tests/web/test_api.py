@@ -287,12 +287,12 @@ def test_bad_parameters(client: TestClient, query: str, code: str) -> None:
     assert error_of(client.post(f"/v1/read?{query}", content=encoded(drawing())), 422) == code
 
 
-def test_a_query_of_a_megabyte_is_refused(client: TestClient) -> None:
+def test_a_query_of_a_megabyte_is_rejected(client: TestClient) -> None:
     # Through the app, not the test client's URL parser, which has a limit of its own.
     assert error_of(client.post("/v1/read?" + "a=1&" * 5_000, content=encoded(drawing())), 414) == "query_too_long"
 
 
-def test_bodies_over_the_limit_are_refused_by_their_head_and_while_they_come(reader: Reader, tmp_path: Path) -> None:
+def test_bodies_over_the_limit_are_rejected_by_their_head_and_while_they_come(reader: Reader, tmp_path: Path) -> None:
     client = client_of(reader, Settings(corrections=tmp_path / "c", max_body_bytes=1_000))
     assert error_of(client.post("/v1/read", content=b"x" * 1_001), 413) == "too_large"
     sent: list[int] = []
@@ -328,7 +328,7 @@ def test_a_body_that_never_ends_is_given_up(settings: Settings) -> None:
     assert (b"connection", b"close") in answer[0]["headers"]
 
 
-def test_too_many_bytes_at_once_are_refused(settings: Settings) -> None:
+def test_too_many_bytes_at_once_are_rejected(settings: Settings) -> None:
     from dataclasses import replace
 
     client = client_of(FakeReader(), replace(settings, max_held_bytes=100))
@@ -409,7 +409,7 @@ def test_a_token_is_asked_for(reader: Reader, tmp_path: Path) -> None:
         assert client.get(path).status_code == 200
 
 
-def test_other_origins_are_refused_unless_allowed(reader: Reader, tmp_path: Path) -> None:
+def test_other_origins_are_rejected_unless_allowed(reader: Reader, tmp_path: Path) -> None:
     data = encoded(drawing())
     other = {"Origin": "https://example.org"}
     closed = client_of(reader, Settings(corrections=tmp_path / "c"))
@@ -518,9 +518,9 @@ def test_a_full_queue_rejects_and_does_not_grow() -> None:
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     answers = asyncio.run(ask())
-    refused = [answer for answer in answers if isinstance(answer, RequestError)]
-    assert {answer.status for answer in refused} == {503}
-    assert 4 <= len(answers) - len(refused) <= 5
+    rejected = [answer for answer in answers if isinstance(answer, RequestError)]
+    assert {answer.status for answer in rejected} == {503}
+    assert 4 <= len(answers) - len(rejected) <= 5
     batcher.close()
 
 

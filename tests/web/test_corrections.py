@@ -301,7 +301,7 @@ def test_a_correction_is_taken_back_by_its_number(client: TestClient, tmp_path: 
         *("truth=7&box=a,b,c,d", "truth=7&box=NaN,0,1,1", "truth=7&box=0,0,0,5", "truth=7&box=900,900,5,5"),
     ],
 )
-def test_bad_corrections_are_refused_and_not_kept(client: TestClient, tmp_path: Path, query: str) -> None:
+def test_bad_corrections_are_rejected_and_not_kept(client: TestClient, tmp_path: Path, query: str) -> None:
     response = client.post(f"/v1/corrections?{query}", content=drawing())
     assert response.status_code == 422
     assert set(response.json()["error"]) == {"code", "message"}
