@@ -16,6 +16,7 @@ Probabilities = NDArray[np.float32]  # (N, classes), calibrated
 Confidences = NDArray[np.float32]  # (N,), 0 to 1
 Mask = NDArray[np.bool_]  # any shape
 Transform = NDArray[np.float64]  # (2, 3) affine or (3, 3) projective, takes (x, y, 1) to another picture's pixels
+Indices = NDArray[np.int64]  # (N,), positions in another array
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 Floats = NDArray[np.floating[Any]]  # any shape
 Rng = np.random.Generator
