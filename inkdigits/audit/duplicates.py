@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inkdigits.arrays import DigitImages, Floats, Indices
+
 # The most similar of MNIST's 70,000 images, two ones, reach 0.991: what lies above is a copy, not a coincidence.
 NEAR = 0.995
 SIDE = 32  # of the grid on which spectra are taken: 28 and room to shift
@@ -39,7 +41,7 @@ class Duplicate:
     exact: bool
 
 
-def find_duplicates(images: np.ndarray) -> list[Duplicate]:
+def find_duplicates(images: DigitImages) -> list[Duplicate]:
     """Return images that occur more than once: exact copies first, then near ones, the most similar first.
 
     Of k equal images each later one is paired with the first, and only the first is compared with others. The time
@@ -59,13 +61,13 @@ def find_duplicates(images: np.ndarray) -> list[Duplicate]:
     return exact + [Duplicate(int(rest[first[k]]), int(rest[second[k]]), float(similarity[k]), False) for k in order]
 
 
-def _first_copies(images: np.ndarray) -> np.ndarray:
+def _first_copies(images: DigitImages) -> Indices:
     """Return int64 (N,): for each image the index of the first that is equal to the byte, its own where it is new."""
     seen: dict[bytes, int] = {}
     return np.array([seen.setdefault(image.tobytes(), i) for i, image in enumerate(images)], np.int64)
 
 
-def _near_pairs(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _near_pairs(images: DigitImages) -> tuple[Indices, Indices, Floats]:
     """Return first and second index (M,) and similarity (M,) of all near pairs."""
     none = np.empty(0, np.int64)
     if len(images) < 2:
@@ -80,7 +82,7 @@ def _near_pairs(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return first[near], second[near], np.minimum(similarity[near], 1.0)
 
 
-def _spectra(images: np.ndarray) -> np.ndarray:
+def _spectra(images: DigitImages) -> Floats:
     """Return float32 (N, 544): the magnitudes of each image's Fourier transform, of unit length together."""
     # The half of the plane that `rfft2` leaves out mirrors the columns between the first and the last.
     weights = np.full(SIDE // 2 + 1, np.sqrt(2), np.float32)
@@ -92,22 +94,22 @@ def _spectra(images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _unit(images: np.ndarray) -> np.ndarray:
+def _unit(images: DigitImages) -> Floats:
     floats = images.astype(np.float32)
-    unit: np.ndarray = floats / np.linalg.norm(floats, axis=(1, 2), keepdims=True)
+    unit: Floats = floats / np.linalg.norm(floats, axis=(1, 2), keepdims=True)
     return unit
 
 
-def _projected(spectra: np.ndarray) -> np.ndarray:
+def _projected(spectra: Floats) -> Floats:
     """Return float32 (N, 48): the spectra along the directions in which they differ most."""
     mean = spectra.mean(axis=0)
     some = spectra[:: max(1, len(spectra) // 7000)] - mean
     _, directions = np.linalg.eigh(some.T @ some)  # the greatest last
-    projected: np.ndarray = (spectra - mean) @ directions[:, -COMPONENTS:]
+    projected: Floats = (spectra - mean) @ directions[:, -COMPONENTS:]
     return projected
 
 
-def _candidates(points: np.ndarray, reach: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _candidates(points: Floats, reach: float) -> Iterator[tuple[Indices, Indices]]:
     """Yield first and second index of the pairs of points whose squared distance is at most `reach`, tile by tile."""
     reach += 1e-4  # rounding must lose no pair; what it adds is removed later
     # In the order of one coordinate, what lies further ahead in it than `reach` allows need not be looked at.
@@ -120,6 +122,8 @@ def _candidates(points: np.ndarray, reach: float) -> Iterator[tuple[np.ndarray, 
         furthest = along[top : top + ROWS][-1] + np.sqrt(reach)
         for start in range(top, int(np.searchsorted(along, furthest, side="right")), COLUMNS):
             distances = left[top : top + ROWS] @ right[start : start + COLUMNS].T
+            rows: Indices
+            columns: Indices
             rows, columns = np.nonzero(distances <= reach)
             later = columns + start > rows + top
             rows, columns = rows[later], columns[later]
@@ -129,7 +133,7 @@ def _candidates(points: np.ndarray, reach: float) -> Iterator[tuple[np.ndarray, 
                 yield pairs[0], pairs[1]
 
 
-def _nearest(first: np.ndarray, second: np.ndarray, distances: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(first: Indices, second: Indices, distances: Floats, most: int) -> tuple[Indices, Indices]:
     """Return those pairs that are among the `most` nearest of their first."""
     order = np.lexsort((distances, first))
     first, second = first[order], second[order]
@@ -137,22 +141,22 @@ def _nearest(first: np.ndarray, second: np.ndarray, distances: np.ndarray, most:
     return first[kept], second[kept]
 
 
-def _closer(spectra: np.ndarray, first: np.ndarray, second: np.ndarray, reach: float) -> tuple[np.ndarray, np.ndarray]:
+def _closer(spectra: Floats, first: Indices, second: Indices, reach: float) -> tuple[Indices, Indices]:
     """Return those pairs whose whole spectra are within reach, of each first the nearest few."""
     distances = ((spectra[first] - spectra[second]) ** 2).sum(axis=1)
     within = distances <= reach + 1e-4
     return _nearest(first[within], second[within], distances[within], MAX_PAIRS)
 
 
-def _chunks(first: np.ndarray, second: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _chunks(first: Indices, second: Indices) -> Iterator[tuple[Indices, Indices]]:
     for start in range(0, len(first), CHUNK):
         yield first[start : start + CHUNK], second[start : start + CHUNK]
 
 
-def _similarity(images: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _similarity(images: DigitImages, first: Indices, second: Indices) -> Floats:
     """Return float (M,): the cosine of the angle between two images at the shift where it is greatest."""
     size = (2 * SIDE, 2 * SIDE)  # so large that nothing is shifted out on one side and in on the other
     transforms = (np.fft.rfft2(_unit(images[which]), s=size) for which in (first, second))
     correlations = np.fft.irfft2(next(transforms) * next(transforms).conj(), s=size)
-    greatest: np.ndarray = correlations.max(axis=(1, 2))
+    greatest: Floats = correlations.max(axis=(1, 2))
     return greatest

@@ -5,10 +5,10 @@ and cannot draw the figures then.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from inkdigits.errors import require
 from inkdigits.evaluation.comparison import Comparison
 from inkdigits.evaluation.digits import Evaluation
 from inkdigits.evaluation.figures import N_SAMPLES, N_WORST, draw_confusions, figures_of, png_of
@@ -16,9 +16,7 @@ from inkdigits.evaluation.html import render, save_page
 from inkdigits.evaluation.inspection import Inside
 from inkdigits.files.storage import make_folder, write_bytes
 
-for _name in ("matplotlib", "seaborn"):
-    if find_spec(_name) is None:
-        raise ModuleNotFoundError(f"No module named {_name!r}", name=_name)
+require("matplotlib", "seaborn")
 
 
 def save_run_report(

@@ -56,7 +56,7 @@ class Sweep:
         if self.ranking.best is not None:
             return None
         errors = sorted({row.error for row in self.ranking.rows if row.error})
-        return "no configuration has come to an end with all its seeds" + (f": {errors[0]}" if errors else "")
+        return "no configuration has finished with all its seeds" + (f": {errors[0]}" if errors else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -80,7 +80,7 @@ class Sweep:
             lines += [
                 f"winner, retrained on {len(self.plan.part) + n - self.winner.recipe.validation:,} training images: "
                 f"{self.winner.path}",
-                f"on the test set: {figures['test_accuracy']:.2%} ({figures['test_mistakes']:,.0f} mistakes in "
+                f"on the test set: {figures['test_accuracy']:.2%} ({figures['test_mistakes']:,.0f} errors in "
                 f"{figures['n_test']:,.0f})",
             ]
         return "\n".join([*lines, f"page: {self.page}"])
@@ -136,7 +136,7 @@ def sweep(
     plan = make_plan(recipe, words or {}, seeds, search, train)
     if plan.n_runs > max_runs and not yes:
         raise RecipeError(
-            f"{plan.n_runs:,} trainings are more than {max_runs:,} (--max-runs); narrow the sweep, or say --yes"
+            f"{plan.n_runs:,} trainings are more than {max_runs:,} (--max-runs); narrow the sweep, or add --yes"
         )
     root = Path(runs_dir)
     to = tracking.destinations(mlflow, tensorboard, root)

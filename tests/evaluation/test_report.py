@@ -200,7 +200,7 @@ import sys
 sys.modules["{missing}"] = None
 try:
     import inkdigits.evaluation.report
-except ModuleNotFoundError as error:
+except ImportError as error:
     print(error.name)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

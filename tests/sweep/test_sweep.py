@@ -181,7 +181,7 @@ def test_a_sweep_in_which_nothing_came_to_an_end_says_so(toy_folder: Path, tmp_p
     for _ in range(2):
         done = CliRunner().invoke(app, ["sweep", "linear", *words])
         assert done.exit_code == 1
-        assert "error: no configuration has come to an end with all its seeds: the loss is no longer" in done.stderr
+        assert "no configuration has finished with all its seeds: the loss is no longer" in done.stderr
 
 
 def test_the_name_is_the_sweeps_own(toy: Splits) -> None:
