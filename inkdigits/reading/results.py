@@ -14,7 +14,8 @@ class Classified:
         labels: int64 (N,), the most probable class, whether accepted or not.
         probabilities: float32 (N, classes), calibrated; where the net knows "no digit" they sum to less than 1.
         confidence: float32 (N,), the largest probability of each row.
-        accepted: bool (N,), confidence >= the card's threshold.
+        accepted: bool (N,), confidence >= the card's threshold. All True where the card has none: it is fitted on
+            images held out of training, and the card of a model trained without (no `--validation`) says so.
     """
 
     labels: np.ndarray
@@ -33,7 +34,7 @@ class Reading:
     Attributes:
         digit: the most probable digit, 0 to 9, whether accepted or not.
         confidence: its calibrated probability, 0 to 1.
-        accepted: False where the picture is doubtful or no digit.
+        accepted: False where the picture is doubtful or no digit; always True where the card has no threshold.
         probabilities: float32 (10,); what they lack to 1 is the probability of "no digit".
         framed: uint8 (28, 28), what the net saw.
     """
