@@ -29,8 +29,8 @@ class Classified(_ComparedByValue):
         labels: int64 (N,), the most probable class, whether accepted or not.
         probabilities: float32 (N, classes), calibrated; where the net knows "no digit" they sum to less than 1.
         confidence: float32 (N,), the largest probability of each row.
-        accepted: bool (N,), whether the confidence reaches the threshold of the model's card. A card without a
-            threshold, or with 0, accepts every answer: `model.card["threshold"]` says which.
+        accepted: bool (N,), confidence >= the card's threshold. All True where the card has none: it is fitted on
+            images held out of training, and the card of a model trained without (no `--validation`) says so.
     """
 
     labels: Labels
@@ -50,7 +50,7 @@ class Reading(_ComparedByValue):
         digit: the most probable digit, 0 to 9, whether accepted or not.
         confidence: its calibrated probability, 0 to 1.
         accepted: whether the confidence reaches the threshold of the model's card; False where the picture is unclear
-            or not a digit. With a card whose threshold is 0 it is always True.
+            or not a digit. Always True where the card has no threshold.
         probabilities: float32 (10,); what they lack to 1 is the probability of "not a digit".
         framed: uint8 (28, 28), what the network saw.
     """
