@@ -47,10 +47,10 @@ def main() -> None:
     publish("doctor", title, tables, notes=notes, figures=figures, path=arguments.json)
 
 
-def ranks_of(doubts: LabelIssues, indices: tuple[int, ...]) -> list[int]:
-    """Return the place of each image in the ranking, 1 for the most doubtful."""
-    rank = np.empty(len(doubts.split), np.int64)
-    rank[doubts.ranking] = np.arange(1, len(doubts.ranking) + 1)
+def ranks_of(found: LabelIssues, indices: tuple[int, ...]) -> list[int]:
+    """Return the place of each image in the ranking, 1 for the lowest label quality."""
+    rank = np.empty(len(found.split), np.int64)
+    rank[found.ranking] = np.arange(1, len(found.ranking) + 1)
     return [int(rank[i]) for i in indices]
 
 
@@ -64,8 +64,8 @@ def disputed_table(ranks: list[int], n: int) -> Table:
 
 def whole_table(diagnosis: Diagnosis, seconds: float, twins_seconds: float) -> Table:
     rows = [
-        ["test labels doubted", f"{diagnosis.test.doubted.sum()} of 10,000"],
-        ["training labels doubted", f"{diagnosis.train.doubted.sum()} of 60,000"],
+        ["test labels the networks disagree with", f"{diagnosis.test.disagrees.sum()} of 10,000"],
+        ["training labels the networks disagree with", f"{diagnosis.train.disagrees.sum()} of 60,000"],
         ["duplicates, exact and near, in 70,000", f"{len(diagnosis.twins)}"],
         ["seconds in all", f"{seconds:.0f}"],
         ["of these, seconds for the duplicates", f"{twins_seconds:.0f}"],

@@ -2,7 +2,7 @@
 
     python benchmarks/bench_sweep.py [--scripts 4] [--json FILE]
 
-The grid is 2 activations x 2 optimizers x 5 and 10 epochs x 3 seeds of `hidden` on 50,000 images of MNIST, judged on
+The grid is 2 activations x 2 optimizers x 5 and 10 epochs x 3 seeds of `hidden` on 50,000 images of MNIST, evaluated on
 10,000 others: 24 trainings. The sweep does all of them, from the start of its process to its end. Of the scripts, which
 are as the tutorial writes them, `--scripts` are run, evenly of 5 and 10 epochs, before and after the sweep; the figure
 for the grid is their mean time taken 24 times.
@@ -60,11 +60,11 @@ def main() -> None:
         np.savez(folder / "data.npz", **arrays)
         half = max(2, arguments.scripts // 2)
         scripts = run_scripts(folder, 0, half)
-        seconds, told = run_sweep(folder)
+        seconds, found = run_sweep(folder)
         scripts += run_scripts(folder, half, max(half, arguments.scripts))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    show(scripts, seconds, told, arguments.json)
+    show(scripts, seconds, found, arguments.json)
 
 
 def run_scripts(folder: Path, first: int, last: int) -> list[float]:
@@ -89,10 +89,10 @@ def run_sweep(folder: Path) -> tuple[float, dict]:
     return time.perf_counter() - start, json.loads(done.stdout)
 
 
-def show(scripts: list[float], seconds: float, told: dict, path: Path | None) -> None:
+def show(scripts: list[float], seconds: float, found: dict, path: Path | None) -> None:
     # Scripts of 5 and of 10 epochs in turn: their mean is that of the grid.
     one = statistics.mean(scripts)
-    training = sum(row["seconds"] for row in told["ranking"])
+    training = sum(row["seconds"] for row in found["ranking"])
     ratio = one * N_TRAININGS / seconds
     by_scripts = [f"{one * N_TRAININGS:.0f} ({N_TRAININGS} x {one:.1f})", f"{3600 / one:.0f}", ""]
     by_sweep = [f"{seconds:.0f}", f"{3600 * N_TRAININGS / seconds:.0f}", f"**{ratio:.1f} times** as many"]

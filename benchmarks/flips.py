@@ -28,13 +28,13 @@ def main() -> None:
     train, test = inkdigits.load_mnist()
     labels, turned = turn(train.labels)
     spoilt = replace(train, labels=labels)
-    doubts = examine(spoilt, test, arguments.recipe, folds=arguments.folds, seed=arguments.seed).train
-    figures = counts(doubts, turned)
-    right = int((doubts.suggested == train.labels)[turned].sum())
+    found = examine(spoilt, test, arguments.recipe, folds=arguments.folds, seed=arguments.seed).train
+    figures = counts(found, turned)
+    right = int((found.suggested == train.labels)[turned].sum())
     rows = [
         [f"among the first {FLIPPED} of the ranking", f"**{figures['first']} of {FLIPPED}**", f"{FLIPPED}"],
-        ["doubted", f"{figures['doubted_turned']} of {FLIPPED}", f"{figures['doubted']}"],
-        ["most likely wrong", f"{figures['suspected_turned']} of {FLIPPED}", f"{figures['suspected']}"],
+        ["another label likelier", f"{figures['disagreements_flipped']} of {FLIPPED}", f"{figures['disagreements']}"],
+        ["most likely wrong", f"{figures['issues_flipped']} of {FLIPPED}", f"{figures['issues']}"],
         ["suggested label is the true one", f"{right} of {FLIPPED}", ""],
     ]
     caption = f"{FLIPPED} of 60,000 training labels turned wrong"
@@ -56,14 +56,14 @@ def turn(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return spoilt, turned
 
 
-def counts(doubts: LabelIssues, turned: np.ndarray) -> dict[str, int]:
+def counts(found: LabelIssues, turned: np.ndarray) -> dict[str, int]:
     """Return how many of the turned labels stand where one would look for them."""
     return {
-        "first": int(turned[doubts.ranking[:FLIPPED]].sum()),
-        "doubted": int(doubts.doubted.sum()),
-        "doubted_turned": int((doubts.doubted & turned).sum()),
-        "suspected": int(doubts.suspected.sum()),
-        "suspected_turned": int((doubts.suspected & turned).sum()),
+        "first": int(turned[found.ranking[:FLIPPED]].sum()),
+        "disagreements": int(found.disagrees.sum()),
+        "disagreements_flipped": int((found.disagrees & turned).sum()),
+        "issues": int(found.is_issue.sum()),
+        "issues_flipped": int((found.is_issue & turned).sum()),
     }
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/sweep_kill.py [--kills 24] [--seed 0] [--json FILE]
 
-Each sweep is a grid of 24 trainings on 1,000 images of MNIST. Every second sweep is worked on by two processes at once,
-which are killed one by one. A killed sweep is started again until it comes to its end; then every training must be in
-the database exactly once, with the accuracy that a sweep which nobody killed found for it, and the winner's test
-accuracy must have been read once.
+Each sweep is a grid of 24 trainings on 1,000 images of MNIST. A killed sweep is started again until it comes to its
+end; then every training must be in the database exactly once, with the accuracy that a sweep which nobody killed found
+for it, and the winner must have been trained once. Now and then a second process tries to work on it as well,
+and must be turned away by the lock.
 """
 
 import argparse
@@ -21,16 +21,18 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import optuna
 from common import Table, publish
 
 from inkdigits.data.idx import save_idx_folder
 from inkdigits.data.loading import load_mnist
-from inkdigits.sweep.study import load_optuna
+from inkdigits.training import runs
 
 GRID = ["hidden", "--hidden", "30", "--activation", "relu,tanh", "--optimizer", "adam,sgd"]
 GRID += ["--epochs", "2,20", "--seeds", "3"]
 N_TRAININGS = 24
-LONGEST_S = 9.0
+# How often a second process is started on a sweep that runs.
+P_SECOND = 0.3
 
 
 @dataclass
@@ -44,6 +46,8 @@ class Tally:
     lost: int = 0
     doubled: int = 0
     different: int = 0
+    turned_away: int = 0
+    broke_in: int = 0
     winners: list[int] = field(default_factory=list)
 
 
@@ -58,16 +62,16 @@ def main() -> None:
     try:
         train, test = load_mnist()
         save_idx_folder(folder / "data", train.take(1000), test.take(500))
-        truth = run_to_end(folder, "truth")
+        truth, longest = run_to_end(folder, "truth")
         while tally.kills < arguments.kills:
             name = f"killed-{tally.sweeps}"
-            kill_until_done(folder, name, 1 + tally.sweeps % 2, rng, tally, arguments.kills)
+            kill_until_done(folder, name, rng, tally, arguments.kills, longest)
             compare(folder / name, truth, tally)
             print(f"{tally.sweeps} sweeps, {tally.kills} kills: {tally}", file=sys.stderr)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     show(tally, arguments.json)
-    sys.exit(bool(tally.lost or tally.doubled or tally.different or set(tally.winners) != {1}))
+    sys.exit(bool(tally.lost or tally.doubled or tally.different or tally.broke_in or set(tally.winners) != {1}))
 
 
 def start(folder: Path, name: str) -> subprocess.Popen[str]:
@@ -76,79 +80,91 @@ def start(folder: Path, name: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 
-def run_to_end(folder: Path, name: str) -> dict[str, float]:
+def run_to_end(folder: Path, name: str) -> tuple[dict[str, float], float]:
+    """Return key -> accuracy of a sweep that nobody kills, and the seconds it takes once it has begun."""
     process = start(folder, name)
+    assert process.stderr
+    process.stderr.readline()
+    begin = time.monotonic()
     process.communicate()
     assert process.returncode == 0
-    return {key: values[0] for key, values in complete(folder / name).items()}
+    return {key: values[0] for key, values in complete(folder / name).items()}, time.monotonic() - begin
 
 
-def complete(runs: Path, winner: bool = False) -> dict[str, list[float]]:
+def trials(folder: Path) -> list[optuna.trial.FrozenTrial]:
+    (study,) = optuna.get_all_study_names(storage_in(folder))
+    return optuna.load_study(study_name=study, storage=storage_in(folder)).trials
+
+
+def storage_in(folder: Path) -> str:
+    return f"sqlite:///{folder / 'sweeps.db'}"
+
+
+def complete(folder: Path) -> dict[str, list[float]]:
     """Return key -> the values of all completed trials of that key."""
-    optuna = load_optuna()
-    storage = f"sqlite:///{runs / 'sweeps.db'}"
     found: dict[str, list[float]] = collections.defaultdict(list)
-    for name in optuna.get_all_study_names(storage):
-        if name.endswith("/winner") == winner:
-            for trial in optuna.load_study(study_name=name, storage=storage).trials:
-                if trial.state.name == "COMPLETE":
-                    found[trial.user_attrs["key"]].append(trial.value)
+    for trial in trials(folder):
+        if trial.state.name == "COMPLETE":
+            found[trial.user_attrs["key"]].append(trial.value)
     return found
 
 
-def kill_until_done(folder: Path, name: str, n: int, rng: random.Random, tally: Tally, most: int) -> None:
-    """Run a sweep in n processes, killed and started again until one of them comes to its end."""
+def kill_until_done(folder: Path, name: str, rng: random.Random, tally: Tally, most: int, longest: float) -> None:
+    """Run a sweep, killed and started again until it comes to its end."""
     tally.sweeps += 1
     while True:
-        processes = [start(folder, name) for _ in range(n)]
-        for process in processes:
-            assert process.stderr
-            if rng.random() < 0.85:
-                process.stderr.readline()  # it has made or opened its database, and begins
+        process = start(folder, name)
+        assert process.stderr
+        if rng.random() < 0.85:
+            process.stderr.readline()  # it has the lock and begins
+            if rng.random() < P_SECOND:
+                break_in(folder, name, process, tally)
         if tally.kills >= most:
-            ends = [(process.communicate()[1], process.returncode) for process in processes]
-            if any(code for _, code in ends):
-                sys.exit(f"a sweep that was to come to its end did not: {ends}")
+            errors = process.communicate()[1]
+            if process.returncode:
+                sys.exit(f"a sweep that was to come to its end did not: {errors}")
             return
-        for process in processes:
-            try:
-                process.wait(rng.uniform(0, LONGEST_S))
-            except subprocess.TimeoutExpired:
-                os.kill(process.pid, signal.SIGKILL)
-                tally.kills += 1
-                tally.at.append(stage(folder / name))
-            process.stderr.close()
-            process.wait()
-        if all(process.returncode == 0 for process in processes):
+        try:
+            process.wait(rng.uniform(0, longest))
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            tally.kills += 1
+            tally.at.append(stage(folder / name))
+        process.stderr.close()
+        process.wait()
+        if process.returncode == 0:
             return
 
 
-def stage(runs: Path) -> str:
+def break_in(folder: Path, name: str, first: subprocess.Popen[str], tally: Tally) -> None:
+    """Start a second process on a sweep that is running."""
+    second = start(folder, name)
+    errors = second.communicate()[1]
+    if "already running" in errors and f"process {first.pid} on" in errors and second.returncode == 1:
+        tally.turned_away += 1
+    elif first.poll() is None:
+        tally.broke_in += 1
+
+
+def stage(folder: Path) -> str:
     """Return how far the sweep was when it was killed."""
-    if not (runs / "sweeps.db").exists():
+    if not (folder / "sweeps.db").exists():
         return "before the database"
     time.sleep(0.1)
     try:
-        n = len(complete(runs))
+        n = len(complete(folder))
     except Exception:  # half made tables
         return "while making the database"
     return f"{n} done" if n < N_TRAININGS else "training the winner"
 
 
-def compare(runs: Path, truth: dict[str, float], tally: Tally) -> None:
-    found = complete(runs)
+def compare(folder: Path, truth: dict[str, float], tally: Tally) -> None:
+    found = complete(folder)
     tally.lost += len(truth.keys() - found.keys())
     tally.doubled += sum(len(values) > 1 for values in found.values())
     tally.different += sum(values[0] != truth[key] for key, values in found.items())
-    tally.winners.append(sum(map(len, complete(runs, winner=True).values())))
-    optuna = load_optuna()
-    storage = f"sqlite:///{runs / 'sweeps.db'}"
-    names = [name for name in optuna.get_all_study_names(storage) if not name.endswith("/winner")]
-    tally.rerun += sum(
-        trial.state.name == "FAIL"
-        for name in names
-        for trial in optuna.load_study(study_name=name, storage=storage).trials
-    )
+    tally.winners.append(sum(run.finished for run in runs.list_runs(folder)))
+    tally.rerun += sum(trial.state.name == "FAIL" for trial in trials(folder))
 
 
 def show(tally: Tally, path: Path | None) -> None:
@@ -161,6 +177,8 @@ def show(tally: Tally, path: Path | None) -> None:
         ["trainings lost", str(tally.lost)],
         ["trainings in the table twice", str(tally.doubled)],
         ["accuracies other than in a sweep nobody killed", str(tally.different)],
+        ["second processes turned away by the lock", str(tally.turned_away)],
+        ["second processes that got in", str(tally.broke_in)],
         ["winners trained and tested, a sweep", ", ".join(map(str, sorted(set(tally.winners))))],
     ]
     publish(

@@ -1,9 +1,9 @@
-"""How often does a sweep call equal nets different?
+"""How often does a sweep call equal networks different?
 
     python benchmarks/sweep_noise.py [--nets 60] [--epochs 3] [--draws 300] [--json FILE]
 
-Trains `hidden` with many seeds and nothing else changed, then plays sweeps with them: so many configurations of so many
-seeds each are drawn, all equal in truth, and held against each other. At 5 % a sound test calls 5 % of the pairs
+Trains `hidden` with many seeds and nothing else changed, then simulates sweeps with them: configurations of some seeds
+each are drawn, all equal in truth, and compared with each other. At 5 % a sound test calls 5 % of the pairs
 different, and, adjusted for all pairs, at least one pair in at most 5 % of the sweeps. McNemar's test on one seed of
 each stands beside it.
 """
@@ -40,17 +40,17 @@ def main() -> None:
     header = ["configurations", "seeds", "pairs called different", "sweeps with any, after Holm", "McNemar on one seed"]
     publish(
         "sweep_noise",
-        "How often a sweep calls equal nets different",
+        "How often a sweep calls equal networks different",
         [
             Table(
-                f"{len(right)} nets that differ by their seed alone; {arguments.draws} sweeps drawn of them",
+                f"{len(right)} networks that differ by their seed alone; {arguments.draws} sweeps drawn of them",
                 header,
                 rows,
             )
         ],
         notes=[
-            f"`hidden`, {arguments.epochs} epochs, judged on 10,000 held-out images: {100 * accuracies.mean():.2f} ± "
-            f"{100 * accuracies.std(ddof=1):.2f} %. Both tests at 5 %."
+            f"`hidden`, {arguments.epochs} epochs, evaluated on 10,000 held-out images: "
+            f"{100 * accuracies.mean():.2f} ± {100 * accuracies.std(ddof=1):.2f} %. Both tests at 5 %."
         ],
         figures={"accuracies": accuracies.tolist()},
         path=arguments.json,
@@ -58,19 +58,19 @@ def main() -> None:
 
 
 def train(n: int, epochs: int) -> np.ndarray:
-    """Return bool (n, images): which images each of n nets has right."""
+    """Return bool (n, images): which images each of n networks classifies correctly."""
     part, validation = hold_out(load_mnist()[0], 10_000, 0)
     recipe = networks.check(recipes.resolve("hidden", epochs=epochs))
     threads, waiting = ThreadWorkers(2, part, validation), [WorkItem(Job(seed, {}, seed), recipe) for seed in range(n)]
     right: dict[int, np.ndarray] = {}
     while len(right) < n:
-        while waiting and (place := threads.free()) is not None:
-            threads.start(place, waiting.pop(0))
+        while waiting and (worker := threads.free()) is not None:
+            threads.start(worker, waiting.pop(0))
         for event in threads.wait(1):
             if event.error:
                 raise event.error
             if event.outcome and event.outcome.right is not None:
-                right[event.order.job.seed] = event.outcome.right
+                right[event.item.job.seed] = event.outcome.right
         print(f"\r{len(right)} of {n} nets", end="", file=sys.stderr)
     print(file=sys.stderr)
     threads.close()

@@ -1,14 +1,15 @@
 """The exceptions that inkdigits raises on purpose.
 
     InkdigitsError
-    ├── ImageError         a picture cannot be read
-    ├── DataError          a data set is missing, damaged or cannot be had
-    ├── ModelError         a model file is missing, damaged or breaks the contract
-    ├── RecipeError        a recipe or one of its settings does not exist
-    ├── TrainingError      training cannot go on (a loss that is not a number, say)
-    ├── RunError           a run directory is missing, unfinished or cannot be written
-    ├── OutputError        an answer's file exists already, cannot be written, or belongs to another run
-    ├── RecordError        MLflow or TensorBoard cannot keep records
+    ├── InputError      a file, a folder or a list of inputs is missing or cannot be read
+    │   └── ImageError  a picture cannot be read
+    ├── DataError       a data set is missing, damaged or cannot be had
+    ├── ModelError      a model file is missing, damaged or breaks the contract
+    ├── RecipeError     a recipe or one of its settings does not exist
+    ├── TrainingError   training cannot go on (a loss that is not a number, say)
+    ├── RunError        a run directory is missing, unfinished or cannot be written
+    ├── OutputError     an output exists already, cannot be written, or belongs to another run
+    ├── RecordError     MLflow or TensorBoard cannot keep records
     └── MissingExtraError  a package that comes with one of inkdigits's extras is not installed
 
 Each message is one line which says what was wrong with which file and what to do; the command line prints it
@@ -24,7 +25,11 @@ class InkdigitsError(Exception):
     """Base of everything that inkdigits raises on purpose."""
 
 
-class ImageError(InkdigitsError):
+class InputError(InkdigitsError):
+    """A file, a folder, a list or a table of inputs that is missing, empty or cannot be read."""
+
+
+class ImageError(InputError):
     """A picture that cannot be read: missing, empty, truncated, not an image, too large."""
 
 
@@ -49,7 +54,7 @@ class RunError(InkdigitsError):
 
 
 class OutputError(InkdigitsError):
-    """A file for answers that exists already, cannot be written, or belongs to another run."""
+    """An output that exists already, cannot be written, or belongs to another run."""
 
 
 class RecordError(InkdigitsError):
@@ -62,8 +67,8 @@ class MissingExtraError(InkdigitsError, ImportError):
 
 # Packages that inkdigits imports -> the extra that installs them; tests/test_install.py holds it to pyproject.toml.
 EXTRAS = {
-    **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "scipy", "matplotlib", "seaborn"), "train"),
-    **dict.fromkeys(("optuna", "sqlalchemy", "cleanlab"), "train"),
+    **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "scipy", "matplotlib", "seaborn", "jinja2"), "train"),
+    **dict.fromkeys(("optuna", "cleanlab"), "train"),
     **dict.fromkeys(("pyarrow", "ray"), "scale"),
     **dict.fromkeys(("mlflow", "tensorboard"), "track"),
     **dict.fromkeys(("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart"), "web"),
@@ -98,3 +103,13 @@ def require(*packages: str) -> None:
         for package in packages:
             if find_spec(package) is None:
                 raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+
+
+def reason(error: BaseException) -> str:
+    """Return what went wrong in one line of at most 200 characters, for use in an error of our own.
+
+    The system's own words where there are any (`strerror`), else the first line of the text, else the type's name.
+    """
+    text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+    # Object stores append the story of the whole request.
+    return text.splitlines()[0].split(" (Request ID")[0][:200]

@@ -19,10 +19,6 @@ from inkdigits.cli.options import (
     model_and_data,
     say,
 )
-from inkdigits.errors import require
-
-# What reports are drawn with: asked for before an evaluation, which takes minutes.
-DRAWN_WITH = ("matplotlib", "seaborn")
 
 
 def evaluate(
@@ -64,8 +60,10 @@ def evaluate(
 
     if run is not None and model is not None:
         raise typer.BadParameter("give RUN or --model, not both")
-    if report is not None:
-        require(*DRAWN_WITH)
+    if report is not None:  # its packages may be missing, which is better known before an evaluation of minutes
+        from inkdigits.evaluation.html import save_page
+        from inkdigits.evaluation.report import evaluation_html
+
     path, own_data = model_and_data(run or model or "reader", runs)
     if mlflow is not None or tensorboard:
         from inkdigits.training import tracking
@@ -75,9 +73,6 @@ def evaluate(
         Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells
     )
     if report is not None and evaluation.digits is not None:
-        from inkdigits.evaluation.html import save_page
-        from inkdigits.evaluation.report import evaluation_html
-
         say(f"report: {save_page(report, evaluation_html(evaluation.digits).encode())}")
     print(json.dumps(evaluation.to_dict(), allow_nan=False) if json_ else evaluation)
     if mlflow is not None or tensorboard:
@@ -106,16 +101,15 @@ def compare(
     from inkdigits.evaluation.digits import evaluate, load_test
     from inkdigits.reading.reader import Reader
 
-    if report is not None:
-        require(*DRAWN_WITH)
+    if report is not None:  # its packages may be missing, which is better known before an evaluation of minutes
+        from inkdigits.evaluation.html import save_page
+        from inkdigits.evaluation.report import comparison_html
+
     (path, own_data), (other, _) = (model_and_data(name, runs) for name in (first, second))
     reader = Reader(path)
     split = load_test(data or own_data, reader, framed.value)
     comparison = compare(evaluate(reader, split), evaluate(Reader(other), split))
     if report is not None:
-        from inkdigits.evaluation.html import save_page
-        from inkdigits.evaluation.report import comparison_html
-
         say(f"report: {save_page(report, comparison_html(comparison).encode())}")
     print(json.dumps(comparison.to_dict(), allow_nan=False) if json_ else comparison)
 

@@ -113,19 +113,19 @@ def read(
             )
         say(str(summary))
         print(output)
-        n_errors = summary.errors
+        n_errors = summary.n_errors
     if n_errors:
         raise typer.Exit(1)
 
 
 def _show(answer: "Answer", as_json: bool) -> bool:
     """Print an answer, its doubts and its error; return whether there was one."""
-    from inkdigits.bulk.read import as_text, count_doubtful
+    from inkdigits.bulk.read import as_text
 
     if answer.page is None:
         say(f"error: {answer.error}")
-    elif not answer.page.lines or count_doubtful(answer):
-        doubts = f"{count_doubtful(answer)} doubtful" if answer.page.lines else "no digit found"
+    elif answer.counts.n_empty or answer.counts.n_rejected:
+        doubts = "no digit found" if answer.counts.n_empty else f"{answer.counts.n_rejected} rejected"
         say(f"{answer.name}: {doubts}" if as_json else f"{answer.name}: {doubts}, marked ?")
     if as_json:
         print(json.dumps(answer.to_dict()))

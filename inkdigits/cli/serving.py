@@ -35,7 +35,7 @@ def serve(
     """
     from inkdigits.web.serve import serve
 
-    serve(model, host, port, token, tuple(allow_origin or ()), open_)
+    serve(model, host, port, token, tuple(allow_origin or ()), open_, lambda address: print(address, flush=True))
 
 
 corrections = typer.Typer(help="What people corrected on the web page.", no_args_is_help=True, rich_markup_mode=None)
@@ -55,10 +55,12 @@ def list_corrections(
 @corrections.command("export")
 def export(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")]) -> None:
     """Write the corrections as a data set. In MNIST's own format, for `evaluate --data` and `train --data`."""
-    from inkdigits.data.corrections import export_corrections, load_corrections
+    from inkdigits.data.corrections import export_corrections, latest, load_corrections
 
-    n_train, n_test = export_corrections(load_corrections(), folder)
-    say(f"{n_train} for training, {n_test} for testing")
+    corrections = load_corrections()
+    n_train, n_test = export_corrections(corrections, folder)
+    n_left_out = sum(correction.truth is None for correction in latest(corrections))
+    say(f"{n_train} for training, {n_test} for testing; left out, not digits: {n_left_out}")
     print(folder)
 
 

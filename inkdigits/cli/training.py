@@ -16,7 +16,6 @@ from inkdigits.cli.options import (
     say,
     with_settings,
 )
-from inkdigits.errors import RecipeError
 from inkdigits.training.hyperparameters import Choice, Hyperparameter, Layers, Switch
 from inkdigits.training.recipes import HYPERPARAMETERS, RECIPES, kind_of, resolve
 
@@ -46,7 +45,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="RECIPE",
-            help=f"{', '.join(RECIPES)} or line. Default: hidden.",
+            help=f"{', '.join(RECIPES)}. Default: hidden.",
             show_default=False,
         ),
     ] = None,
@@ -77,11 +76,6 @@ def train(
         from inkdigits.reading.model import model_path
 
         teacher = str(model_path(model_and_data(teacher, runs)[0]))
-    if recipe == "line":
-        changes |= {"mlflow": mlflow} if mlflow else {}
-        changes |= {"tensorboard": tensorboard} if tensorboard else {}
-        train_line(runs, data, seed, resume, changes)
-        return
     if resume is None:
         resolve(recipe or "hidden", **changes)  # what is wrong with the words is said before TensorFlow is loaded
     from inkdigits.training.train import train
@@ -93,22 +87,9 @@ def train(
         f"test: loss {figures['test_loss']:.4f} - accuracy {figures['test_accuracy']:.4f} ({figures['test_mistakes']} "
         f"mistakes in {figures['n_test']:,})"
     )
-    say(f"report: {run.path / 'report.html'}")
+    if (report := run.path / "report.html").exists():  # the line network has none
+        say(f"report: {report}")
     print(run.path)
-
-
-def train_line(
-    runs: Path, data: Path | None, seed: int | None, resume: str | None, settings: Mapping[str, object]
-) -> None:
-    """Train the line net: rows composed of MNIST's digits, CTC; its ONNX file's path goes to stdout."""
-    if settings:
-        raise RecipeError(f"the line net's settings are fixed; leave out {', '.join(settings)}")
-    from inkdigits.training import line_net
-    from inkdigits.training.runs import make_root
-
-    make_root(runs)
-    line_net.train_line(runs / "line.onnx", data=data, seed=seed or 0, resume=resume is not None)
-    print(runs / "line.onnx")
 
 
 def runs(

@@ -1,5 +1,6 @@
 """The table of a running sweep."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -11,14 +12,16 @@ from inkdigits.sweep.study import Job, Outcome
 from inkdigits.sweep.workers import Event, WorkItem
 from inkdigits.training.recipes import Recipe
 
+log = logging.getLogger(__name__)
+
 ROWS_SHOWN = 12
 
-# Called once for each job that this process has finished, with the recipe it was trained by.
+# Called once for each finished job, with the recipe it was trained by.
 OnJob = Callable[[Job, Recipe], None]
 
 
 class Display:
-    """How far a sweep is, to stderr: a live table on a terminal, a line a job elsewhere.
+    """How far a sweep is: a live table where stderr is a terminal, a log line a job elsewhere.
 
     Args:
         plan: what is to be done.
@@ -32,12 +35,12 @@ class Display:
         self._done, self._start = 0, time.monotonic()
 
     def say(self, text: str) -> None:
-        """Print a line."""
+        """Log a line."""
         if self._wanted:
-            print(text, file=sys.stderr)
+            log.info(text)
 
     def begin(self, url: str) -> None:
-        """Say what will be done, and what not."""
+        """Log what will be done, and what not."""
         plan = self._plan
         n = len(plan.combinations)
         what = f"search of {plan.n_search}" if plan.n_search is not None else f"{n} configuration{'s' * (n > 1)}"
@@ -64,7 +67,7 @@ class Display:
 
     def epoch(self, event: Event) -> None:
         """Note an epoch."""
-        self._epochs[event.order.job.number] = (event.epoch, event.accuracy)
+        self._epochs[event.item.job.number] = (event.epoch, event.accuracy)
 
     def done(self, job: Job) -> None:
         """Note a job that is done."""
@@ -73,20 +76,20 @@ class Display:
             self.say(f"{self._words(job)}  seed {job.seed}  {outcome_words(job.outcome)}")
 
     def update(self, jobs: Sequence[Job], running: Sequence[WorkItem]) -> None:
-        """Draw the table anew."""
+        """Draw the table."""
         if not self._live:
             return
         from rich.text import Text
 
         n_done = sum(job.outcome is not None for job in jobs)
-        lines = [self._plan.ranking(jobs).table(ROWS_SHOWN), "", *(self._running(order) for order in running)]
+        lines = [self._plan.ranking(jobs).table(ROWS_SHOWN), "", *(self._running(item) for item in running)]
         lines.append(f"{n_done} of {self._plan.n_runs} trainings done{self._left(n_done)}")
         self._live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
 
-    def _running(self, order: WorkItem) -> str:
-        epoch, accuracy = self._epochs.get(order.job.number, (0, 0.0))
+    def _running(self, item: WorkItem) -> str:
+        epoch, accuracy = self._epochs.get(item.job.number, (0, 0.0))
         seen = f"  {accuracy:.2%}" if epoch else ""
-        return f"  training: {self._words(order.job)}  seed {order.job.seed}  epoch {epoch}/{order.recipe.epochs}{seen}"
+        return f"  training: {self._words(item.job)}  seed {item.job.seed}  epoch {epoch}/{item.recipe.epochs}{seen}"
 
     def _left(self, n_done: int) -> str:
         if not self._done:
@@ -95,11 +98,11 @@ class Display:
         return f", about {seconds / 60:.0f} min left" if seconds > 90 else f", about {seconds:.0f} s left"
 
     def _words(self, job: Job) -> str:
-        return in_words(job.settings, self._plan.knobs)
+        return in_words(job.settings, self._plan.hyperparameters)
 
 
 def outcome_words(outcome: Outcome) -> str:
-    """Return what a training came to, in a few words."""
+    """Return the result of a training, in a few words."""
     if outcome.accuracy is not None:
         return f"{outcome.accuracy:.2%}  {outcome.seconds:.1f} s"
     return f"failed: {outcome.error}" if outcome.error else f"stopped after {len(outcome.history)} epochs"

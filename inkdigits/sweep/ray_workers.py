@@ -1,50 +1,56 @@
-"""A crew on a Ray cluster: each job of a sweep is a task, and a task whose worker is lost is run again by Ray.
+"""Train the jobs of a sweep on a Ray cluster: each is a task, which Ray runs again when its worker is lost.
 
-The sweep's own process alone knows the database, so that the rules of `study.py` hold as they do without Ray. Workers
-tell their epochs to an actor beside that process, which answers whether to go on.
+Only the sweep's own process knows the database, so that the rules of `study.py` hold as they do without Ray. Workers
+report their epochs to an actor beside that process, which answers whether to go on.
 """
 
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import InkdigitsError, RunError
-from inkdigits.machine import knock, load_ray
+from inkdigits.machine import connect_ray
 from inkdigits.sweep.study import Outcome
 from inkdigits.sweep.workers import Event, Stopped, Trainer, WorkItem
+from inkdigits.training.recipes import Recipe
 
 # A task that has lost so many workers probably kills them itself, by the memory it takes say.
-MOST_LOST = 5
+MAX_RETRIES = 5
 VERSIONED = ("inkdigits", "keras", "tensorflow", "tensorflow-cpu")
-# A worker's bench lives as long as its process: TensorFlow is imported and nets are compiled once, not once a task.
+# A worker's trainer lives as long as its process: TensorFlow is imported and networks compiled once, not once a task.
 TRAINERS: dict[str, Trainer] = {}
 
 
 class ProgressActor:
-    """Where workers write their epochs; an actor beside the sweep's process."""
+    """Where workers report their epochs; an actor beside the sweep's process."""
 
     def __init__(self) -> None:
-        self._notes: list[tuple[int, int, float]] = []
+        self._new: list[tuple[int, int, float]] = []
+        self._epochs: dict[int, int] = {}
         self._stop: set[int] = set()
 
-    def note(self, number: int, epoch: int, accuracy: float) -> bool:
-        """Write an epoch down; True if the job is to be stopped."""
-        self._notes.append((number, epoch, accuracy))
+    def report(self, number: int, epoch: int, accuracy: float) -> bool:
+        """Note an epoch of a job; return whether to stop the job."""
+        # A training that is run again, for its worker was lost, repeats epochs.
+        if epoch > self._epochs.get(number, 0):
+            self._epochs[number] = epoch
+            self._new.append((number, epoch, accuracy))
         return number in self._stop
 
     def take(self) -> list[tuple[int, int, float]]:
-        """Return what is new."""
-        notes, self._notes = self._notes, []
-        return notes
+        """Return what is new: number, epoch, accuracy."""
+        new, self._new = self._new, []
+        return new
 
-    def stop(self, numbers: list[int]) -> None:
-        """Have jobs stopped after the epochs they are in."""
-        self._stop |= set(numbers)
+    def stop(self, number: int) -> None:
+        """Stop a job after the epoch it is in."""
+        self._stop.add(number)
 
 
-def train_on_worker(order: WorkItem, part: Split, validation: Split, board: Any, versions: dict[str, str]) -> Outcome:
+def train_on_worker(item: WorkItem, part: Split, validation: Split, progress: Any, versions: dict[str, str]) -> Outcome:
     """Train a job in a worker's process; runs there."""
     import ray
 
@@ -57,105 +63,93 @@ def train_on_worker(order: WorkItem, part: Split, validation: Split, board: Any,
 
     def report(number: int, epoch: int, accuracy: float) -> None:
         rows.append({"epoch": float(epoch), "val_accuracy": accuracy})
-        if ray.get(board.note.remote(number, epoch, accuracy)):
+        if ray.get(progress.report.remote(number, epoch, accuracy)):
             raise Stopped
 
     key = f"{part.sha256} {len(part)} {len(validation)}"
-    bench = TRAINERS.setdefault(key, Trainer(part, validation))
+    trainer = TRAINERS.setdefault(key, Trainer(part, validation))
     try:
-        return bench.train(order, report)
+        return trainer.train(item, report)
     except Stopped:
         return Outcome(None, None, rows, time.perf_counter() - start, pruned=True)
 
 
 class RayWorkers:
-    """A crew of Ray workers, one for each core of the cluster.
+    """Workers of a Ray cluster, one for each of its cores.
 
     Args:
         address: of the cluster, "auto" for the one this machine belongs to, "local" for a new one on this machine.
         jobs: trainings at a time; None: as many as the cluster has cores, those that join later too.
         part: what to learn from.
-        validation: what to judge on.
+        validation: what to evaluate on.
 
     Raises:
-        InkdigitsError: Ray is missing.
-        RunError: there is no cluster at the address.
+        InkdigitsError: Ray is missing, or there is no cluster at the address.
     """
 
     def __init__(self, address: str, jobs: int | None, part: Split, validation: Split) -> None:
-        ray = load_ray()
-        _join(ray, address)
+        self._connection = ExitStack()
+        # What TensorFlow prints in the workers is not for the terminal of the sweep.
+        self._ray = self._connection.enter_context(connect_ray(address, environment={"TF_CPP_MIN_LOG_LEVEL": "3"}))
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         from inkdigits.training.train import versions
 
-        self._ray, self._jobs = ray, jobs
+        self._jobs = jobs
         self._versions = {name: version for name, version in versions().items() if name in VERSIONED}
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._board = ray.remote(ProgressActor).options(num_cpus=0, scheduling_strategy=here).remote()
-        self._data = [ray.put(split) for split in (part, validation)]
-        self._task = ray.remote(train_on_worker).options(num_cpus=1, max_retries=MOST_LOST)
-        self._orders: dict[Any, WorkItem] = {}
-        self._places = itertools.count()
+        here = NodeAffinitySchedulingStrategy(self._ray.get_runtime_context().get_node_id(), soft=False)
+        self._progress = self._ray.remote(ProgressActor).options(num_cpus=0, scheduling_strategy=here).remote()
+        self._data = [self._ray.put(split) for split in (part, validation)]
+        self._task = self._ray.remote(train_on_worker).options(num_cpus=1, max_retries=MAX_RETRIES)
+        self._items: dict[Any, WorkItem] = {}
+        self._numbers = itertools.count()
 
     @property
     def running(self) -> list[WorkItem]:
         """What is being trained, or waits for a worker."""
-        return list(self._orders.values())
+        return list(self._items.values())
 
     def free(self) -> int | None:
         """Return a number for one more job, if there is a core for it."""
         n = self._jobs or int(self._ray.cluster_resources().get("CPU", 0))
-        return next(self._places) if len(self._orders) < max(1, n) else None
+        return next(self._numbers) if len(self._items) < max(1, n) else None
 
-    def liking(self, place: int) -> Callable[[WorkItem], Any]:
-        """Return a key to sort by: the first comes first, for nobody knows which worker Ray will choose."""
-        return lambda order: order.job.number
+    def preference(self, worker: int) -> Callable[[Recipe, int], Any]:
+        """Return a key that leaves jobs in their order: nobody knows which worker Ray will choose."""
+        return lambda recipe, seed: 0
 
-    def start(self, place: int, order: WorkItem) -> None:
-        """Have a job trained."""
-        self._orders[self._task.remote(order, *self._data, self._board, self._versions)] = order
+    def start(self, worker: int, item: WorkItem) -> None:
+        """Train a job."""
+        self._items[self._task.remote(item, *self._data, self._progress, self._versions)] = item
 
     def stop(self, number: int) -> None:
         """End a job after the epoch it is in."""
-        self._board.stop.remote([number])
+        self._progress.stop.remote(number)
 
     def wait(self, seconds: float) -> list[Event]:
         """Return what has happened, at once or after so long."""
-        ready, _ = self._ray.wait(list(self._orders), timeout=seconds) if self._orders else ([], [])
-        if not self._orders:
+        ready, _ = self._ray.wait(list(self._items), timeout=seconds) if self._items else ([], [])
+        if not self._items:
             time.sleep(seconds)
-        orders = {order.job.number: order for order in self.running}
-        notes = self._ray.get(self._board.take.remote())
-        events = [Event(orders[number], epoch, accuracy) for number, epoch, accuracy in notes if number in orders]
+        items = {item.job.number: item for item in self.running}
+        new = self._ray.get(self._progress.take.remote())
+        events = [Event(items[number], epoch, accuracy) for number, epoch, accuracy in new if number in items]
         return events + [self._outcome(reference) for reference in ready]
 
     def _outcome(self, reference: Any) -> Event:
-        order = self._orders.pop(reference)
+        item = self._items.pop(reference)
         try:
-            return Event(order, outcome=self._ray.get(reference))
+            return Event(item, outcome=self._ray.get(reference))
         except self._ray.exceptions.RayTaskError as error:
-            return Event(order, error=error.cause if isinstance(error.cause, InkdigitsError) else error)
+            return Event(item, error=error.cause if isinstance(error.cause, InkdigitsError) else error)
         except self._ray.exceptions.RayError as error:
-            lost = f"a training lost its Ray worker {MOST_LOST + 1} times ({type(error).__name__}): too little memory?"
-            return Event(order, error=RunError(lost))
+            lost = (
+                f"a training lost its Ray worker {MAX_RETRIES + 1} times ({type(error).__name__}): too little memory?"
+            )
+            return Event(item, error=RunError(lost))
 
     def close(self) -> None:
         """End all jobs and leave the cluster."""
-        for reference in self._orders:
+        for reference in self._items:
             self._ray.cancel(reference, force=True)
-        self._ray.shutdown()
-
-
-def _join(ray: Any, address: str) -> None:
-    import logging
-
-    # Workers inherit it; what they print is not for the terminal of the sweep.
-    environment = {"env_vars": {"TF_CPP_MIN_LOG_LEVEL": "3"}}
-    local = {"include_dashboard": False} if address == "local" else {}
-    try:
-        knock(address)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment, **local)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(f"--ray {address}: no Ray cluster can be used there ({reason})") from None
+        self._connection.close()

@@ -1,27 +1,27 @@
 """Gives a sweep's jobs to workers and keeps what comes back."""
 
 import dataclasses
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from inkdigits.machine import cores
 from inkdigits.sweep.display import Display, OnJob
-from inkdigits.sweep.plan import MOST_REPEATS, Plan
+from inkdigits.sweep.plan import MAX_REPEATS, Plan
 from inkdigits.sweep.space import Checker
 from inkdigits.sweep.study import Job, JobStore, Outcome, key_of
 from inkdigits.sweep.workers import Event, ThreadWorkers, WorkItem
+from inkdigits.training.recipes import Recipe
 
-# How often the database is asked what other processes have done.
-LOOK_S = 1.0
+# How long to wait for the next event at most: the display is drawn anew, and Ctrl-C noticed, as often.
+WAIT_S = 0.25
 
 
 class Workers(Protocol):
-    """Those who train: threads of this process, or workers of a Ray cluster."""
+    """What trains: threads of this process, or workers of a Ray cluster."""
 
     def free(self) -> int | None: ...  # noqa: D102
-    def liking(self, place: int) -> Callable[[WorkItem], Any]: ...  # noqa: D102
-    def start(self, place: int, order: WorkItem) -> None: ...  # noqa: D102
+    def preference(self, worker: int) -> Callable[[Recipe, int], Any]: ...  # noqa: D102
+    def start(self, worker: int, item: WorkItem) -> None: ...  # noqa: D102
     def stop(self, number: int) -> None: ...  # noqa: D102
     def wait(self, seconds: float) -> list[Event]: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
@@ -38,102 +38,89 @@ def workers_for(plan: Plan, jobs: int | None, ray: str | None) -> Workers:
     return ThreadWorkers(max(1, min(jobs or cores(), plan.n_runs)), plan.part, plan.validation)
 
 
-def run_jobs(plan: Plan, ledger: JobStore, crew: Workers, show: "Display", on_job: OnJob | None = None) -> list[Job]:
-    """Do what is left of the plan, together with whoever works on the same study, and return all jobs."""
-    shift = Scheduler(plan, ledger, crew)
-    looked, jobs = 0.0, ledger.jobs()
+def run_jobs(plan: Plan, store: JobStore, workers: Workers, show: Display, on_job: OnJob | None = None) -> list[Job]:
+    """Train what is left of the plan and return all jobs."""
+    scheduler = Scheduler(plan, store, workers)
     while True:
-        if time.monotonic() - looked > LOOK_S:
-            ledger.revive()
-            ledger.add(plan.wanted(ledger.jobs()))
-            jobs, looked = ledger.jobs(), time.monotonic()
-        plan = shift.plan
-        if shift.is_over(jobs):
+        scheduler.assign()
+        jobs = store.jobs()
+        if not workers.running:
             return jobs
-        if shift.assign(jobs):
-            jobs = ledger.jobs()
-        show.update(jobs, crew.running)
-        for event in crew.wait(LOOK_S / 4):
+        show.update(jobs, workers.running)
+        for event in workers.wait(WAIT_S):
             if event.error is not None:
                 raise event.error
             if event.outcome is None:
-                shift.after_epoch(event)
+                scheduler.after_epoch(event)
                 show.epoch(event)
-            elif ledger.finish(event.order.job, event.outcome):
-                job = dataclasses.replace(event.order.job, outcome=event.outcome)
-                show.done(job)
-                if on_job:
-                    on_job(job, event.order.recipe)
-                looked = 0.0
+                continue
+            store.finish(event.item.job, event.outcome)
+            job = dataclasses.replace(event.item.job, outcome=event.outcome)
+            show.done(job)
+            if on_job:
+                on_job(job, event.item.recipe)
 
 
 class Scheduler:
-    """Who does what next.
+    """Which worker trains what next.
 
     Args:
         plan: what is to be done; a search of a small space finds that there is less.
-        ledger: what is done.
-        crew: who does it.
+        store: what is done.
+        workers: that train.
     """
 
-    def __init__(self, plan: Plan, ledger: JobStore, crew: Workers) -> None:
-        self.plan, self._ledger, self._crew = plan, ledger, crew
+    def __init__(self, plan: Plan, store: JobStore, workers: Workers) -> None:
+        self.plan, self._store, self._workers = plan, store, workers
         self._checker = Checker(plan.base, len(plan.part.class_names))
-        self._repeats = 0
 
-    def is_over(self, jobs: Sequence[Job]) -> bool:
-        """Is everything done that was wanted?"""
-        plan, done = self.plan, {job.key for job in jobs if job.outcome}
-        if self._crew.running or (plan.n_search is not None and not plan.search_is_over(jobs)):
-            return False
-        return {key_of(*each) for each in plan.wanted(jobs)} <= done
+    def assign(self) -> None:
+        """Give a job to each free worker, as long as there are any."""
+        while (worker := self._workers.free()) is not None:
+            # Proposals first: if the last of them cannot be trained, the search is over, and its best are wanted.
+            item = self._proposed() or self._wanted(worker)
+            if item is None:
+                return
+            self._workers.start(worker, item)
 
-    def assign(self, jobs: Sequence[Job]) -> bool:
-        """Give work to whoever is free; True if somebody got some."""
-        started = False
-        while (place := self._crew.free()) is not None:
-            order = self._claimed(place, jobs) or self._proposed(jobs)
-            if order is None:
-                return started
-            self._crew.start(place, order)
-            started, jobs = True, self._ledger.jobs()
-        return started
-
-    def _claimed(self, place: int, jobs: Sequence[Job]) -> WorkItem | None:
-        wanted = {key_of(*each) for each in self.plan.wanted(jobs)}
-        orders = [
-            WorkItem(job, self.plan.recipe(job.settings))
-            for job in jobs
-            if job.state == "WAITING" and (job.key in wanted or self.plan.n_search is not None)
+    def _wanted(self, worker: int) -> WorkItem | None:
+        """Return, of the jobs that the plan names and nobody has started, the one this worker trains best."""
+        jobs = self._store.jobs()
+        taken = {job.key for job in jobs if job.outcome or job.state == "RUNNING"}
+        preference = self._workers.preference(worker)
+        named = [
+            (settings, seed, self.plan.recipe(settings))
+            for settings, seed in self.plan.wanted(jobs)
+            if key_of(settings, seed) not in taken
         ]
-        for order in sorted(orders, key=self._crew.liking(place)):
-            if self._ledger.claim(order.job):
-                return order
-        return None
+        if not named:
+            return None
+        settings, seed, recipe = min(named, key=lambda each: preference(each[2], each[1]))
+        return WorkItem(self._store.start(settings, seed), recipe)
 
-    def _proposed(self, jobs: Sequence[Job]) -> WorkItem | None:
+    def _proposed(self) -> WorkItem | None:
         """Return a job of the search's choice, one that can be trained and is not done, if more are wanted."""
-        keys = {job.key for job in jobs if job.seed == 0}
-        while self.plan.n_search is not None and len(keys) < self.plan.n_search:
-            job = self._ledger.propose(0)
-            if job.key in keys:
-                self._ledger.give_up(job, again=False)
-                self._repeats += 1
-                if self._repeats == MOST_REPEATS:
-                    self.plan = dataclasses.replace(self.plan, n_search=len(keys))
+        if self.plan.n_search is None:
+            return None
+        repeats = 0
+        while (n_tried := sum(job.seed == 0 for job in self._store.jobs())) < self.plan.n_search:
+            job = self._store.propose(0)
+            if job is None:
+                repeats += 1
+                if repeats == MAX_REPEATS:
+                    self.plan = dataclasses.replace(self.plan, n_search=n_tried)
                 continue
-            self._repeats = 0
             reason = self._checker.reason_against(job.settings)
             if reason is None:
                 return WorkItem(job, self.plan.recipe(job.settings))
-            self._ledger.finish(job, Outcome(None, None, [], 0.0, reason))
-            keys.add(job.key)
+            self._store.finish(job, Outcome(None, None, [], 0.0, reason))
+            repeats = 0
         return None
 
     def after_epoch(self, event: Event) -> None:
         """Stop a job of a search that falls behind."""
-        job = event.order.job
+        job = event.item.job
         if self.plan.n_search is None or job.seed != 0:
             return
-        if self._ledger.report(job, event.epoch, event.accuracy) and event.epoch < event.order.recipe.epochs:
-            self._crew.stop(job.number)
+        if self._store.report(job, event.epoch, event.accuracy) and event.epoch < event.item.recipe.epochs:
+            self._workers.stop(job.number)

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import shlex
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from inkdigits.data.splits import Split
 from inkdigits.errors import RecipeError
 from inkdigits.sweep import report
 from inkdigits.sweep.display import Display, OnJob
+from inkdigits.sweep.lock import opening_lock, study_lock
 from inkdigits.sweep.plan import MAX_RUNS, Plan, make_plan
 from inkdigits.sweep.ranking import Ranking, compare_with_best
 from inkdigits.sweep.scheduler import run_jobs, workers_for
@@ -38,7 +40,7 @@ class Sweep:
         plan: what was to be done.
         storage: the database's URL.
         ranking: of the configurations.
-        winner: the run of the best, trained on all training images and judged on the test set; None if not wanted.
+        winner: the run of the best, trained on all training images and evaluated on the test set; None if not wanted.
         page: path of sweep.html.
     """
 
@@ -54,7 +56,7 @@ class Sweep:
         if self.ranking.best is not None:
             return None
         errors = sorted({row.error for row in self.ranking.rows if row.error})
-        return "no configuration has come to an end with all its seeds" + (f": {errors[0]}" if errors else "")
+        return "no configuration has finished with all its seeds" + (f": {errors[0]}" if errors else "")
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -76,9 +78,9 @@ class Sweep:
         if self.winner is not None:
             figures = self.winner.figures
             lines += [
-                f"winner, trained anew on {len(self.plan.part) + n - self.winner.recipe.validation:,} training images: "
+                f"winner, retrained on {len(self.plan.part) + n - self.winner.recipe.validation:,} training images: "
                 f"{self.winner.path}",
-                f"on the test set: {figures['test_accuracy']:.2%} ({figures['test_mistakes']:,.0f} mistakes in "
+                f"on the test set: {figures['test_accuracy']:.2%} ({figures['test_mistakes']:,.0f} errors in "
                 f"{figures['n_test']:,.0f})",
             ]
         return "\n".join([*lines, f"page: {self.page}"])
@@ -112,59 +114,70 @@ def sweep(
         search: configurations to try by TPE, those that fall behind stopped early; None for a grid.
         data: None for MNIST, a path in MNIST's format, or (train, test).
         runs_dir: for the winner's run, sweep.html and, by default, the database.
-        storage: URL of a database as SQLAlchemy knows it; None for sweeps.db in `runs_dir`.
-        max_runs: a grid or search of more trainings is refused,
-        yes: unless this is said.
+        storage: URL of a database as SQLAlchemy knows it; None for sweeps.db in `runs_dir`. The lock which keeps a
+            second process away is a file in `runs_dir`, whatever the database.
+        max_runs: the most trainings that a grid or search may have,
+        yes: unless this is set.
         jobs: trainings at a time; None: as many as there are cores.
         ray: train on the Ray cluster of this address; "local" for one started on this machine.
-        winner: train the best on all training images and judge it on the test set.
-        progress: show how far it is, to stderr.
+        winner: train the best on all training images and evaluate it on the test set.
+        progress: show how far it is: a live table on a terminal, log lines elsewhere.
         mlflow: keep a record of each training and of the winner's run in MLflow, as `train` does.
         tensorboard: keep one for TensorBoard.
-        on_job: called with each job that this process has finished, its outcome inside, and its recipe.
+        on_job: called with each finished job, its outcome inside, and its recipe.
 
     Raises:
         RecordError: MLflow or TensorBoard cannot be used; before anything runs.
         RecipeError: an unknown name or value, nothing to train, or too many trainings; before anything runs.
         DataError: the data cannot be had.
-        RunError: the storage or the runs folder cannot be used.
+        RunError: the storage or the runs folder cannot be used, or another process is at this sweep.
     """
     train, _ = data if isinstance(data, tuple) else load_data(Path(data) if data is not None else None)
     plan = make_plan(recipe, words or {}, seeds, search, train)
     if plan.n_runs > max_runs and not yes:
         raise RecipeError(
-            f"{plan.n_runs:,} trainings are more than {max_runs:,} (--max-runs); narrow the sweep, or say --yes"
+            f"{plan.n_runs:,} trainings are more than {max_runs:,} (--max-runs); narrow the sweep, or add --yes"
         )
     root = Path(runs_dir)
     to = tracking.destinations(mlflow, tensorboard, root)
     runs.make_root(root)
     url = storage or f"sqlite:///{(root / 'sweeps.db').absolute()}"
-    ledger = JobStore(url, plan.name, plan.space, _facts(plan))
-    show = Display(plan, progress)
-    show.begin(url)
-    crew = workers_for(plan, jobs, ray)
-    try:
-        with show, failures_in_one_line(url):
-            done = run_jobs(plan, ledger, crew, show, _recording(plan, to, on_job))
-    except KeyboardInterrupt:
-        show.say("stopping after the epochs in progress (Ctrl-C again: at once)")
-        raise
-    finally:
-        crew.close()
-        ledger.close()
-    ranking = compare_with_best(plan.ranking(done))
-    training = functools.partial(
-        train_run, data=data, runs_dir=root, progress=progress, mlflow=mlflow, tensorboard=tensorboard
-    )
-    found = finish_winner(plan, ranking, url, root, training) if winner and ranking.best else None
-    page = root / plan.name / "sweep.html"
-    result = Sweep(plan, url, ranking, found, page)
-    report.save(page, result.to_dict(), ranking, commands(plan, ranking, data))
+    folder = root / plan.name
+    with study_lock(folder):
+        show = Display(plan, progress)
+        show.begin(url)
+        done = _train_all(plan, url, root, show, jobs, ray, _recording(plan, to, on_job))
+        ranking = compare_with_best(plan.ranking(done))
+        best = ranking.best if winner else None
+        training = functools.partial(
+            train_run, data=data, runs_dir=root, progress=progress, mlflow=mlflow, tensorboard=tensorboard
+        )
+        run = finish_winner(plan, best.settings, root, training) if best else None
+        result = Sweep(plan, url, ranking, run, folder / "sweep.html")
+        report.save(result.page, result.to_dict(), ranking, commands(plan, ranking, data))
     return result
 
 
+def _train_all(
+    plan: Plan, url: str, root: Path, show: Display, jobs: int | None, ray: str | None, on_job: OnJob | None
+) -> list[Job]:
+    """Do all trainings that are left and return the jobs; what is not finished will be done by the next process."""
+    with opening_lock(root):
+        store = JobStore(url, plan.name, plan.space, _facts(plan))
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        workers = workers_for(plan, jobs, ray)
+        stack.callback(workers.close)
+        try:
+            with show, failures_in_one_line(url):
+                return run_jobs(plan, store, workers, show, on_job)
+        except KeyboardInterrupt:
+            show.say("stopping after the epochs in progress (Ctrl-C again: at once)")
+            raise
+
+
 def _recording(plan: Plan, to: tracking.Destinations, on_job: OnJob | None) -> OnJob | None:
-    """Return what keeps a record of each finished job, if any is wanted, and tells whoever else wants to know."""
+    """Return what keeps a record of each finished job, if any is wanted, and calls `on_job`."""
     if not to:
         return on_job
 

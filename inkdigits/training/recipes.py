@@ -1,9 +1,9 @@
 """The named recipes: what a training is, as data. Whether Keras knows the names in them is for `networks.check`."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from inkdigits.errors import RecipeError
 from inkdigits.training.hyperparameters import (
@@ -31,6 +31,9 @@ class Recipe:
     A field's metadata says what it is (see `hyperparameters`): its flags of `train` and `sweep`, its
     range and its place in a sweep's search space follow from this one entry.
     """
+
+    # Fields that this kind of recipe has no use for.
+    without: ClassVar[tuple[str, ...]] = ()
 
     name: str
     hidden: tuple[int, ...] = hyperparameter(
@@ -183,8 +186,19 @@ class Conflict:
 
 CONFLICTS = (
     Conflict(
+        ("composed",),
+        lambda recipe: isinstance(recipe, LineRecipe) and not recipe.composed,
+        "the recipe {name!r} learns from composed lines alone: composed must be at least 1",
+    ),
+    Conflict(
+        ("validation",),
+        # With fewer some digit may be missing among those that calibration lines are composed of.
+        lambda recipe: isinstance(recipe, LineRecipe) and recipe.validation < 10,
+        "the recipe {name!r} is calibrated on held-out digits: validation must be at least 10",
+    ),
+    Conflict(
         ("composed", "output"),
-        lambda recipe: recipe.composed and recipe.output != "logits_none",
+        lambda recipe: recipe.composed and not isinstance(recipe, LineRecipe) and recipe.output != "logits_none",
         "composed images include some that are no digit, which only networks with output logits_none can answer: leave "
         "composed out, or take the recipe reader",
     ),
@@ -199,6 +213,47 @@ CONFLICTS = (
         "label_smoothing goes with (sparse_)categorical_crossentropy, not with {loss!r}",
     ),
 )
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the line network's training.
+
+    Attributes:
+        shares: style of `synthesis.styles.STYLES` -> its share of the lines; they sum to 1.
+        epochs: how many it lasts, where the recipe's number of epochs is the sum of all stages'; more or fewer epochs
+            stretch or shorten all stages alike.
+        rates: learning rates at its beginning and its end, as shares of the recipe's; a half cosine lies between.
+    """
+
+    shares: Mapping[str, float]
+    epochs: int
+    rates: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class LineRecipe(Recipe):
+    """The training of the line network: lines composed anew each epoch, CTC, stages from easy to hard.
+
+    Of the fields of every recipe, `composed` is lines composed for an epoch, `batch_size` lines of 96 pixels a step (of
+    narrow ones more, of wide ones fewer), `validation` MNIST digits held out for calibration, and `schedule` "cosine"
+    what the stages say, "constant" the learning rate throughout.
+
+    Attributes:
+        height: of line images in pixels, a multiple of 8.
+        channels: of the five steps of the network, from the pixels on.
+        stages: one after the other.
+        passes: how often an epoch uses each line, warped anew.
+        views: (zoom, shear) of each view of a line that is read; texts' probabilities are averaged over them.
+    """
+
+    without = ("hidden", "convolutions", "batch_norm", "activation", "loss", "label_smoothing", "output", "distortion")
+
+    height: int = 32
+    channels: tuple[int, int, int, int, int] = (20, 32, 48, 96, 192)
+    stages: tuple[Stage, ...] = ()
+    passes: int = 3
+    views: tuple[tuple[float, float], ...] = ((0.92, 0.0), (1.1, 0.0))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -266,6 +321,30 @@ RECIPES: dict[str, Recipe] = {
             validation=5000,
             precision="mixed_bfloat16",
         ),
+        # The line network that ships: 940,000 lines, repetitions counted.
+        LineRecipe(
+            "line",
+            dropout=0.1,
+            optimizer="adamw",
+            learning_rate=1.5e-3,
+            weight_decay=2e-2,
+            schedule="cosine",
+            loss="ctc",
+            ema=0.998,
+            output="logits",
+            composed=6144,
+            epochs=51,
+            batch_size=128,
+            validation=5000,
+            precision="mixed_bfloat16",
+            stages=(
+                # CTC does not take off on hard lines from nothing: it starts on plain digits side by side.
+                Stage({"clean": 1.0}, 3, (1.0, 2 / 3)),
+                Stage({"cell": 0.8, "row": 0.2}, 5, (2 / 3, 0.6)),
+                Stage({"cell": 0.8, "row": 0.2}, 20, (2 / 3, 1 / 30)),
+                Stage({"cell": 0.8, "row": 0.2}, 23, (0.4, 1 / 150)),
+            ),
+        ),
     )
 }
 
@@ -281,15 +360,49 @@ def resolve(name: str, **changes: Any) -> Recipe:
     return change(RECIPES[name], **changes)
 
 
+def resolve_digit(name: str, **changes: Any) -> Recipe:
+    """Return what `resolve` does, of recipes whose networks classify single digits.
+
+    Raises:
+        RecipeError: also for the line network's recipe.
+    """
+    recipe = resolve(name, **changes)
+    if isinstance(recipe, LineRecipe):
+        raise RecipeError(f"the recipe {name!r} trains a network for lines; choose one for single digits")
+    return recipe
+
+
+def from_dict(stored: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that `dataclasses.asdict` made this of, lists in the place of tuples allowed.
+
+    A field that another version of inkdigits has is no reason not to read its recipes.
+    """
+    kind = LineRecipe if "stages" in stored else Recipe
+    fields = {field.name: _tuples(stored[field.name]) for field in dataclasses.fields(kind) if field.name in stored}
+    if "stages" in fields:
+        fields["stages"] = tuple(Stage(**stage) for stage in fields["stages"])
+    return kind(**fields)
+
+
+def _tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _tuples(each) for name, each in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
 def change(recipe: Recipe, **changes: Any) -> Recipe:
     """Return `recipe` with some of its fields changed.
 
     Raises:
         RecipeError: no such field, a value out of its range, or values that do not go together.
     """
+    for name in changes:
+        if name in recipe.without:
+            raise RecipeError(f"the recipe {recipe.name!r} has no setting {name!r}; leave it out")
     changed = dataclasses.replace(recipe, **{name: kind_of(name).check(name, value) for name, value in changes.items()})
     for name, kind in HYPERPARAMETERS.items():
-        kind.check(name, getattr(changed, name))
+        if name not in recipe.without:
+            kind.check(name, getattr(changed, name))
     for _, reason in conflicts(changed):
         raise RecipeError(reason)
     return changed

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from inkdigits.errors import MissingExtraError, RecordError, naming_missing_extra
+from inkdigits.errors import MissingExtraError, RecordError, naming_missing_extra, reason
 from inkdigits.evaluation.digits import Evaluation
 from inkdigits.evaluation.figures import draw_confusion, png_of
 from inkdigits.evaluation.model_evaluation import ModelEvaluation
@@ -258,7 +258,7 @@ def _reason(error: Exception) -> str:
         return "no server answers; start one with `mlflow server`, or give another URI"
     if "maintenance mode" in text:
         return f"it no longer writes plain folders; give {LOCAL} or {SQLITE}FILE.db"
-    return next(iter(text.strip().splitlines()), type(error).__name__)[:300]
+    return reason(error)
 
 
 def _without_password(uri: str) -> str:
@@ -333,7 +333,7 @@ def _log_files(client: Any, run_id: str, record: Record) -> None:
         client.log_text(run_id, json.dumps(record.evaluation.to_dict(), indent=1), "evaluation.json")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "confusion_matrix.png"
-            path.write_bytes(png_of(draw_confusion(record.evaluation)))
+            path.write_bytes(png_of(draw_confusion(record.evaluation.confusion, record.evaluation.class_names)))
             client.log_artifact(run_id, str(path))
 
 
@@ -388,7 +388,7 @@ def _to_tensorboard(record: Record, to: Destinations) -> str:
     with _writing(tf, folder):
         _write_parameters(tf, record)
         if record.evaluation is not None:
-            png = png_of(draw_confusion(record.evaluation))
+            png = png_of(draw_confusion(record.evaluation.confusion, record.evaluation.class_names))
             tf.summary.image("confusion matrix", tf.image.decode_png(png, channels=3)[None], step=0)
     return f"TensorBoard: tensorboard --logdir {to.tensorboard}"
 

@@ -1,13 +1,14 @@
-"""Labels turned wrong on purpose are found, and so are planted copies; what cannot be judged is said."""
+"""Labels turned wrong on purpose are found, and so are planted copies; what cannot be scored is said."""
 
 import json
+import logging
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.test_report import Seen
+from evaluation.helpers import Seen
 from typer.testing import CliRunner
 
 from inkdigits.audit import label_issues
@@ -46,15 +47,15 @@ def diagnosis(planted: Splits) -> label_issues.Diagnosis:
 
 
 def test_wrong_labels_come_first(diagnosis: label_issues.Diagnosis, toy: Splits, planted: Splits) -> None:
-    for doubts, truth, given in zip((diagnosis.train, diagnosis.test), toy, planted, strict=True):
+    for found_labels, truth, given in zip((diagnosis.train, diagnosis.test), toy, planted, strict=True):
         wrong = set(np.flatnonzero(truth.labels != given.labels).tolist())
         assert wrong >= set(WRONG[truth.name].tolist())
-        assert len(wrong & set(doubts.ranking[: len(wrong) + 2].tolist())) >= 0.9 * len(wrong)
-        assert wrong <= set(np.flatnonzero(doubts.doubted).tolist())
-        assert doubts.doubted.sum() <= len(wrong) + 0.15 * len(truth)
-        assert doubts.suspected.sum() >= 0.8 * len(wrong)
+        assert len(wrong & set(found_labels.ranking[: len(wrong) + 2].tolist())) >= 0.9 * len(wrong)
+        assert wrong <= set(np.flatnonzero(found_labels.disagrees).tolist())
+        assert found_labels.disagrees.sum() <= len(wrong) + 0.15 * len(truth)
+        assert found_labels.is_issue.sum() >= 0.8 * len(wrong)
         at = WRONG[truth.name]
-        assert (doubts.suggested[at] == truth.labels[at]).mean() >= 0.9
+        assert (found_labels.suggested[at] == truth.labels[at]).mean() >= 0.9
 
 
 def test_answers_are_out_of_fold(toy: Splits) -> None:
@@ -62,10 +63,10 @@ def test_answers_are_out_of_fold(toy: Splits) -> None:
     rng = np.random.default_rng(0)
     train = replace(toy[0], images=rng.integers(0, 256, (200, 28, 28), np.uint8), labels=np.arange(200) % 10)
     found = label_issues.examine(train, toy[1].take(20), "linear", folds=2, epochs=15, progress=False)
-    assert found.train.doubted.mean() > 0.75
+    assert found.train.disagrees.mean() > 0.75
 
 
-def test_planted_copies_are_told(diagnosis: label_issues.Diagnosis) -> None:
+def test_planted_copies_are_found(diagnosis: label_issues.Diagnosis) -> None:
     contradicting = diagnosis.twins[0]
     assert contradicting.contradict
     assert contradicting.indices == (1, 2)
@@ -83,25 +84,25 @@ def test_folds_part_every_class_evenly() -> None:
     assert (fold != label_issues.fold_of(labels, 5, seed=2)).any()
 
 
-def test_a_class_of_one_image_is_not_judged(toy: Splits) -> None:
+def test_a_class_of_one_image_is_not_scored(toy: Splits) -> None:
     train, test = (split.take(60) for split in toy)
     nines = np.flatnonzero(train.labels == 9)
     kept = np.delete(np.arange(60), nines[1:])
     train = replace(train, images=train.images[kept], labels=train.labels[kept])
     found = label_issues.examine(train, test, "linear", folds=2, epochs=1, progress=False)
-    assert not found.train.judged[train.labels == 9].any()
-    assert not found.test.judged[test.labels == 9].any()
-    assert found.test.judged[test.labels != 9].all()
+    assert not found.train.scored[train.labels == 9].any()
+    assert not found.test.scored[test.labels == 9].any()
+    assert found.test.scored[test.labels != 9].all()
     assert not set(found.test.ranking.tolist()) & set(np.flatnonzero(test.labels == 9).tolist())
-    assert found.remarks[0] == "class 9 has 1 training images: its labels were not judged"
-    assert found.to_dict()["labels"]["test"]["not_judged"] == (test.labels == 9).sum()
+    assert found.remarks[0] == "class 9 has 1 training images: its labels were not scored"
+    assert found.to_dict()["labels"]["test"]["not_scored"] == (test.labels == 9).sum()
 
 
 @pytest.mark.parametrize(
     ("labels", "folds", "words"),
     [(np.arange(10), 3, "at least 2 classes"), (np.zeros(9, int), 3, "2 classes"), (np.arange(4) % 2, 5, "4 training")],
 )
-def test_too_little_to_judge(labels: np.ndarray, folds: int, words: str) -> None:
+def test_too_few_images_are_an_error(labels: np.ndarray, folds: int, words: str) -> None:
     with pytest.raises(DataError, match=words):
         label_issues.fold_of(labels, folds, seed=0)
 
@@ -125,37 +126,41 @@ def test_the_page_shows_what_was_found(diagnosis: label_issues.Diagnosis) -> Non
     assert "test 1 = test 2" in seen.text
 
 
-def test_balance_is_told(toy: Splits) -> None:
+def test_balance_is_reported(toy: Splits) -> None:
     train = replace(toy[0], labels=np.minimum(toy[0].labels, 8))
-    judged = np.ones(600, bool)
-    doubts = label_issues.LabelIssues(train, np.eye(10)[train.labels], np.ones(600), ~judged, judged)
+    scored = np.ones(600, bool)
+    found_labels = label_issues.LabelIssues(train, np.eye(10)[train.labels], np.ones(600), ~scored, scored)
     test = replace(toy[1], labels=np.minimum(toy[1].labels, 7))
-    of_test = label_issues.LabelIssues(test, np.eye(10)[test.labels], np.ones(200), ~judged[:200], judged[:200])
-    found = label_issues.Diagnosis(label_issues.recipes.resolve("linear"), 5, doubts, of_test, [])
+    of_test = label_issues.LabelIssues(test, np.eye(10)[test.labels], np.ones(200), ~scored[:200], scored[:200])
+    found = label_issues.Diagnosis(label_issues.recipes.resolve("linear"), 5, found_labels, of_test, [])
     assert found.balance[8] == ("8", 120, 0)
     assert found.remarks == [
-        "class 9 has 0 training images: its labels were not judged",
+        "class 9 has 0 training images: its labels were not scored",
         "class 8 has 2.0 times as many training images as class 0",
         "class 8 has no test images",
     ]
-    assert "no label of the test set is doubted" in str(found)
-    assert "There is none" in diagnosis_html(found)
+    assert "agree with every label of the test set" in str(found)
+    assert "There are none" in diagnosis_html(found)
 
 
-def test_the_command_line(planted: Splits, tmp_path: Path) -> None:
+def test_the_command_line(
+    planted: Splits, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("inkdigits"), "propagate", True)
+    caplog.set_level(logging.INFO, logger="inkdigits")
     save_idx_folder(tmp_path / "data", *planted)
     words = ["doctor", "--data", str(tmp_path / "data"), "--recipe", "linear", "--folds", "2", "--epochs", "8"]
     done = CliRunner().invoke(app, [*words, "--top", "30", "--report", str(tmp_path / "a" / "page.html"), "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.stdout)
-    listed = {each["index"] for each in told["labels"]["train"]["suspicions"]}
+    found = json.loads(done.stdout)
+    listed = {each["index"] for each in found["labels"]["train"]["worst"]}
     assert len(listed & set(WRONG["train"].tolist())) >= 0.8 * len(WRONG["train"])
-    assert told["duplicates"][0]["images"][1] == {
+    assert found["duplicates"][0]["images"][1] == {
         "split": "test",
         "index": 2,
         "label": str(planted[1].labels[2]),
     }
-    assert "fold 2/2" in done.stderr
-    told_in_words = CliRunner().invoke(app, [*words[:-1], "1"]).stdout
-    assert "too weak to judge" in told_in_words
+    assert "fold 2/2" in caplog.text
+    text = CliRunner().invoke(app, [*words[:-1], "1"]).stdout
+    assert "too weak" in text
     assert (tmp_path / "a" / "page.html").read_text().startswith("<!doctype html>")

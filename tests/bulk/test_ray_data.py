@@ -44,14 +44,12 @@ def test_a_cluster_writes_the_rows_of_one_machine_in_their_order(inputs: list[st
     more.write_bytes(b"caf\xe9.png")
     summary = read_to_file(str(here), inputs, "digit", "digit", workers=1, list_file=str(more))
     words = ["--list", str(more), "--layout", "digit", "--rows", "digit", "--output", str(output)]
-    done = read(*inputs, *words, "--workers", "1", "--ray")
+    output.write_bytes(b"what is overwritten")
+    done = read(*inputs, *words, "--overwrite", "--workers", "1", "--ray")
     assert done.returncode == 1, done.stderr  # some cannot be read
     assert done.stdout == f"{output}\n"
-    assert (
-        f"{summary.pictures} pictures, {summary.errors} could not be read, {summary.empty} without a digit"
-        in done.stderr
-    )
-    assert summary.errors == 3 * 3 + 3
+    assert str(summary).partition(";")[0] in done.stderr
+    assert summary.n_errors == 3 * 3 + 3
     there = pq.read_table(output)
     assert there.num_rows == 30 + 30 + 1 + 31 + 1
     assert there.equals(pq.read_table(here))
@@ -82,6 +80,3 @@ def test_what_is_overwritten_stays_until_there_is_something_in_its_place(inputs:
     assert done.returncode == 1
     assert "matches no file" in done.stderr
     assert output.read_bytes() == b"precious"
-    done = read(inputs[1], "--output", str(output), "--overwrite", "--ray", "--workers", "1")
-    assert "30 pictures, 3 could not be read" in done.stderr
-    assert output.is_dir()

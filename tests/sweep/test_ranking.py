@@ -25,14 +25,14 @@ def jobs(**shares: float) -> list[Job]:
     return [job({"activation": name}, seed, share) for name, share in shares.items() for seed in range(3)]
 
 
-def test_the_best_is_first_and_only_what_is_real_is_called_real() -> None:
+def test_the_best_is_first_and_only_what_is_significant_is_called_so() -> None:
     found = compare_with_best(rank(jobs(tanh=0.9, relu=0.95, gelu=0.949), ["activation"], 3, N))
     assert {row.settings["activation"] for row in found.rows[:2]} == {"relu", "gelu"}
-    assert [row.verdict for row in found.rows] == ["best", "noise", "real"]
+    assert [row.verdict for row in found.rows] == ["best", "not significant", "significant"]
     assert found.rows[2].difference == pytest.approx(-0.05, abs=0.01)
     assert found.rows[2].p is not None
     assert found.rows[2].p < 1e-4
-    assert "Of 2 differences from the best 1 is real." in found.in_words()
+    assert "Of 2 differences from the best 1 is significant." in found.in_words()
 
 
 def test_mean_and_spread_are_over_the_seeds() -> None:
@@ -68,12 +68,13 @@ def test_the_table_lines_up() -> None:
     lines = found.table().splitlines()
     assert lines[0].split()[-3:] == ["95", "%", "p"]
     assert lines[1].split()[:2] == ["1", "relu"]
-    assert lines[2].split()[6] == "real"
-    assert len({line.index(word) for line, word in zip(lines[1:], ("best", "real"), strict=True)}) == 1
+    assert lines[2].split()[6] == "significant"
+    ends = {line.index(word) + len(word) for line, word in zip(lines[1:], ("best", "significant"), strict=True)}
+    assert len(ends) == 1
     assert found.table(1).splitlines()[-1] == "... and 1 more"
 
 
-def test_importance_finds_the_knob_that_matters() -> None:
+def test_importance_finds_the_hyperparameter_that_matters() -> None:
     many = [
         job({"activation": activation, "epochs": epochs, "batch_norm": norm}, seed, share)
         for activation, share in (("relu", 0.95), ("tanh", 0.8), ("gelu", 0.9))
@@ -84,14 +85,14 @@ def test_importance_finds_the_knob_that_matters() -> None:
     found = rank(many, ["activation", "epochs", "batch_norm"], 2, N)
     shares = importance(found)
     assert sum(shares.values()) == pytest.approx(1)
-    assert max(shares, key=lambda knob: shares[knob]) == "activation"
+    assert max(shares, key=lambda name: shares[name]) == "activation"
     assert shares["activation"] > 0.9
     assert list(by_value(found, "epochs")) == [5, 10]
     assert importance(rank(many[:4], ["activation", "epochs", "batch_norm"], 2, N)) == {}
 
 
 def test_equal_nets_are_not_called_different() -> None:
-    """Twelve equal nets: the best of them must seldom seem really better than another."""
+    """Twelve equal nets: the best of them must seldom seem significantly better than another."""
     alarms = 0
     for trial in range(30):
         rng = np.random.default_rng(trial)
@@ -101,6 +102,6 @@ def test_equal_nets_are_not_called_different() -> None:
             for seed in range(3):
                 right = image + rng.normal(0, 0.1) + rng.normal(0, 1, N) > 0
                 equal.append(Job(0, {"epochs": i}, seed, "COMPLETE", Outcome(float(right.mean()), right, [], 1.0)))
-        alarms += any(row.verdict == "real" for row in compare_with_best(rank(equal, ["epochs"], 3, N)).rows)
+        alarms += any(row.verdict == "significant" for row in compare_with_best(rank(equal, ["epochs"], 3, N)).rows)
     assert alarms <= 5
-    assert ranking.REAL_BELOW == 0.05
+    assert ranking.SIGNIFICANCE_LEVEL == 0.05

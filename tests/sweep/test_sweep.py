@@ -3,11 +3,13 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from typer.testing import CliRunner
 
@@ -17,6 +19,7 @@ from inkdigits.errors import RecipeError, RunError
 from inkdigits.reading.reader import Reader
 from inkdigits.sweep import sweep, winner
 from inkdigits.sweep.display import Display, OnJob
+from inkdigits.sweep.lock import study_lock
 from inkdigits.sweep.plan import N_FINALISTS, Plan, make_plan
 from inkdigits.sweep.scheduler import run_jobs
 from inkdigits.sweep.space import Configuration
@@ -29,8 +32,8 @@ Splits = tuple[Split, Split]
 WORDS = {"activation": "relu,tanh", "epochs": "1,2"}
 
 
-class Pretended:
-    """A crew that trains nothing: accuracy is what `of` says, each epoch told; one job at a time."""
+class FakeWorkers:
+    """Workers that train nothing: accuracy is what `of` says, each epoch reported; one job at a time."""
 
     def __init__(self, n_images: int, of: Callable[[Recipe, int], float]) -> None:
         self._n, self._of = n_images, of
@@ -42,12 +45,12 @@ class Pretended:
     def free(self) -> int | None:
         return None if self.running else 0
 
-    def liking(self, place: int) -> Callable[[WorkItem], Any]:
-        return lambda order: order.job.number
+    def preference(self, worker: int) -> Callable[[Recipe, int], Any]:
+        return lambda recipe, seed: 0
 
-    def start(self, place: int, order: WorkItem) -> None:
-        self.running, self._epoch = [order], 0
-        self.trained.append((order.job.settings, order.job.seed))
+    def start(self, worker: int, item: WorkItem) -> None:
+        self.running, self._epoch = [item], 0
+        self.trained.append((item.job.settings, item.job.seed))
 
     def stop(self, number: int) -> None:
         self.stopped.add(number)
@@ -55,18 +58,18 @@ class Pretended:
     def wait(self, seconds: float) -> list[Event]:
         if not self.running:
             return []
-        (order,) = self.running
-        accuracy = self._of(order.recipe, order.job.seed)
-        if order.job.number in self.stopped:
+        (item,) = self.running
+        accuracy = self._of(item.recipe, item.job.seed)
+        if item.job.number in self.stopped:
             self.running = []
-            return [Event(order, outcome=Outcome(None, None, [], 0.1, pruned=True))]
-        if self._epoch < order.recipe.epochs:
+            return [Event(item, outcome=Outcome(None, None, [], 0.1, pruned=True))]
+        if self._epoch < item.recipe.epochs:
             self._epoch += 1
-            return [Event(order, self._epoch, accuracy)]
+            return [Event(item, self._epoch, accuracy)]
         self.running = []
-        right = np.random.default_rng(order.job.seed).random(self._n) < accuracy
+        right = np.random.default_rng(item.job.seed).random(self._n) < accuracy
         history = [{"epoch": i + 1.0, "val_accuracy": accuracy, "accuracy": accuracy} for i in range(self._epoch)]
-        return [Event(order, outcome=Outcome(float(right.mean()), right, history, 0.1))]
+        return [Event(item, outcome=Outcome(float(right.mean()), right, history, 0.1))]
 
     def close(self) -> None:
         pass
@@ -76,12 +79,12 @@ def plan_of(toy: Splits, words: dict[str, str], seeds: int = 2, search: int | No
     return make_plan("hidden", words, seeds, search, toy[0])
 
 
-def worked(plan: Plan, folder: Path, crew: Pretended, on_job: OnJob | None = None) -> list[Job]:
-    ledger = JobStore(f"sqlite:///{folder / 'sweeps.db'}", plan.name, plan.space, {})
+def worked(plan: Plan, folder: Path, workers: FakeWorkers, on_job: OnJob | None = None) -> list[Job]:
+    store = JobStore(f"sqlite:///{folder / 'sweeps.db'}", plan.name, plan.space, {})
     try:
-        return run_jobs(plan, ledger, crew, Display(plan, False), on_job)
+        return run_jobs(plan, store, workers, Display(plan, False), on_job)
     finally:
-        ledger.close()
+        store.close()
 
 
 def tanh_is_better(recipe: Recipe, seed: int) -> float:
@@ -90,23 +93,23 @@ def tanh_is_better(recipe: Recipe, seed: int) -> float:
 
 def test_a_grid_is_trained_once_each_and_ranked(toy: Splits, tmp_path: Path) -> None:
     plan = plan_of(toy, WORDS)
-    crew = Pretended(len(plan.validation), tanh_is_better)
-    told: list[str] = []
-    jobs = worked(plan, tmp_path, crew, lambda job, recipe: told.append(f"{job.key} {recipe.activation}"))
-    assert len(crew.trained) == len(jobs) == plan.n_runs == len(set(told)) == 8
+    workers = FakeWorkers(len(plan.validation), tanh_is_better)
+    seen: list[str] = []
+    jobs = worked(plan, tmp_path, workers, lambda job, recipe: seen.append(f"{job.key} {recipe.activation}"))
+    assert len(workers.trained) == len(jobs) == plan.n_runs == len(set(seen)) == 8
     best = plan.ranking(jobs).best
     assert best
     assert best.settings["activation"] == "tanh"
-    again = Pretended(len(plan.validation), tanh_is_better)
+    again = FakeWorkers(len(plan.validation), tanh_is_better)
     assert len(worked(plan, tmp_path, again)) == 8
     assert again.trained == []
 
 
 def test_more_seeds_go_on_from_fewer(toy: Splits, tmp_path: Path) -> None:
-    worked(plan_of(toy, WORDS), tmp_path, Pretended(100, tanh_is_better))
-    crew = Pretended(100, tanh_is_better)
-    worked(plan_of(toy, WORDS, seeds=3), tmp_path, crew)
-    assert [seed for _, seed in crew.trained] == [2] * 4
+    worked(plan_of(toy, WORDS), tmp_path, FakeWorkers(100, tanh_is_better))
+    workers = FakeWorkers(100, tanh_is_better)
+    worked(plan_of(toy, WORDS, seeds=3), tmp_path, workers)
+    assert [seed for _, seed in workers.trained] == [2] * 4
 
 
 class Killed(BaseException):
@@ -114,7 +117,7 @@ class Killed(BaseException):
 
 
 def test_what_a_broken_off_sweep_did_is_not_done_again(toy: Splits, tmp_path: Path) -> None:
-    plan, first = plan_of(toy, WORDS), Pretended(100, tanh_is_better)
+    plan, first = plan_of(toy, WORDS), FakeWorkers(100, tanh_is_better)
 
     def kill_after_three(job: Job, recipe: Recipe) -> None:
         if len(first.trained) == 3:
@@ -122,7 +125,7 @@ def test_what_a_broken_off_sweep_did_is_not_done_again(toy: Splits, tmp_path: Pa
 
     with pytest.raises(Killed):
         worked(plan, tmp_path, first, kill_after_three)
-    second = Pretended(100, tanh_is_better)
+    second = FakeWorkers(100, tanh_is_better)
     worked(plan, tmp_path, second)
     assert len(first.trained) == 3
     assert len(second.trained) == 5
@@ -136,25 +139,25 @@ def test_a_search_finds_prunes_and_repeats_its_best(toy: Splits, tmp_path: Path)
         assert recipe.learning_rate
         return 0.9 - 0.2 * abs(np.log10(recipe.learning_rate) + 2)
 
-    crew = Pretended(len(plan.validation), near_one_percent)
-    jobs = worked(plan, tmp_path, crew)
+    workers = FakeWorkers(len(plan.validation), near_one_percent)
+    jobs = worked(plan, tmp_path, workers)
     assert sum(job.seed == 0 for job in jobs) == 14
     assert sum(job.seed == 1 for job in jobs) == N_FINALISTS
-    assert crew.stopped
+    assert workers.stopped
     ranking = plan.ranking(jobs)
     assert ranking.best
     assert abs(np.log10(float(ranking.best.settings["learning_rate"])) + 2) < 0.7
     assert all(row.whole for row in ranking.rows[:N_FINALISTS])
-    more = Pretended(len(plan.validation), near_one_percent)
+    more = FakeWorkers(len(plan.validation), near_one_percent)
     worked(plan_of(toy, {"learning_rate": "1e-4..1e-1", "epochs": "4"}, search=16), tmp_path, more)
     assert sum(seed == 0 for _, seed in more.trained) == 2
 
 
 def test_a_search_of_a_small_space_ends(toy: Splits, tmp_path: Path) -> None:
     plan = plan_of(toy, {"activation": "relu,tanh"}, seeds=1, search=10)
-    crew = Pretended(100, tanh_is_better)
-    assert len(worked(plan, tmp_path, crew)) == 2
-    assert len(crew.trained) == 2
+    workers = FakeWorkers(100, tanh_is_better)
+    assert len(worked(plan, tmp_path, workers)) == 2
+    assert len(workers.trained) == 2
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_runs(toy: Splits, tmp_path: Path) -> None:
@@ -164,7 +167,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_runs(toy: Splits, tmp
         ({"words": {"activation": "relu,tahn"}}, "nearest: tanh"),
         ({"words": {"epochs": "1,2"}, "seeds": 60}, "120 trainings are more than 100"),
         ({"words": {"learning_rate": "1e-4..1e-2"}}, "need --search"),
-        ({"words": {"activation": "relu"}, "search": 5}, "a search needs a knob"),
+        ({"words": {"activation": "relu"}, "search": 5}, "a search needs a hyperparameter"),
         ({"seeds": 0}, "at least 1"),
     ):
         with pytest.raises(RecipeError, match=message):
@@ -178,7 +181,7 @@ def test_a_sweep_in_which_nothing_came_to_an_end_says_so(toy_folder: Path, tmp_p
     for _ in range(2):
         done = CliRunner().invoke(app, ["sweep", "linear", *words])
         assert done.exit_code == 1
-        assert "error: no configuration has come to an end with all its seeds: the loss is no longer" in done.stderr
+        assert "no configuration has finished with all its seeds: the loss is no longer" in done.stderr
 
 
 def test_the_name_is_the_sweeps_own(toy: Splits) -> None:
@@ -197,13 +200,13 @@ SMALL = ("linear", "--learning-rate", "1e-5,1e-2", "--epochs", "2", "--seeds", "
 
 
 def test_from_the_command_line_to_the_page(toy_folder: Path, tmp_path: Path) -> None:
-    words = command(tmp_path, toy_folder, *SMALL)
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    words = ["sweep", *SMALL, "--data", str(toy_folder), "--runs", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines[0] == "accuracy on 100 held-out training images"
     assert lines[2].split()[1] == "0.01"
-    assert sum("seed" in line for line in done.stderr.splitlines()) == 4
+    assert n_trials(tmp_path) == 4
     (run,) = runs.list_runs(tmp_path)
     assert (run.recipe.learning_rate, run.recipe.validation, run.seed) == (0.01, 0, 0)
     assert run.figures["test_accuracy"] > 0.5
@@ -213,39 +216,70 @@ def test_from_the_command_line_to_the_page(toy_folder: Path, tmp_path: Path) -> 
     assert html.count("<img") == 3
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert "inkdigits train linear --learning-rate 0.01 --epochs 2 --seed 0" in html
-    # The same command finds all done: it trains nothing, reads no test set, and tells the same.
-    again = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
-    told = json.loads(again.stdout)
-    assert [row["settings"]["learning_rate"] for row in told["ranking"]] == [0.01, 1e-5]
-    assert told["winner"]["path"] == str(run.path)
-    assert not any("seed" in line for line in again.stderr.splitlines())
+    # The same command finds all done: it trains nothing, reads no test set, and prints the same.
+    again = CliRunner().invoke(app, [*words, "--json"])
+    found = json.loads(again.stdout)
+    assert [row["settings"]["learning_rate"] for row in found["ranking"]] == [0.01, 1e-5]
+    assert found["winner"]["path"] == str(run.path)
+    assert n_trials(tmp_path) == 4
     assert runs.list_runs(tmp_path) == [run]
+
+
+def n_trials(folder: Path) -> int:
+    (study,) = optuna.get_all_study_summaries(f"sqlite:///{folder / 'sweeps.db'}")
+    return study.n_trials
+
+
+EPOCHS = "5,100"
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
-def test_a_killed_sweep_goes_on(how: signal.Signals, toy_folder: Path, tmp_path: Path) -> None:
-    words = command(tmp_path, toy_folder, "linear", "--epochs", "5,400", "--seeds", "4", "--no-winner", "--jobs", "1")
+def test_a_killed_sweep_goes_on(toy_folder: Path, tmp_path: Path) -> None:
+    """`kill -9` after the first training; Ctrl-C after the next one, in this process; then the rest."""
+    words = command(tmp_path, toy_folder, "linear", "--epochs", EPOCHS, "--seeds", "2", "--no-winner", "--jobs", "1")
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert process.stderr
-    seen: list[str] = []
-    for line in process.stderr:
-        seen += [line] if " seed " in line else []
-        if len(seen) == 2:
-            break
-    process.send_signal(how)
-    rest = process.stderr.read()
-    process.wait(120)
+    seen = [next(line for line in process.stderr if " seed " in line)]
+    process.kill()
+    seen += [line for line in process.stderr if " seed " in line]
+    process.wait()
     process.stderr.close()
-    assert process.returncode == (130 if how == signal.SIGINT else -how)
-    assert ("the same command goes on from here" in rest) == (how == signal.SIGINT)
-    done = subprocess.run([*words, "--json"], capture_output=True, text=True, check=True)
-    told = json.loads(done.stdout)
-    assert [sorted(row["seeds"]) for row in told["ranking"]] == [[0, 1, 2, 3]] * 2
-    later = [line for line in done.stderr.splitlines() if " seed " in line]
-    assert len(later) <= 6
-    assert not {line.split("%")[0] for line in seen} & {line.split("%")[0] for line in later}
+    done: list[str] = []
+
+    def interrupt(job: Job, recipe: Recipe) -> None:
+        done.append(job.key)
+        signal.raise_signal(signal.SIGINT)
+
+    def go_on(on_job: OnJob) -> sweep.Sweep:
+        options: dict[str, Any] = {"seeds": 2, "runs_dir": tmp_path, "winner": False, "progress": False, "jobs": 1}
+        return sweep.sweep("linear", {"epochs": EPOCHS}, data=toy_folder, on_job=on_job, **options)
+
+    with pytest.raises(KeyboardInterrupt):
+        go_on(interrupt)
+    assert len(done) == 1
+    found = go_on(lambda job, recipe: done.append(job.key))
+    assert [sorted(row.outcomes) for row in found.ranking.rows] == [[0, 1]] * 2
+    assert len(done) == len(set(done)) == 4 - len(seen)
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "sweep", interrupted)
+    done = CliRunner().invoke(app, ["sweep"])
+    assert done.exit_code == 130
+    assert "the same command goes on from here" in done.stderr
+
+
+def test_a_second_process_is_told_who_has_the_lock(toy: Splits, tmp_path: Path) -> None:
+    with (
+        study_lock(tmp_path / plan_of(toy, WORDS).name),
+        pytest.raises(RunError, match=f"already running .process {os.getpid()} on "),
+    ):
+        sweep.sweep(words=WORDS, data=toy, runs_dir=tmp_path, progress=False)
+    assert not (tmp_path / "sweeps.db").exists()
 
 
 def test_a_storage_that_is_no_database(toy: Splits, tmp_path: Path) -> None:
@@ -253,17 +287,32 @@ def test_a_storage_that_is_no_database(toy: Splits, tmp_path: Path) -> None:
         sweep.sweep(words=WORDS, data=toy, runs_dir=tmp_path, storage="nonsense", progress=False)
 
 
-def test_a_winner_killed_before_its_first_weights_is_trained_anew(toy: Splits, tmp_path: Path) -> None:
+def started_run(plan: Plan, folder: Path) -> runs.Run:
+    """Begin a run that says it is the winner of the plan's first combination."""
+    facts = {"study": plan.name, "settings": plan.combinations[0].settings}
+    return runs.start(folder, "hidden", {"format": 1, "recipe": {}, "seed": 0, "sweep": facts})
+
+
+@pytest.mark.parametrize("weights", ["half a file", "whole", "and the run is finished"])
+def test_a_winner_is_trained_once(weights: str, toy: Splits, tmp_path: Path) -> None:
     plan = plan_of(toy, WORDS)
-    settings = plan.combinations[0].settings
-    facts = {"format": 1, "recipe": {}, "seed": 0, "sweep": {"study": plan.name, "settings": settings}}
-    started = runs.start(tmp_path, "hidden", facts)
+    run = started_run(plan, tmp_path)
     asked: list[dict[str, Any]] = []
 
-    def training(*_: object, **words: Any) -> Any:
+    def train(*_: object, **words: Any) -> Any:
         asked.append(words)
 
-    (started.path / "initial.keras").write_bytes(b"PK half a file")
-    winner._train_winner(plan, settings, tmp_path, training)
-    assert not started.path.exists()
-    assert "resume" not in asked[0]
+    if weights == "half a file":
+        (run.path / "initial.keras").write_bytes(b"PK half a file")
+    else:
+        zipfile.ZipFile(run.path / "initial.keras", "w").close()
+    if "finished" in weights:
+        run = run.finish()
+    found = winner.finish_winner(plan, plan.combinations[0].settings, tmp_path, train)
+    if weights == "half a file":
+        assert not run.path.exists()
+        assert "resume" not in asked[0]
+    elif weights == "whole":
+        assert asked == [{"resume": run.path}]
+    else:
+        assert (found, asked) == (run, [])

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
+from inkdigits.sweep.space import Combination
 from inkdigits.sweep.study import Job
 from inkdigits.sweep.workers import (
     CompiledNetwork,
@@ -24,7 +25,7 @@ Splits = tuple[Split, Split]
 SMALL = {"hidden": 20, "dropout": 0.3, "epochs": 2}
 
 
-def order(number: int, seed: int = 0, recipe: str = "hidden", **changes: object) -> WorkItem:
+def item(number: int, seed: int = 0, recipe: str = "hidden", **changes: object) -> WorkItem:
     return WorkItem(Job(number, {}, seed), networks.check(resolve(recipe, **{**SMALL, **changes})))
 
 
@@ -42,56 +43,53 @@ def alone(recipe: Recipe, seed: int, part: Split) -> np.ndarray:
     return weights(model)
 
 
+def stop(number: int, epoch: int, accuracy: float) -> None:
+    raise Stopped
+
+
 @pytest.mark.parametrize(
-    "orders",
+    "items",
     [
-        [order(0, epochs=1), order(1, seed=1), order(2, learning_rate=0.01)],
-        [order(0, epochs=1), order(1, epochs=3)],
-        [order(0, epochs=1, ema=0.5, schedule="cosine", seed=3), order(1, epochs=1, ema=0.5, schedule="cosine")],
-        [order(i, recipe="cnn", convolutions=("3x4", "pool"), hidden=(), batch_norm=True, seed=i) for i in range(2)],
+        # Reset for another seed and rate, then continued.
+        [item(0, epochs=1), item(1, seed=1), item(2, learning_rate=0.01), item(3, learning_rate=0.01, epochs=3)],
+        [item(0, epochs=1, ema=0.5, schedule="cosine", seed=3), item(1, epochs=1, ema=0.5, schedule="cosine")],
+        [item(i, recipe="cnn", convolutions=("3x4", "pool"), hidden=(), batch_norm=True, seed=i) for i in range(2)],
     ],
-    ids=["seeds and rates", "more epochs", "schedule and average", "convolutions"],
+    ids=["seeds, rates and more epochs", "schedule and average", "convolutions"],
 )
-def test_a_swept_training_ends_as_one_alone(orders: list[WorkItem], toy: Splits) -> None:
+def test_a_swept_training_ends_as_one_alone(items: list[WorkItem], toy: Splits) -> None:
     part, validation = toy[0].take(100), toy[1]
-    bench = Trainer(part, validation)
-    for each in orders:
-        outcome = bench.train(each, never)
+    trainer = Trainer(part, validation)
+    for each in items:
+        outcome = trainer.train(each, never)
         assert [row["epoch"] for row in outcome.history] == list(range(1, each.recipe.epochs + 1))
-    assert len(bench._nets) == 1
-    net = bench._nets[compiled_as(each.recipe)]
-    assert (weights(net.model) == alone(each.recipe, each.job.seed, part)).all()
-    scores = net.model.predict(validation.images, verbose=0)
+    assert len(trainer._networks) == 1
+    network = trainer._networks[compiled_as(each.recipe)]
+    assert (weights(network.model) == alone(each.recipe, each.job.seed, part)).all()
+    scores = network.model.predict(validation.images, verbose=0)
     assert (outcome.right == (scores.argmax(axis=1) == validation.labels)).all()
     assert outcome.accuracy == outcome.history[-1]["val_accuracy"] == outcome.right.mean()
+    # An interrupted training is not continued from.
+    with pytest.raises(Stopped):
+        trainer.train(replace(each, job=Job(9, {}, seed=5)), stop)
+    assert [network.history for network in trainer._networks.values()] == [None]
 
 
 def test_what_goes_on_and_what_does_not(toy: Splits) -> None:
-    recipe = order(0, learning_rate=0.1).recipe
-    net = CompiledNetwork(keras.Sequential(), lambda *_: lambda *_: None, recipe, 0, [{"epoch": 1}])
-    assert goes_on(net, recipe, 0)
-    assert not goes_on(net, replace(recipe, epochs=1), 0)
-    assert not goes_on(net, recipe, 1)
-    assert not goes_on(net, replace(recipe, learning_rate=0.2), 0)
-    assert not goes_on(net, replace(recipe, ema=0.9), 0)
-    # Broken off: nobody knows where it stands.
-    assert not goes_on(replace(net, history=None), recipe, 0)
-
-
-def test_a_broken_off_training_is_not_gone_on_from(toy: Splits) -> None:
-    bench = Trainer(toy[0].take(96), toy[1])
-
-    def stop(number: int, epoch: int, accuracy: float) -> None:
-        raise Stopped
-
-    with pytest.raises(Stopped):
-        bench.train(order(0), stop)
-    assert [net.history for net in bench._nets.values()] == [None]
+    recipe = item(0, learning_rate=0.1).recipe
+    network = CompiledNetwork(keras.Sequential(), lambda *_: lambda *_: None, recipe, 0, [{"epoch": 1}])
+    assert goes_on(network, recipe, 0)
+    assert not goes_on(network, replace(recipe, epochs=1), 0)
+    assert not goes_on(network, recipe, 1)
+    assert not goes_on(network, replace(recipe, learning_rate=0.2), 0)
+    assert not goes_on(network, replace(recipe, ema=0.9), 0)
+    # Interrupted: nobody knows how far it is.
+    assert not goes_on(replace(network, history=None), recipe, 0)
 
 
 def test_a_hopeless_training_is_an_outcome(toy: Splits) -> None:
     settings = {"optimizer": "sgd", "learning_rate": 1e3, "output": "logits", "loss": "mean_squared_error"}
-    outcome = Trainer(toy[0].take(96), toy[1]).train(order(0, epochs=20, **settings), never)  # 60 steps
+    outcome = Trainer(toy[0].take(96), toy[1]).train(item(0, epochs=20, **settings), never)  # 60 steps
     assert outcome.accuracy is None
     assert "learning rate" in str(outcome.error)
 
@@ -106,17 +104,17 @@ def all_events(threads: ThreadWorkers, n: int) -> list[Event]:
 def test_threads_train_tell_and_stop(toy: Splits) -> None:
     part = toy[0].take(96)
     threads = ThreadWorkers(2, part, toy[1])
-    orders = [order(0, dropout=0.0), order(1, seed=1, dropout=0.0), order(2, epochs=1000, dropout=0.0)]
+    items = [item(0, dropout=0.0), item(1, seed=1, dropout=0.0), item(2, epochs=1000, dropout=0.0)]
     try:
-        for each in orders[:2]:
+        for each in items[:2]:
             place = threads.free()
             assert place is not None
             threads.start(place, each)
         assert threads.free() is None
         events = all_events(threads, 2)
-        for each in orders[:2]:
-            assert [event.epoch for event in events if event.order is each] == [1, 2, 0]
-        threads.start(0, orders[2])
+        for each in items[:2]:
+            assert [event.epoch for event in events if event.item is each] == [1, 2, 0]
+        threads.start(0, items[2])
         threads.stop(2)
         (end,) = [event for event in all_events(threads, 1) if event.outcome]
         assert end.outcome
@@ -132,23 +130,25 @@ def test_an_unforeseen_error_is_told(toy: Splits, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Trainer, "train", broken)
     threads = ThreadWorkers(1, toy[0], toy[1])
-    threads.start(0, order(0))
+    threads.start(0, item(0))
     (event,) = all_events(threads, 1)
     threads.close()
     assert isinstance(event.error, MemoryError)
 
 
-def test_orders_that_share_follow_each_other() -> None:
-    mixed = [order(i, seed=i % 2, activation=("relu", "tanh")[i % 2], epochs=(4, 2)[i // 2 % 2]) for i in range(8)]
-    ordered = by_share(mixed)
-    assert [each.recipe.activation for each in ordered] == ["relu"] * 4 + ["tanh"] * 4
-    assert [each.recipe.epochs for each in ordered] == [2, 2, 4, 4] * 2
+def test_trainings_that_share_follow_each_other() -> None:
+    mixed = [item(i, seed=i % 2, activation=("relu", "tanh")[i % 2], epochs=(4, 2)[i // 2 % 2]) for i in range(8)]
+    ordered = by_share([(Combination({}, each.recipe), each.job.seed) for each in mixed])
+    assert [each.recipe.activation for each, _ in ordered] == ["relu"] * 4 + ["tanh"] * 4
+    assert [each.recipe.epochs for each, _ in ordered] == [2, 2, 4, 4] * 2
 
 
-def test_a_place_likes_what_it_has_compiled(toy: Splits) -> None:
+def test_a_worker_prefers_what_it_has_compiled(toy: Splits) -> None:
     threads = ThreadWorkers(2, *toy)
-    threads._last = {0: order(0, epochs=1), 1: order(1, activation="tanh")}
-    waiting = [order(2, activation="tanh"), order(3, activation="gelu"), order(4, seed=1), order(5, epochs=2)]
-    for place, liked in ((0, [5, 4, 3, 2]), (1, [2, 3, 4, 5])):
-        assert [each.job.number for each in sorted(waiting, key=threads.liking(place))] == liked
+    threads._last = {0: item(0, epochs=1), 1: item(1, activation="tanh")}
+    waiting = [item(2, activation="tanh"), item(3, activation="gelu"), item(4, seed=1), item(5, epochs=2)]
+    for worker, preferred in ((0, [5, 4, 3, 2]), (1, [2, 3, 4, 5])):
+        key = threads.preference(worker)
+        found = sorted(waiting, key=lambda each: key(each.recipe, each.job.seed))
+        assert [each.job.number for each in found] == preferred
     threads.close()
