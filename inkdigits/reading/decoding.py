@@ -1,4 +1,4 @@
-"""The line net's columns -> text, how sure it is, and each digit's place.
+"""The line network's columns -> text, its probability, and each digit's place.
 
 Connectionist temporal classification (Graves et al. 2006): a column says a character or "blank"; a text's probability
 is the sum over all its alignments. `beam_search` keeps the likeliest prefixes (their section 3.2; Hannun et al. 2014),

@@ -1,4 +1,4 @@
-"""Keras model -> `model.onnx` with its card, held equal to Keras before anyone may read with it."""
+"""Keras model -> `model.onnx` with its card, checked against Keras's own answers."""
 
 import json
 import logging

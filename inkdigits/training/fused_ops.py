@@ -1,4 +1,4 @@
-"""TensorFlow's fused kernels in place of what Keras composes of many small operations: same function, half the time.
+"""TensorFlow's fused operations in place of what Keras composes of many small ones: same function, half the time.
 
 On a CPU a small convolutional net spends more time on batch normalisation (in eight operations, in float32) and on
 Adam (twelve operations a variable) than on its convolutions. TensorFlow has each as one kernel.

@@ -1,4 +1,4 @@
-"""Experiments kept where people keep them: MLflow and TensorBoard. The run directory needs neither of them.
+"""Runs and evaluations recorded in MLflow and TensorBoard. The run directory needs neither.
 
 `destinations` is asked before a training starts, and refuses what cannot be reached. `keep` is called when all else is
 done, never raises for a server's sake, and so cannot lose a training. MLflow's own chatter and telemetry are off.

@@ -1,4 +1,4 @@
-"""One training from words to a complete run directory: recipe, data, loop, export, judgement."""
+"""One training from its settings to a complete run directory: recipe, data, loop, export, evaluation."""
 
 import dataclasses
 import logging

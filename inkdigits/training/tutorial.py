@@ -1,4 +1,4 @@
-"""The tutorial, told in the terminal and in one report: two nets and a CNN trained, judged, pictured, compared.
+"""The MNIST tutorial in the terminal and as one report: two networks and a CNN trained, evaluated, drawn, compared.
 
 Its figures to hold ours against are those of the Keras tutorial "handwritten digits classification" (parts 1 and 2,
 and the bonus with `Flatten`): five epochs, batches of 32, Adam, sigmoid outputs, sparse categorical cross-entropy.

@@ -1,4 +1,4 @@
-"""A line is cut out of the picture."""
+"""Cuts a line out of the picture."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""Ruled lines, taken away."""
+"""Removes ruled lines."""
 
 from dataclasses import replace
 

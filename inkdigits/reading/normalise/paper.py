@@ -1,4 +1,4 @@
-"""Paper is told from ink, and taken away.
+"""Tells paper from ink and removes the paper.
 
 A picture of one digit, a line and a page each remove paper in their own way, and look for ruled lines in their own way:
 here strokes may fill most of a tight crop; in a line (`line`) they are a known share of its height; on a page

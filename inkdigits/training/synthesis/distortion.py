@@ -1,4 +1,4 @@
-"""Whole batches of digits turned, slanted, stretched, moved and bent at random: what `Recipe.distortion` asks for.
+"""Whole batches of digits rotated, slanted, stretched, moved and bent at random: `Recipe.distortion`.
 
 Some 10 microseconds an image: the images of a chunk stand in one tall picture, which OpenCV samples in one call.
 """

@@ -1,4 +1,4 @@
-"""A photograph of a sheet of handwriting that never was: MNIST digits on ruled paper, on a table, under a lamp.
+"""Synthetic photographs of a sheet of handwriting: MNIST digits on ruled paper, on a table, under a lamp.
 
 For the demo, the README and tests; no net learns from it.
 """

@@ -1,4 +1,4 @@
-"""Digits drawn stroke by stroke: forms which MNIST hardly has.
+"""Digits and signs drawn stroke by stroke: forms that are rare in MNIST.
 
 A form is written as "x y x y ...; x y ...": control points in hundredths of the digit's box, x to the right, y down,
 strokes parted by ";". Each stroke is one smooth curve through its points; a point given twice is a corner.
