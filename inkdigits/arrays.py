@@ -1,6 +1,6 @@
 """Array types by what they hold: dtype and shape are said once, here."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ Mask = NDArray[np.bool_]  # any shape
 Transform = NDArray[np.floating[Any]]  # (2, 3) affine or (3, 3) projective, takes (x, y, 1) to another picture's pixels
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 Floats = NDArray[np.floating[Any]]  # any shape
-Rng = np.random.Generator
+Rng: TypeAlias = "np.random.Generator"  # in quotes: NumPy loads this module, which takes 20 ms, on demand
 Bytes = NDArray[np.uint8]  # one to three dimensions, as an IDX file holds them
 Integers = NDArray[np.integer[Any]]  # any shape
 GrayImages = NDArray[np.uint8]  # (N, H, W), any size

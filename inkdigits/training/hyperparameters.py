@@ -33,7 +33,8 @@ def flag(name: str) -> str:
     return name.replace("_", "-")
 
 
-@dataclass(frozen=True, kw_only=True)
+# Neither frozen nor comparable: making the methods for that would take 5 ms of every start of the command line.
+@dataclass(eq=False, repr=False, kw_only=True)
 class Hyperparameter(ABC):
     """One kind of hyperparameter.
 
@@ -90,7 +91,7 @@ class Hyperparameter(ABC):
     def _allows(self, value: Any) -> bool: ...
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Number(Hyperparameter):
     """A number in an interval.
 
@@ -137,7 +138,7 @@ class Number(Hyperparameter):
         return low < value < high or at_limit
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Whole(Hyperparameter):
     """A whole number from `least` to `most`."""
 
@@ -162,7 +163,7 @@ class Whole(Hyperparameter):
         return isinstance(value, int) and self.least <= value <= self.most
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Choice(Hyperparameter):
     """One of some words."""
 
@@ -186,7 +187,7 @@ class Choice(Hyperparameter):
         return value in self.choices
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class KerasName(Hyperparameter):
     """A name that Keras knows; whether it does is for `networks.check`.
 
@@ -208,7 +209,7 @@ class KerasName(Hyperparameter):
         return isinstance(value, str)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class Switch(Hyperparameter):
     """Yes or no."""
 
@@ -224,7 +225,7 @@ class Switch(Hyperparameter):
         return isinstance(value, bool)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(eq=False, repr=False, kw_only=True)
 class Layers(Hyperparameter):
     """Layers of a network, joined by +, or `none`; a recipe holds them as a tuple.
 
