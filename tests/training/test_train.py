@@ -41,6 +41,7 @@ def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
     card = Reader(run.path).card
     assert (card["output"], card["seed"], card["recipe"]["activation"]) == ("sigmoid", 3, "tanh")
     assert card["data"] == {"name": "printed digits", "sha256": toy[0].sha256, "n": 600}
+    assert card["normalisation"] == 1
 
 
 def test_a_validation_part_is_held_out(toy: Splits, tmp_path: Path) -> None:
