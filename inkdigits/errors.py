@@ -67,8 +67,8 @@ class MissingExtraError(InkdigitsError, ImportError):
 
 # Packages that inkdigits imports -> the extra that installs them; tests/test_install.py holds it to pyproject.toml.
 EXTRAS = {
-    **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "scipy", "matplotlib", "seaborn", "jinja2"), "train"),
-    **dict.fromkeys(("optuna", "cleanlab"), "train"),
+    **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "scipy", "matplotlib", "seaborn"), "train"),
+    **dict.fromkeys(("jinja2", "markupsafe", "optuna", "cleanlab"), "train"),
     **dict.fromkeys(("pyarrow", "ray"), "scale"),
     **dict.fromkeys(("mlflow", "tensorboard"), "track"),
     **dict.fromkeys(("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart"), "web"),

@@ -91,7 +91,8 @@ def main() -> None:
         if error.errno not in DISK_IS_FULL and os.strerror(errno.ENOSPC) not in str(error):
             raise
         _discard_stdout()
-        say(f"error: {error.filename or 'output'}: cannot be written ({os.strerror(error.errno or errno.ENOSPC)})")
+        place = f"{error.filename}: " if error.filename else ""
+        say(f"error: {place}cannot write ({os.strerror(error.errno or errno.ENOSPC)})")
         sys.exit(1)
 
 

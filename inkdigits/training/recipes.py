@@ -161,7 +161,7 @@ class Recipe:
     )
 
 
-# What each field is, in their order; those without such metadata are fixed by the recipe.
+# What each field is, in their order. Fields without such metadata are no options: programs alone may change them.
 HYPERPARAMETERS: dict[str, Hyperparameter] = {
     field.name: field.metadata["hyperparameter"]
     for field in dataclasses.fields(Recipe)
@@ -176,7 +176,7 @@ class Conflict:
     Attributes:
         fields: that take part.
         arises: does a recipe have it?
-        why: one line, with {fields} to be filled in.
+        why: one line; the recipe's fields are filled in where it names them in braces.
     """
 
     fields: tuple[str, ...]
@@ -396,10 +396,13 @@ def change(recipe: Recipe, **changes: Any) -> Recipe:
     Raises:
         RecipeError: no such field, a value out of its range, or values that do not go together.
     """
-    for name in changes:
+    fixed = {field.name for field in dataclasses.fields(recipe)} - HYPERPARAMETERS.keys() - {"name"}
+    for name, value in changes.items():
         if name in recipe.without:
             raise RecipeError(f"the recipe {recipe.name!r} has no setting {name!r}; leave it out")
-    changed = dataclasses.replace(recipe, **{name: kind_of(name).check(name, value) for name, value in changes.items()})
+        if name not in fixed:
+            changes[name] = kind_of(name).check(name, value)
+    changed = dataclasses.replace(recipe, **changes)
     for name, kind in HYPERPARAMETERS.items():
         if name not in recipe.without:
             kind.check(name, getattr(changed, name))

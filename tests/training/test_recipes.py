@@ -52,8 +52,8 @@ def test_every_setting_can_be_changed() -> None:
         ("fast", {"beta_1": 1.0}, "beta_1 must be at least 0 and under 1"),
         ("line", {"hidden": (100,)}, "'line' has no setting 'hidden'"),
         ("line", {"loss": "mse"}, "'line' has no setting 'loss'"),
-        ("line", {"validation": 0}, "validation of at least 10"),
-        ("line", {"composed": 0}, "composed of at least 1"),
+        ("line", {"validation": 0}, "validation must be at least 10"),
+        ("line", {"composed": 0}, "composed must be at least 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_words(name: str, changes: dict, words: str) -> None:
