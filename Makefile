@@ -10,10 +10,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser check fix bench lock clean
+.PHONY: help setup demo test test-fast browser lint check fix bench lock clean
 
 help: ## say what there is (this text)
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 setup: $(READY) ## make .venv from the lock file
 
@@ -38,6 +38,9 @@ demo: $(READY) ## the whole tutorial on real MNIST: two nets and a CNN trained, 
 test: $(READY) browser ## all tests
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
+test-fast: $(READY) ## the tests of reading, in under a minute: no TensorFlow, no Ray, no browser
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --fast
+
 # The page's tests drive a real browser. Where one may be installed it is; elsewhere those tests say why they are skipped.
 browser:
 	@if [ -z "$$CHROME" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && \
@@ -47,10 +50,13 @@ browser:
 			>/dev/null 2>&1 || echo "chromium could not be installed: the tests of the page will be skipped" >&2; \
 	fi
 
-check: $(READY) browser ## format, lint, types, tests: what must hold before a commit
+lint: $(READY) ## format, lint, types and layers
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+check: lint browser ## lint and all tests: what must hold before a commit
 	@$(BIN)/python -m pytest -n 2 --dist worksteal
 
 fix: $(READY) ## format and mend what ruff can mend

@@ -121,7 +121,7 @@ def measure(pictures: Path, images: int, layout: str, workers: int) -> Measured:
         cpu, started = cpu_s(), time.monotonic()
         summary = read_to_file(f"{folder}/rows.csv", [str(pictures)], layout, workers=workers)
         seconds = time.monotonic() - started
-    assert (summary.pictures, summary.errors) == (images, 0)
+    assert (summary.n_pictures, summary.n_errors) == (images, 0)
     return Measured(images, seconds, (cpu_s() - cpu) / seconds / workers, peak[0])
 
 

@@ -40,7 +40,7 @@ class Load:
     p50_ms: float
     p99_ms: float
     max_ms: float
-    wrong: int
+    errors: int
     server_us: float
     generator_us: float
 
@@ -80,7 +80,7 @@ class Client(asyncio.Protocol):
 
 
 def pictures(n: int) -> list[np.ndarray]:
-    """Digits by OpenCV's own hand: uint8 (28, 28), white on black, off the middle, so that they have to be framed."""
+    """Digits in OpenCV's font: uint8 (28, 28), white on black, off the middle, so that they have to be framed."""
     rng = np.random.default_rng(0)
     images = []
     for i in range(n):
@@ -115,24 +115,24 @@ async def send(
         (await loop.create_connection(lambda: Client(requests), "127.0.0.1", port))[1] for _ in range(connections)
     ]
     waits: list[float] = []
-    wrong = 0
+    errors = 0
     server_s, generator_s = cpu_s(pid), time.process_time()
     begun = time.perf_counter()
     end = begun + seconds
 
     async def run(client: Client, place: int) -> None:
-        nonlocal wrong
+        nonlocal errors
         due = begun + (place / rate if rate else 0)
         number = place
         while (now := time.perf_counter()) < end:
             if rate:
                 if due > now:
                     await asyncio.sleep(due - now)
-                # Late requests count their delay: a server that stalls must not slow its own examination.
+                # Late requests count their delay: a server that stalls must not look faster by it.
                 started, due = due, due + connections / rate
             else:
                 started = now
-            wrong += not await client.ask(number)
+            errors += not await client.ask(number)
             waits.append(time.perf_counter() - started)
             number += connections
 
@@ -146,7 +146,7 @@ async def send(
     waits_ms = 1000 * np.array(waits)
     p50, p99 = np.percentile(waits_ms, [50, 99])
     rounded = [round(float(v), 2) for v in (took, len(waits) / took, p50, p99, waits_ms.max())]
-    return Load(name, connections, len(waits), *rounded, wrong, *(round(us) for us in used))
+    return Load(name, connections, len(waits), *rounded, errors, *(round(us) for us in used))
 
 
 async def measure(pid: int, port: int, connections: int, seconds: float, rate: float) -> list[Load]:
@@ -198,7 +198,7 @@ def main() -> None:
     )
 
 
-HEADER = ("load", "connections", "requests", "a second", "p50 ms", "p99 ms", "max ms", "wrong", "server CPU us")
+HEADER = ("load", "connections", "requests", "a second", "p50 ms", "p99 ms", "max ms", "errors", "server CPU us")
 
 
 def row(load: Load) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ def row(load: Load) -> tuple[str, ...]:
         f"{load.requests:,}",
         f"{load.per_second:,.0f}",
         *(f"{ms:.1f}" for ms in (load.p50_ms, load.p99_ms, load.max_ms)),
-        str(load.wrong),
+        str(load.errors),
         str(load.server_us),
     )
 

@@ -38,7 +38,8 @@ def make_pictures(folder: Path, images: int) -> None:
 def start(output: Path, pictures: Path) -> "subprocess.Popen[bytes]":
     # Parts of 40 pictures, so that a kill has many places to fall on.
     code = (
-        "from inkdigits import cli, crew\nif __name__ == '__main__':\n    crew.CHUNK.update(digit=40)\n    cli.main()\n"
+        "from inkdigits.bulk import pool\nfrom inkdigits.cli.main import main\nif __name__ == '__main__':\n"
+        "    pool.PICTURES_PER_PART.update(digit=40)\n    main()\n"
     )
     script = pictures.parent / "small_parts.py"
     script.write_text(code)

@@ -66,7 +66,10 @@ def __getattr__(name: str) -> Any:
         return import_module("inkdigits.errors")
     if name not in _MODULES:
         raise AttributeError(f"module 'inkdigits' has no attribute {name!r}")
-    return getattr(import_module(f"inkdigits.{_MODULES[name]}"), name)
+    from inkdigits.errors import naming_missing_extra
+
+    with naming_missing_extra():
+        return getattr(import_module(f"inkdigits.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -15,8 +15,15 @@ Scores = NDArray[np.float32]  # (N, classes), what a network answers
 Probabilities = NDArray[np.float32]  # (N, classes), calibrated
 Confidences = NDArray[np.float32]  # (N,), 0 to 1
 Mask = NDArray[np.bool_]  # any shape
-Transform = NDArray[np.float64]  # (2, 3) affine or (3, 3) projective, takes (x, y, 1) to another picture's pixels
-Indices = NDArray[np.int64]  # (N,), positions in another array
+Transform = NDArray[np.floating[Any]]  # (2, 3) affine or (3, 3) projective, takes (x, y, 1) to another picture's pixels
 Box = tuple[int, int, int, int]  # x, y, width, height in pixels
 Floats = NDArray[np.floating[Any]]  # any shape
 Rng = np.random.Generator
+Bytes = NDArray[np.uint8]  # one to three dimensions, as an IDX file holds them
+Integers = NDArray[np.integer[Any]]  # any shape
+GrayImages = NDArray[np.uint8]  # (N, H, W), any size
+AnyImage = NDArray[Any]  # (H, W), uint8 or float32
+Boxes = NDArray[np.integer[Any]]  # (N, 4), x, y, width, height in pixels; also one box (4,)
+Points = NDArray[Any]  # (N, 2), x, y in pixels, whole or not
+Regions = NDArray[np.int32]  # (H, W), which connected component a pixel belongs to; 0 = none
+Indices = NDArray[np.integer[Any]]  # (N,), places in another array, or counts

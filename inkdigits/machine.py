@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from inkdigits.errors import InkdigitsError
+from inkdigits.errors import InkdigitsError, naming_missing_extra, reason
 
 # A very busy machine misses the deadline of 30 s that Ray sets its own start.
 START_ATTEMPTS = 3
@@ -43,8 +43,7 @@ def connect_ray(address: str, n_cpus: int | None = None, environment: Mapping[st
             "Ray takes no arguments that are not UTF-8: name such files in a --list FILE, or rename them"
         ) from None
     except Exception as error:  # a cluster too slow to start raises no type of its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InkdigitsError(f"no Ray cluster answers at {address} ({reason})") from None
+        raise InkdigitsError(f"no Ray cluster answers at {address} ({reason(error)})") from None
     try:
         yield ray
     finally:
@@ -56,10 +55,8 @@ def _load_ray() -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
+    with naming_missing_extra():
         import ray
-    except ModuleNotFoundError as error:
-        raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[scale]'` brings it") from None
     return ray
 
 

@@ -1,6 +1,7 @@
 """Shared by all tests: MNIST where it can be had, and a small stand-in of the same format where it cannot."""
 
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -17,15 +18,34 @@ from inkdigits.errors import DataError
 
 Splits = tuple[Split, Split]
 
+HERE = Path(__file__).parent
+# What `make test-fast` leaves out as a whole: TensorFlow, Ray, servers and browsers.
+NOT_FAST = {HERE / name for name in ("training", "sweep", "audit", "web", "bulk/test_ray_data.py")}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="the reading half alone, as `make test-fast` runs it")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.getoption("--fast") and collection_path in NOT_FAST else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        items[:] = [item for item in items if item.get_closest_marker("slow") is None]
+
 
 @pytest.fixture(scope="session")
 def mnist() -> Splits:
-    """MNIST itself; tests that ask for it are skipped on machines that have neither it nor a network."""
+    """MNIST itself; where there is neither it nor a network, tests that ask for it are skipped, but fail in CI."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a cache that cannot be written is no concern of these tests
         try:
             return load_mnist()
         except DataError as error:
+            if os.environ.get("CI"):
+                pytest.fail(f"CI tests with MNIST: {error}", pytrace=False)
             pytest.skip(str(error))
 
 

@@ -5,13 +5,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from inkdigits.files.images import ImageSource, read_image
 from inkdigits.reading.results import Classified, Item, NumberReading, PageReading
 
 
 class FakeReader:
     card: ClassVar[dict[str, Any]] = {"format": 1, "kind": "digit", "name": "fake", "classes": list("0123456789")}
 
-    def read(self, image: np.ndarray, layout: str = "page") -> PageReading:
+    def read(self, image: ImageSource, layout: str = "page") -> PageReading:
+        image = read_image(image)
         height, width = image.shape
         ys, xs = np.nonzero(image < 128)
         if not len(ys):
@@ -20,7 +22,7 @@ class FakeReader:
         item = Item(7, 0.99, True, box, ((1, 0.005),), self.frame(image))
         return PageReading(width, height, (NumberReading("7", "7", 0.99, True, (item,)),))
 
-    def read_many(self, images: Sequence[np.ndarray], layout: str) -> list[PageReading]:
+    def read_many(self, images: Sequence[ImageSource], layout: str) -> list[PageReading]:
         return [self.read(image, layout) for image in images]
 
     def frame(self, image: np.ndarray) -> np.ndarray:

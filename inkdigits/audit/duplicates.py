@@ -122,6 +122,8 @@ def _candidates(points: Floats, reach: float) -> Iterator[tuple[Indices, Indices
         furthest = along[top : top + ROWS][-1] + np.sqrt(reach)
         for start in range(top, int(np.searchsorted(along, furthest, side="right")), COLUMNS):
             distances = left[top : top + ROWS] @ right[start : start + COLUMNS].T
+            rows: Indices
+            columns: Indices
             rows, columns = np.nonzero(distances <= reach)
             later = columns + start > rows + top
             rows, columns = rows[later], columns[later]

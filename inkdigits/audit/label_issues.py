@@ -21,7 +21,8 @@ from inkdigits.audit.duplicates import Duplicate, find_duplicates
 from inkdigits.data.splits import Split
 from inkdigits.errors import DataError, RecipeError
 from inkdigits.reading.calibration import probabilities_of
-from inkdigits.training import digit_net, loop, networks, recipes
+from inkdigits.training import loop, networks, recipes
+from inkdigits.training.epochs import epochs_of
 from inkdigits.training.recipes import Recipe
 
 log = logging.getLogger(__name__)
@@ -299,7 +300,7 @@ def examine(
         DataError: there are too few images or classes.
         TrainingError: a network cannot be trained.
     """
-    chosen = networks.check(recipes.resolve(recipe, **changes))
+    chosen = networks.check(recipes.resolve_digit(recipe, **changes))
     if chosen.composed:
         raise RecipeError(
             f"the recipe {recipe!r} learns from composed pictures; choose one that takes them as they are"
@@ -367,12 +368,8 @@ def _out_of_fold(
 def _learn_and_predict(part: Split, recipe: Recipe, seed: int, asked: Sequence[DigitImages]) -> list[Floats]:
     """Return float64 (N, classes) for each array of images, by a network that learned from `part`."""
     model = networks.build(recipe, seed, len(part.class_names))
-    changing = digit_net.epochs_of(part, recipe, seed)
-    try:
-        loop.fit(model, recipe, changing or part, seed=seed, progress=False)
-    finally:
-        if changing:
-            changing.close()
+    with epochs_of(part, recipe, seed) as source:
+        loop.fit(model, recipe, source, seed=seed, progress=False)
     trained = networks.in_float32(model)
     output = recipe.output if recipe.output == "logits_none" else networks.output_of(trained)
     scores = (trained.predict(images, batch_size=1000, verbose=0) for images in asked)

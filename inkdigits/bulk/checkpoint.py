@@ -1,20 +1,41 @@
-"""The rows of a run that is under way: a folder of part files and a manifest, joined to one file when all are there.
+"""The answers of a run in progress: a folder of part files and a manifest, joined to one table at the end.
 
-Parts are all that a run remembers. Each is renamed into its place when it is whole, so whoever is killed loses what was
-in work and nothing else, and goes on where parts are missing.
+The part files are all that a run remembers. Each appears when it is whole, so a kill loses the chunks in progress and
+nothing else, and the run resumes with the chunks whose parts are missing.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from inkdigits.bulk.table import join
 from inkdigits.errors import OutputError
 from inkdigits.files import storage
 
-NAME = re.compile(r"(\d{8})-(\d+)-(\d+)-(\d+)\.\w+")
+PART_NAME = re.compile(r"(\d{8})-(\d+)-(\d+)-(\d+)-(\d+)\.\w+")
+
+
+class Counts(NamedTuple):
+    """What came of pictures.
+
+    Attributes:
+        n_pictures: how many there were.
+        n_errors: pictures that could not be read.
+        n_empty: pictures in which no digit was found.
+        n_rejected: digits that are not accepted.
+    """
+
+    n_pictures: int = 0
+    n_errors: int = 0
+    n_empty: int = 0
+    n_rejected: int = 0
+
+    @classmethod
+    def total(cls, counts: Iterable["Counts"]) -> "Counts":
+        """Return the sums."""
+        return cls(*map(sum, zip(*counts, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -23,17 +44,13 @@ class Done:
 
     Attributes:
         number: its place, from 0.
-        pictures: in it.
-        errors: pictures that could not be read.
-        doubtful: digits that are not accepted.
-        consumed: 0 to 1, the share of all inputs that lies before its end.
-        before: it was done before this run went on.
+        counts: of its pictures.
+        consumed: 0 to 1, the share of all inputs before its end.
+        before: it was done before the run was resumed.
     """
 
     number: int
-    pictures: int
-    errors: int
-    doubtful: int
+    counts: Counts
     consumed: float = 1.0
     before: bool = False
 
@@ -41,7 +58,7 @@ class Done:
 class Checkpoint:
     """The folder `output`.parts: manifest.json, and a file for each chunk that is done.
 
-    A part's name says its chunk, its pictures, how many could not be read, and its doubtful digits.
+    The name of a part file holds the number of its chunk and its counts.
 
     Args:
         output: the file that the parts will become.
@@ -54,10 +71,10 @@ class Checkpoint:
         self._names: dict[int, str] = {}
 
     def is_complete(self, resume: bool, overwrite: bool) -> bool:
-        """Say whether the output stands already and no run is to be gone on with; forget what is to be overwritten.
+        """Say whether the output exists and there is no run to resume; remove the parts of one to be overwritten.
 
         Raises:
-            OutputError: it, or a run that was stopped, is in the way.
+            OutputError: the output or a stopped run exists, and neither `resume` nor `overwrite` was given.
         """
         there, stopped = storage.stat(self.output) is not None, bool(storage.names_in(self.folder))
         if overwrite and not resume:
@@ -66,18 +83,18 @@ class Checkpoint:
         if there and not overwrite and not (resume and stopped):
             if resume:
                 return True
-            raise OutputError(f"{self.output}: is there already; --overwrite replaces it")
+            raise OutputError(f"{self.output}: exists already; use --overwrite to replace it")
         if stopped and not resume:
             raise OutputError(
-                f"{self.folder}: holds a run that was stopped; --resume goes on with it, --overwrite begins anew"
+                f"{self.folder}: holds a stopped run; use --resume to continue it or --overwrite to start again"
             )
         return False
 
     def open(self, manifest: Mapping[str, Any], resume: bool) -> None:
-        """Find the parts there are, if they belong to these inputs and settings, or begin.
+        """Find the parts of a run with these inputs and settings, or start one.
 
         Raises:
-            OutputError: they belong to others, or the folder cannot be written.
+            OutputError: the parts belong to other inputs or settings, or the folder cannot be written.
         """
         storage.make_folder(self.folder)
         path = f"{self.folder}/manifest.json"
@@ -90,9 +107,9 @@ class Checkpoint:
         for name in names:
             if name.endswith(".part"):  # a process was killed while it wrote this
                 storage.remove(f"{self.folder}/{name}")
-            elif found := NAME.fullmatch(name):
-                number, pictures, errors, doubtful = map(int, found.groups())
-                self.add(Done(number, pictures, errors, doubtful))
+            elif found := PART_NAME.fullmatch(name):
+                number, *counts = map(int, found.groups())
+                self.add(Done(number, Counts(*counts)))
 
     def _compare(self, path: str, manifest: Mapping[str, Any]) -> None:
         with storage.open_input(path) as file:
@@ -100,7 +117,7 @@ class Checkpoint:
         for name, value in manifest.items():
             if before.get(name) != value:
                 raise OutputError(
-                    f"{self.folder}: {_difference(name, before.get(name), value)}; --overwrite begins anew"
+                    f"{self.folder}: {_difference(name, before.get(name), value)}; use --overwrite to start again"
                 )
 
     def add(self, done: Done) -> None:
@@ -110,16 +127,15 @@ class Checkpoint:
 
     def name_of(self, done: Done) -> str:
         """Return the path of a chunk's part."""
-        counts = f"{done.number:08}-{done.pictures}-{done.errors}-{done.doubtful}"
-        return f"{self.folder}/{counts}{self.suffix}"
+        return f"{self.folder}/{done.number:08}-{'-'.join(map(str, done.counts))}{self.suffix}"
 
-    def forget_if_empty(self) -> None:
+    def remove_if_empty(self) -> None:
         """Remove the folder where no part is done."""
         if not self.done:
             storage.remove(self.folder)
 
     def join(self) -> None:
-        """Put the output in its place, all parts in order, and forget them.
+        """Write the output from all parts in order, and remove them.
 
         Raises:
             OutputError: it cannot be written.

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, TypeAlias
 
-from inkdigits.errors import ImageError
+from inkdigits.errors import InputError, reason
 from inkdigits.files import storage
 from inkdigits.files.images import SUFFIXES
 
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 ARROW = (".arrow", ".feather", ".ipc")
 TABLES = (".parquet", *ARROW)
-# The column of pictures, where it is not told and there are several of bytes.
+# The column of pictures, where none is named and there are several of bytes.
 COLUMN_NAMES = ("image", "bytes", "img", "png", "jpg", "picture")
 TABLE_BATCH = 128
 
@@ -27,11 +27,11 @@ class Member:
     """One picture of the inputs before it is loaded.
 
     Attributes:
-        name: as it will stand in the rows; for what lies in a container, "container#member".
+        name: as in the table of answers; for one in a container, "container#member".
         size_bytes: what `load` will return, 0 for a file.
         load: returns the picture's bytes; None for a file, which is opened by its name.
         error: why there is no picture.
-        share: 0 to 1, how much of its container lies before its end.
+        share: 0 to 1, how much of its container is before its end.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Member:
 
 
 def loaded(member: Member) -> Picture:
-    """Return a picture with its bytes where it lies in a container, or with what is wrong with it."""
+    """Return a picture with its bytes where it is in a container, or with what is wrong with it."""
     if member.load is None:
         return member.name, None, member.error
     try:
         return member.name, member.load(), member.error
     except Exception as error:  # a damaged archive raises a dozen types
-        return member.name, None, f"{member.name}: damaged ({storage.reason(error)})"
+        return member.name, None, f"{member.name}: damaged ({reason(error)})"
 
 
 def is_container(path: str) -> bool:
@@ -65,7 +65,7 @@ def members_of(path: str, column: str | None = None, group: int | None = None) -
         group: of a Parquet file, the only row group to read.
 
     Raises:
-        ImageError: a table has no column of pictures, or several.
+        InputError: a table has no column of pictures, or several.
     """
     if not is_container(path):
         yield Member(path)
@@ -75,20 +75,20 @@ def members_of(path: str, column: str | None = None, group: int | None = None) -
             yield from _in_tar(path, file) if path.lower().endswith(TAR) else _in_table(path, file, column, group)
     except ColumnError:
         raise
-    except ImageError as error:
+    except InputError as error:
         yield Member(path, error=str(error))
     except Exception as error:  # a damaged archive or table raises a dozen types
-        yield Member(path, error=f"{path}: damaged from here on ({storage.reason(error)})")
+        yield Member(path, error=f"{path}: damaged from here on ({reason(error)})")
 
 
 def _in_tar(path: str, file: IO[bytes]) -> Iterator[Member]:
     nothing, size = True, _size_of(file)
     if size == 0:
-        raise ImageError(f"{path}: empty (0 bytes)")
+        raise InputError(f"{path}: empty (0 bytes)")
     with tarfile.open(fileobj=file, mode="r:*") as archive:
         while (entry := archive.next()) is not None:
             archive.members = []  # type: ignore[attr-defined]  # or it would remember all it has seen
-            if entry.isfile() and os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            if entry.isfile() and _is_picture(entry.name):
                 nothing = False
                 load = _extractor(archive, entry)
                 yield Member(f"{path}#{entry.name}", entry.size, load, share=min(1.0, file.tell() / size))
@@ -99,8 +99,12 @@ def _in_tar(path: str, file: IO[bytes]) -> Iterator[Member]:
         yield Member(path, error=f"{path}: no pictures in this archive")
 
 
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not storage.is_hidden(name)
+
+
 def _at_its_end(archive: tarfile.TarFile) -> bool:
-    """Does the archive end where its files do, by a block of zeros? `tarfile` takes any damage for the end."""
+    """Say whether a block of zeros stands where the files end, as it should; `tarfile` takes any damage for the end."""
     assert archive.fileobj is not None
     archive.fileobj.seek(archive.offset)
     return archive.fileobj.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE
@@ -117,14 +121,14 @@ def _extractor(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Callable[[],
         opened = archive.extractfile(entry)
         data = opened.read() if opened else b""
         if len(data) != entry.size:
-            raise ImageError(f"{len(data):,} of {entry.size:,} bytes are there")
+            raise InputError(f"{len(data):,} of {entry.size:,} bytes are there")
         return data
 
     return load
 
 
-class ColumnError(ImageError):
-    """A table without the column that was asked for: nothing of the run would come to any good."""
+class ColumnError(InputError):
+    """A table without the column that was named: no picture of it can be read."""
 
 
 def _in_table(path: str, file: IO[bytes], column: str | None, group: int | None) -> Iterator[Member]:
@@ -145,7 +149,7 @@ def _in_table(path: str, file: IO[bytes], column: str | None, group: int | None)
         yield Member(path, error=f"{path}: no rows in this table")
 
 
-Batches: TypeAlias = Iterator[tuple[Any, float]]  # of the column of pictures; which share of all lies before their ends
+Batches: TypeAlias = Iterator[tuple[Any, float]]  # of the column of pictures; which share of all is before their ends
 
 
 def _parquet_batches(path: str, file: IO[bytes], column: str | None, group: int | None) -> tuple[int, Batches]:
@@ -161,14 +165,14 @@ def _parquet_batches(path: str, file: IO[bytes], column: str | None, group: int 
 
 
 def row_groups(path: str) -> int | None:
-    """Return how many row groups a Parquet file has; None where it is none or damaged."""
+    """Return how many row groups a Parquet file has; None where it is not one or damaged."""
     if not path.lower().endswith(".parquet"):
         return None
     try:
         with storage.open_input(path) as file:
             metadata = storage.load_pyarrow("pyarrow.parquet").ParquetFile(file).metadata
             return int(metadata.num_row_groups)
-    except (ImageError, OSError, ValueError):  # reading it will say so
+    except (InputError, OSError, ValueError):  # reading it will say so
         return None
 
 

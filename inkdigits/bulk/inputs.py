@@ -1,7 +1,7 @@
-"""What names mean: pictures in order, out of files, folders, globs, lists, columns of tables, tar shards, stdin.
+"""The pictures that names stand for, in order: files, folders, globs, lists, columns of tables, tar shards, stdin.
 
 Names become sources (files and containers, spooled to disk, so that ten million need no memory), sources become
-`Member`s (single pictures, not yet loaded), and members are cut into `Chunk`s, the same ones for the same inputs.
+`Member`s (single pictures, not yet loaded), and members are grouped into `Chunk`s, always the same for the same inputs.
 """
 
 import codecs
@@ -15,27 +15,27 @@ import tempfile
 import zlib
 from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from fnmatch import fnmatchcase
 from typing import IO
 
 from inkdigits.bulk.containers import Member, Picture, is_container, loaded, members_of
-from inkdigits.errors import ImageError
+from inkdigits.errors import InputError, OutputError, reason
 from inkdigits.files import storage
 from inkdigits.files.images import SUFFIXES
 
-# Bytes out of a container travel to another process: a chunk is cut where it would hold more.
+# Bytes out of a container travel to another process: a chunk ends before it would hold more.
 CHUNK_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Pictures that follow each other, answered and written together.
+    """Consecutive pictures, which are read and written together.
 
     Attributes:
         number: its place, from 0.
         pictures: empty where the chunk is done already.
-        consumed: 0 to 1, the share of all inputs that lies before its end.
+        consumed: 0 to 1, the share of all inputs before its end.
     """
 
     number: int
@@ -44,18 +44,22 @@ class Chunk:
 
 
 def find_files(names: Sequence[str]) -> Iterator[str]:
-    """Yield the files that names mean: a file as it is, a folder's pictures at any depth, a glob's matches, "-".
+    """Yield the files that names stand for: a file as it is, a folder's pictures at any depth, a glob's matches, "-".
 
-    Shards (tar, Parquet, Arrow) are named one by one or by a glob: a folder means its pictures.
+    A folder stands for its pictures that are not hidden; shards (tar, Parquet, Arrow) are named one by one or by a
+    glob.
 
     Raises:
-        ImageError: a folder or a glob without any picture.
+        InputError: a folder or a glob without any picture.
     """
     return (found.path for found in find_sources(names))
 
 
 def find_sources(names: Sequence[str]) -> Iterator[storage.Found]:
-    """Yield what `find_files` does, with each file's size and time of change (0 where it is missing or stdin)."""
+    """Yield what `find_files` does, with each file's size and time of change (0 where it is missing or stdin).
+
+    A subfolder that cannot be listed is yielded with its error.
+    """
     for name in names:
         if name == "-" or (not storage.is_remote(name) and os.path.isfile(name)):
             yield _source(name)
@@ -64,14 +68,14 @@ def find_sources(names: Sequence[str]) -> Iterator[storage.Found]:
         elif glob.has_magic(name):
             found = sorted(glob.glob(name, recursive=True))
             if not found:
-                raise ImageError(f"{name}: matches no file")
+                raise InputError(f"{name}: matches no file")
             yield from map(_source, found)
         else:
             yield _source(name)  # reading it says what is wrong
 
 
 def _source(name: str) -> storage.Found:
-    return storage.stat(name) or storage.Found(name, 0, 0)
+    return storage.stat(name) or storage.Found(name)
 
 
 def _find_remote(name: str) -> Iterator[storage.Found]:
@@ -85,11 +89,10 @@ def _find_remote(name: str) -> Iterator[storage.Found]:
             if fnmatchcase(found.path, name) and ("**" in name or found.path.count("/") == name.count("/"))
         ]
         if not matches:
-            raise ImageError(f"{name}: matches no file")
+            raise InputError(f"{name}: matches no file")
         yield from matches
         return
-    known = storage.stat(name)
-    if known:
+    if known := storage.stat(name):
         yield known
     else:
         yield from _in_folder(name)
@@ -98,32 +101,32 @@ def _find_remote(name: str) -> Iterator[storage.Found]:
 def _in_folder(folder: str) -> Iterator[storage.Found]:
     nothing = True
     for found in storage.walk(folder):
-        if os.path.splitext(found.path)[1].lower() in SUFFIXES:
+        if found.error or os.path.splitext(found.path)[1].lower() in SUFFIXES:
             nothing = False
             yield found
     if nothing:
-        raise ImageError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
 
 
 def in_list(path: str) -> Iterator[storage.Found]:
-    """Yield the files that a list names, one a line or parted by NUL, "-" for a list on stdin.
+    """Yield the files that a list names, one a line or separated by NUL; "-" is a list on stdin.
 
     Raises:
-        ImageError: the list cannot be read or is empty.
+        InputError: the list cannot be read or is empty.
     """
     nothing = True
     with sys.stdin.buffer if path == "-" else storage.open_input(path) as file:
         for name in _entries(file):
             nothing = False
             # A question to an object store for each of a million names would take an hour.
-            yield storage.Found(name, 0, 0) if storage.is_remote(name) else _source(name)
+            yield storage.Found(name) if storage.is_remote(name) else _source(name)
     if nothing:
-        raise ImageError(f"{'stdin' if path == '-' else path}: an empty list")
+        raise InputError(f"{'stdin' if path == '-' else path}: an empty list")
 
 
 def _entries(file: IO[bytes]) -> Iterator[str]:
     rest, mark = b"", None
-    while block := file.read(1 << 16):
+    while block := _read(file):
         block = block if mark else block.removeprefix(codecs.BOM_UTF8)  # as Notepad saves
         mark = mark or (b"\0" if b"\0" in block else b"\n")
         *whole, rest = (rest + block).split(mark)
@@ -132,14 +135,21 @@ def _entries(file: IO[bytes]) -> Iterator[str]:
         yield os.fsdecode(rest.rstrip(b"\r\n"))
 
 
+def _read(file: IO[bytes]) -> bytes:
+    try:
+        return file.read(1 << 16)
+    except OSError as error:
+        raise InputError(f"the list of inputs cannot be read ({reason(error)})") from None
+
+
 class Listing:
-    """All inputs of one run in order, on disk: how many, how large, and a checksum that tells whether they changed.
+    """All inputs of one run in order, on disk: how many, how large, and a checksum that shows whether they changed.
 
     Args:
         sources: the inputs.
 
     Raises:
-        ImageError: there are none, or none can be found.
+        InputError: there are none, or none can be found.
         OutputError: the disk of temporary files is full.
     """
 
@@ -151,13 +161,10 @@ class Listing:
         try:
             self.sha256 = self._fill(sources)
             if not self.count:
-                raise ImageError("nothing to read: no file was named")
-        except OSError as error:
-            with suppress(OSError):  # it would write what it still holds
-                self._spool.close()
-            raise storage.cannot_write(f"{tempfile.gettempdir()}, the list of inputs", error) from None
+                raise InputError("nothing to read: no file was named")
         except BaseException:
-            self._spool.close()
+            with suppress(OSError):  # on a full disk it cannot write what it still holds
+                self._spool.close()
             raise
 
     def _fill(self, sources: Iterator[storage.Found]) -> str:
@@ -167,13 +174,19 @@ class Listing:
                 self.stdin = sys.stdin.buffer.read() if self.stdin is None else self.stdin
                 source = storage.Found("-", len(self.stdin), zlib.crc32(self.stdin))
             # JSON escapes what no UTF-8 can hold, and line ends.
-            line = json.dumps([source.path, source.size_bytes, source.modified_ns]).encode() + b"\n"
+            line = json.dumps(astuple(source)).encode() + b"\n"
             checksum.update(line)
-            self._spool.write(line)
+            try:
+                self._spool.write(line)
+            except OSError as error:
+                raise _cannot_spool(error) from None
             self.count += 1
             self.is_of_files &= not is_container(source.path)
             self.size_bytes += source.size_bytes or 1
-        self._spool.flush()
+        try:
+            self._spool.flush()
+        except OSError as error:
+            raise _cannot_spool(error) from None
         return checksum.hexdigest()
 
     def __enter__(self) -> "Listing":
@@ -187,11 +200,11 @@ class Listing:
         return (storage.Found(*json.loads(line)) for line in self._spool)
 
     def members(self, column: str | None) -> Iterator[tuple[Member, float]]:
-        """Yield each picture, and how many bytes of the inputs lie before its end."""
+        """Yield each picture, and how many bytes of the inputs are before its end."""
         behind = 0
         for source in self:
             size = source.size_bytes or 1
-            members = members_of(source.path, column) if source.path != "-" else iter([self._on_stdin()])
+            members = iter([self._on_stdin()]) if source.path == "-" else members_in(source, column)
             yield from ((member, behind + size * member.share) for member in members)
             behind += size
 
@@ -200,10 +213,10 @@ class Listing:
         return Member("-", len(data), lambda: data)
 
     def chunks(self, size: int, column: str | None, done: Container[int] = ()) -> Iterator[Chunk]:
-        """Yield the pictures, `size` in a chunk but for the last and for large ones; those `done` are not loaded.
+        """Yield the pictures, `size` in a chunk, fewer in the last and of large ones; chunks `done` are not loaded.
 
         Raises:
-            ImageError: a table has no such column.
+            InputError: a table has no such column.
         """
         number, count, held, behind = 0, 0, 0, 0.0
         pictures: list[Picture] = []
@@ -215,6 +228,15 @@ class Listing:
             if number not in done:
                 pictures.append(loaded(member))
         yield Chunk(number, tuple(pictures), 1.0)
+
+
+def _cannot_spool(error: OSError) -> OutputError:
+    return storage.cannot_write(f"{tempfile.gettempdir()}, the list of inputs", error)
+
+
+def members_in(source: storage.Found, column: str | None) -> Iterator[Member]:
+    """Yield the pictures of a source as `members_of` does; for one with an error, that error."""
+    return iter([Member(source.path, error=source.error)]) if source.error else members_of(source.path, column)
 
 
 def all_sources(names: Sequence[str], list_file: str | None) -> Iterator[storage.Found]:

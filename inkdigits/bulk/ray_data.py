@@ -13,9 +13,10 @@ from typing import Any
 
 import cv2
 
-from inkdigits.bulk.containers import Picture, is_container, loaded, members_of, row_groups
+from inkdigits.bulk.checkpoint import Counts
+from inkdigits.bulk.containers import Member, Picture, is_container, loaded, members_of, row_groups
 from inkdigits.bulk.inputs import Listing
-from inkdigits.bulk.pool import BATCH, CHUNK, ReadSettings, answers
+from inkdigits.bulk.pool import PICTURES_PER_CALL, PICTURES_PER_PART, ReadSettings, answers
 from inkdigits.bulk.table import as_table, rows_of
 from inkdigits.errors import InkdigitsError, OutputError
 from inkdigits.files import storage
@@ -85,23 +86,23 @@ def _connected(address: str, workers: int | None) -> Iterator[int]:
 def _tasks(listing: Listing, layout: str) -> Iterator[Any]:
     """Yield tables of work, each for one call of an actor: a chunk of files, or a shard, or a row group of a table."""
     pa = storage.load_pyarrow("pyarrow")
-    files: list[str] = []
+    files: list[tuple[str, str | None]] = []  # path, error
 
-    def table(paths: list[str], group: int | None) -> Any:
+    def table(sources: list[tuple[str, str | None]], group: int | None) -> Any:
         # JSON, for a path need not be UTF-8.
-        return pa.table({"task": [json.dumps({"paths": paths, "group": group})]})
+        return pa.table({"task": [json.dumps({"sources": sources, "group": group})]})
 
     for source in listing:
         if source.path == "-":
             raise InkdigitsError("a picture on stdin is not for a cluster")
-        if files and (len(files) == CHUNK[layout] or is_container(source.path)):
+        if files and (len(files) == PICTURES_PER_PART[layout] or is_container(source.path)):
             yield table(files, None)
             files = []
-        if is_container(source.path):
+        if is_container(source.path) and not source.error:
             groups = row_groups(source.path)
-            yield from (table([source.path], group) for group in (range(groups) if groups else [None]))
+            yield from (table([(source.path, None)], group) for group in (range(groups) if groups else [None]))
         else:
-            files.append(source.path)
+            files.append((source.path, source.error))
     if files:
         yield table(files, None)
 
@@ -120,29 +121,31 @@ class _Actor:
                 found = answers(self._reader, pictures, self._settings.layout)
                 yield as_table(row for name, answer in found for row in rows_of(name, answer, self._settings.rows))
 
-    def _batches(self, paths: list[str], group: int | None) -> Iterator[list[Picture]]:
+    def _batches(self, sources: list[tuple[str, str | None]], group: int | None) -> Iterator[list[Picture]]:
         batch: list[Picture] = []
-        for path in paths:
-            for member in members_of(path, self._settings.column, group):
+        for path, error in sources:
+            members = iter([Member(path, error=error)]) if error else members_of(path, self._settings.column, group)
+            for member in members:
                 batch.append(loaded(member))
-                if len(batch) == BATCH[self._settings.layout]:
+                if len(batch) == PICTURES_PER_CALL[self._settings.layout]:
                     yield batch
                     batch = []
         if batch:
             yield batch
 
 
-def count(output: str) -> tuple[int, int, int]:
-    """Return pictures, those that could not be read, and doubtful digits of a folder of rows."""
+def count(output: str) -> Counts:
+    """Return the counts of a folder of rows."""
     pc, dataset = storage.load_pyarrow("pyarrow.compute"), storage.load_pyarrow("pyarrow.dataset")
     store, path = storage.locate(output) if storage.is_remote(output) else (None, output)
-    pictures = errors = doubtful = 0
+    counts = [Counts()]
     columns = ["line", "place", "marked", "error"]
     for batch in dataset.dataset(path, filesystem=store, format="parquet").to_batches(columns=columns):
         line, place, marked, error = (batch.column(name) for name in columns)
         # Each picture has one row that is its first.
         first = pc.and_(pc.less_equal(pc.fill_null(line, 1), 1), pc.less_equal(pc.fill_null(place, 1), 1))
-        pictures += pc.sum(first).as_py() or 0
-        errors += len(error) - error.null_count
-        doubtful += pc.sum(pc.count_substring(marked, "?")).as_py() or 0
-    return pictures, errors, doubtful
+        empty = pc.and_(pc.is_null(line), pc.is_null(error))
+        n_errors = len(error) - error.null_count
+        n_rejected = pc.sum(pc.count_substring(marked, "?")).as_py() or 0
+        counts.append(Counts(pc.sum(first).as_py() or 0, n_errors, pc.sum(empty).as_py() or 0, n_rejected))
+    return Counts.total(counts)

@@ -1,4 +1,4 @@
-"""Answers as rows of a table: one for each number or each digit, the same columns as CSV, JSON Lines and Parquet.
+"""Answers as a table with a row for each number or digit, the same columns in CSV, JSON Lines and Parquet.
 
 A picture without any digit, and one that cannot be read, is a row as well: none gets lost.
 """
@@ -29,12 +29,12 @@ class TableRow(NamedTuple):
 
     Attributes:
         path: the picture; in a container "container#member". Bytes that are no UTF-8 are written as \\xe9.
-        line: which row of ink, from 1 at the top; None where the picture has none.
+        line: which line of the picture, from 1 at the top; None where the picture has none.
         place: which digit of its line, from 1 at the left; None in rows of numbers.
         text: the number as written, or the digit; "" where there is none.
-        marked: the same with a question mark behind each doubtful digit.
+        marked: the same with a question mark behind each rejected digit.
         confidence: 0 to 1, calibrated, that all its digits are right.
-        accepted: False where it is doubtful; also where there is nothing or an error.
+        accepted: False where one of its digits is rejected, where there is none, and for an error.
         box_x, box_y, box_width, box_height: in the picture's pixels.
         error: why the picture could not be read.
     """
@@ -58,7 +58,7 @@ def rows_of(name: str, answer: PageReading | str, kind: str) -> Iterator[TableRo
 
     Args:
         name: the picture's.
-        answer: what the Reader says, or in a line why it could not be read.
+        answer: its page, or in one line why it could not be read.
         kind: "number" or "digit".
     """
     path = printable(name)
@@ -86,7 +86,7 @@ def _mark(item: Item) -> str:
 
 
 def marked(line: NumberReading) -> str:
-    """Return a line's text with a question mark behind each doubtful digit."""
+    """Return a line's text with a question mark behind each rejected digit."""
     items = iter(line.items)
     return "".join(character + (_mark(next(items)) if character.isdigit() else "") for character in line.text)
 
@@ -107,7 +107,7 @@ def check_format(output: str) -> str:
     """Return the suffix of a file for rows.
 
     Raises:
-        OutputError: none that rows can be written as.
+        OutputError: a table cannot be written in this format.
     """
     suffix = os.path.splitext(output)[1].lower()
     if suffix not in FORMATS:
@@ -159,7 +159,7 @@ def join(parts: Iterable[str], suffix: str, file: IO[bytes]) -> None:
     """Write parts, each of which `encode` made, as one file.
 
     Raises:
-        ImageError: a part cannot be read.
+        InputError: a part cannot be read.
         OSError: the file cannot be written.
     """
     if suffix == ".parquet":

@@ -1,25 +1,19 @@
-"""What several commands share: options, chatter, what a model is called."""
+"""What several commands share: options, chatter, how a model is named."""
 
-import os
+import inspect
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from inkdigits.errors import RunError
 
-app = typer.Typer(
-    name="inkdigits",
-    help="Reads handwritten digits and numbers; trains, judges and explains the models which do so.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+RAY_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+")
 
 
 def say(text: str) -> None:
@@ -27,21 +21,10 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-@contextmanager
-def quiet_stderr() -> Iterator[None]:
-    """Send what libraries write to file descriptor 2 nowhere: importing TensorFlow prints six lines of its own."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
+DataOption = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="A folder or .npz in MNIST's format. Default: MNIST.")
+]
+RunsOption = Annotated[Path, typer.Option(metavar="FOLDER", help="The folder of all runs.")]
 MlflowOption = Annotated[
     str | None,
     typer.Option(
@@ -51,16 +34,8 @@ MlflowOption = Annotated[
 TensorboardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Keep a record for TensorBoard, in the folder of runs.")
 ]
-
-
-@contextmanager
-def told_how_to_go_on() -> Iterator[None]:
-    """Say after Ctrl-C that nothing is lost."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        say("stopped; the same command with --resume goes on")
-        raise typer.Exit(130) from None
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")]
+ReportOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report, pictures included.")]
 
 
 class Framed(StrEnum):
@@ -69,6 +44,61 @@ class Framed(StrEnum):
     yes = "yes"
     no = "no"
     auto = "auto"
+
+
+FramedOption = Annotated[
+    Framed, typer.Option(help="yes: pictures are in MNIST's form; no: frame them first; auto: detect.")
+]
+
+
+def with_ray_address(words: Sequence[str]) -> list[str]:
+    """Return the command's words with an address after each `--ray`: "local" where it stands alone.
+
+    Typer has no option whose value may be left out (it ignores Click's `flag_value`). What follows `--ray` is its value
+    only if it looks like one: auto, local, HOST:PORT or ray://HOST:PORT.
+    """
+    end = words.index("--") if "--" in words else len(words)
+    found = list(words)
+    for i in range(end):
+        if words[i] == "--ray" and not (i + 1 < end and RAY_ADDRESS.fullmatch(words[i + 1])):
+            found[i] = "--ray=local"
+    return found
+
+
+def with_settings(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one option for each of `options` in place of its parameter `settings`.
+
+    Args:
+        options: the options' names -> their annotations; the command gets those that were given, as a dict.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [each for each in inspect.signature(command).parameters.values() if each.name != "settings"]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+            for name, annotation in options.items()
+        ]
+
+        def with_options(**values: Any) -> None:
+            settings = {name: values.pop(name) for name in options}
+            command(**values, settings={name: value for name, value in settings.items() if value is not None})
+
+        with_options.__name__, with_options.__doc__ = command.__name__, command.__doc__
+        with_options.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+        with_options.__annotations__ = {each.name: each.annotation for each in (*own, *added)}
+        return with_options
+
+    return decorate
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say after Ctrl-C that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("stopped; the same command with --resume goes on")
+        raise typer.Exit(130) from None
 
 
 def model_and_data(name: str, runs: Path) -> tuple[Path | None, str | None]:

@@ -2,17 +2,16 @@
 
 import json
 import os
-import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
 
-from inkdigits.cli.options import app, say, told_how_to_go_on
+from inkdigits.cli.options import resumable, say
 
-RAY_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+")
+if TYPE_CHECKING:
+    from inkdigits.bulk.read import Answer
 
 
 class Layout(StrEnum):
@@ -30,59 +29,74 @@ class Rows(StrEnum):
     digit = "digit"
 
 
-class WithRay(TyperCommand):
-    """A command whose `--ray` may stand alone or before an address: `auto`, `local`, HOST:PORT or ray://HOST:PORT."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Give a lone `--ray` its value, this machine, which Typer cannot."""
-        words: list[str] = []
-        for word in args:
-            if words and words[-1] == "--ray" and not RAY_ADDRESS.fullmatch(word):
-                words[-1] = "--ray=local"
-            words.append(word)
-        if words and words[-1] == "--ray":
-            words[-1] = "--ray=local"
-        return super().parse_args(ctx, words)
-
-
-@app.command(cls=WithRay)
 def read(
     images: Annotated[
         list[str] | None,
-        typer.Argument(help="Pictures, folders, globs, tar or Parquet shards, s3://...; - is one picture on stdin."),
+        typer.Argument(
+            metavar="IMAGES",
+            help="Pictures, folders, globs, tar or Parquet shards, s3://...; - is one picture on stdin.",
+            show_default=False,
+        ),
     ] = None,
-    layout: Annotated[Layout, typer.Option(help="What a picture holds: one digit, one number, or rows.")] = Layout.page,
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a picture and line.")] = False,
-    model: Annotated[Path | None, typer.Option(help="A run or an ONNX file in place of the net that ships.")] = None,
-    save_overlay: Annotated[Path | None, typer.Option(help="Folder for the pictures with boxes and answers.")] = None,
-    explain: Annotated[Path | None, typer.Option(help="Folder for a picture a digit: crop, 28 x 28, bars.")] = None,
+    layout: Annotated[
+        Layout, typer.Option(help="What a picture holds: one digit, one number, or rows of them.")
+    ] = Layout.page,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per picture and line.")] = False,
+    model: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="A run or an ONNX file. Default: the networks that ship.")
+    ] = None,
+    save_overlay: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Save the pictures with boxes and answers drawn on them.")
+    ] = None,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Save a picture per digit: crop, 28 x 28, probabilities.")
+    ] = None,
     list_: Annotated[
         str | None, typer.Option("--list", metavar="FILE", help="Names of further files, one a line; - is stdin.")
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Of a table, the pictures' bytes. Default: found.")] = None,
-    output: Annotated[str | None, typer.Option(help="File for rows: .csv, .jsonl or .parquet. For very many.")] = None,
+    column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Table column that holds the image bytes (default: detected).")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write a table: .csv, .jsonl or .parquet. For very many pictures."),
+    ] = None,
     rows: Annotated[Rows, typer.Option(help="What a row of the output is.")] = Rows.number,
-    resume: Annotated[bool, typer.Option(help="Go on with an output that was stopped.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace an output that is there.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one a core.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes. Default: one per core.")] = None,
     ray: Annotated[
-        str | None, typer.Option(metavar="[ADDRESS]", help="Share the work on a Ray cluster, or here without ADDRESS.")
+        str | None, typer.Option(metavar="[ADDRESS]", help="Share the work on a Ray cluster; alone: on this machine.")
     ] = None,
 ) -> None:
-    """Read handwritten digits in pictures; doubtful ones are marked with a question mark."""
+    """Read handwritten digits in pictures. Doubtful ones are marked with a question mark.
+
+    The exit code is 1 if any picture could not be read; the others are read all the same.
+
+    \b
+    Examples:
+      inkdigits read photo.jpg --save-overlay seen
+      inkdigits read scans/ --layout number --json
+      inkdigits read 'scans/*.tar' --output numbers.csv
+    """
     # Reading multiplies no large matrices: BLAS's threads would only delay the start, by a tenth.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from inkdigits.bulk.progress import progress
-    from inkdigits.bulk.read import as_text, count_doubtful, read_files, read_to_file
+    from inkdigits.bulk.read import read_files, read_to_file
 
     if model is not None and not model.exists() and (Path("runs") / model).is_dir():
         model = Path("runs") / model  # a run by its name
     if not images and list_ is None:
         raise typer.BadParameter("name pictures, or a --list of them")
-    if output is not None:
+    if output is None:
+        if resume or overwrite or workers or ray or rows is not Rows.number:
+            raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
+        answers = read_files(images or (), layout.value, model, save_overlay, explain, list_, column)
+        n_errors = sum([_show(answer, json_) for answer in answers])
+    else:
         if json_ or save_overlay or explain:
             raise typer.BadParameter("--json, --save-overlay and --explain do not go with --output")
-        with progress() as report, told_how_to_go_on():
+        with progress() as report, resumable():
             summary = read_to_file(
                 output,
                 images or (),
@@ -99,21 +113,22 @@ def read(
             )
         say(str(summary))
         print(output)
-        return
-    if resume or overwrite or workers or ray or rows is not Rows.number:
-        raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
-    answers = read_files(images or (), layout.value, model, save_overlay, explain, list_, column)
-    failed = False
-    for answer in answers:
-        failed |= answer.error is not None
-        doubtful = count_doubtful(answer)
-        if answer.error is not None:
-            say(f"error: {answer.error}")
-        elif doubtful:
-            say(f"{answer.name}: {doubtful} doubtful, marked ?" if not json_ else f"{answer.name}: {doubtful} doubtful")
-        if json_:
-            print(json.dumps(answer.to_dict()))
-        elif answer.error is None:
-            print(as_text(answer))
-    if failed:
+        n_errors = summary.n_errors
+    if n_errors:
         raise typer.Exit(1)
+
+
+def _show(answer: "Answer", as_json: bool) -> bool:
+    """Print an answer, its doubts and its error; return whether there was one."""
+    from inkdigits.bulk.read import as_text
+
+    if answer.page is None:
+        say(f"error: {answer.error}")
+    elif answer.counts.n_empty or answer.counts.n_rejected:
+        doubts = "no digit found" if answer.counts.n_empty else f"{answer.counts.n_rejected} rejected"
+        say(f"{answer.name}: {doubts}" if as_json else f"{answer.name}: {doubts}, marked ?")
+    if as_json:
+        print(json.dumps(answer.to_dict()))
+    elif answer.page is not None:
+        print(as_text(answer))
+    return answer.page is None

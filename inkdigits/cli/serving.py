@@ -6,33 +6,44 @@ from typing import Annotated
 
 import typer
 
-from inkdigits.cli.options import app, say
-from inkdigits.errors import InkdigitsError
+from inkdigits.cli.options import say
 
 
-@app.command()
 def serve(
-    model: Annotated[Path | None, typer.Option(help="A run or an ONNX file in place of the nets that ship.")] = None,
-    host: Annotated[str, typer.Option(help="Address to bind to; by default only this machine gets in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
-    token: Annotated[str | None, typer.Option(envvar="INKDIGITS_TOKEN", help="Ask for this bearer token.")] = None,
-    allow_origin: Annotated[list[str] | None, typer.Option(help="Let web pages of this origin ask, too.")] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL", help="A run or an ONNX file. Default: the networks that ship."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to bind to; by default only this machine can connect.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 for any that is free.")] = 8000,
+    token: Annotated[
+        str | None, typer.Option(envvar="INKDIGITS_TOKEN", metavar="TOKEN", help="Require this bearer token.")
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(metavar="ORIGIN", help="Let web pages of this origin use the API, too.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
-    """Serve the web page and the HTTP API; its documents are at /docs."""
-    try:
-        from inkdigits.web.serve import serve
-    except ModuleNotFoundError as error:
-        raise InkdigitsError(f"{error.name} is missing: `pip install 'inkdigits[web]'` brings it") from None
-    serve(model, host, port, token, tuple(allow_origin or ()), open_)
+    """Serve the web page and the HTTP API. The API's documentation is at /docs.
+
+    \b
+    Examples:
+      inkdigits serve --open
+      inkdigits serve --host 0.0.0.0 --token secret
+    """
+    from inkdigits.web.serve import serve
+
+    serve(model, host, port, token, tuple(allow_origin or ()), open_, lambda address: print(address, flush=True))
 
 
-corrections = typer.Typer(help="What people corrected on the web page.", no_args_is_help=True)
+corrections = typer.Typer(help="What people corrected on the web page.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @corrections.command("list")
 def list_corrections(
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a correction and line.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per correction and line.")] = False,
 ) -> None:
     """List the corrections, the oldest first."""
     from inkdigits.data.corrections import load_corrections
@@ -42,12 +53,14 @@ def list_corrections(
 
 
 @corrections.command("export")
-def export(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> None:
-    """Write the corrections as a data set in MNIST's own format, for `evaluate --data` and `train --data`."""
-    from inkdigits.data.corrections import export_corrections, load_corrections
+def export(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")]) -> None:
+    """Write the corrections as a data set. In MNIST's own format, for `evaluate --data` and `train --data`."""
+    from inkdigits.data.corrections import export_corrections, latest, load_corrections
 
-    n_train, n_test = export_corrections(load_corrections(), folder)
-    say(f"{n_train} for training, {n_test} for testing")
+    corrections = load_corrections()
+    n_train, n_test = export_corrections(corrections, folder)
+    n_left_out = sum(correction.truth is None for correction in latest(corrections))
+    say(f"{n_train} for training, {n_test} for testing; left out, not digits: {n_left_out}")
     print(folder)
 
 
@@ -55,10 +68,10 @@ def export(folder: Annotated[Path, typer.Argument(help="A new folder.")]) -> Non
 def clear(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Forget all corrections and their pictures."""
+    """Delete all corrections and their pictures."""
     from inkdigits.data.corrections import clear_corrections, load_corrections
 
     n = len(load_corrections())
     if n and not yes:
-        typer.confirm(f"forget {n} corrections?", abort=True, err=True)
-    say(f"{clear_corrections()} forgotten")
+        typer.confirm(f"delete {n} corrections?", abort=True, err=True)
+    say(f"{clear_corrections()} deleted")

@@ -1,4 +1,4 @@
-"""`inkdigits train`, `runs`, `committee`, `tutorial`."""
+"""`inkdigits train`, `runs`, `ensemble`, `tutorial`."""
 
 import json
 from collections.abc import Mapping
@@ -7,112 +7,96 @@ from typing import Annotated, Any
 
 import typer
 
-from inkdigits.cli.options import MlflowOption, TensorboardOption, app, model_and_data, quiet_stderr, say
-from inkdigits.errors import RecipeError
+from inkdigits.cli.options import (
+    DataOption,
+    MlflowOption,
+    RunsOption,
+    TensorboardOption,
+    model_and_data,
+    say,
+    with_settings,
+)
+from inkdigits.training.hyperparameters import Choice, Hyperparameter, Layers, Switch
+from inkdigits.training.recipes import HYPERPARAMETERS, RECIPES, kind_of, resolve
 
 
-@app.command()
+def _option(name: str, kind: Hyperparameter) -> Any:
+    """Return the annotation of the option that sets a field of a recipe."""
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(kind, Switch):
+        return Annotated[bool | None, typer.Option(f"{option}/--no-{option[2:]}", help=kind.help)]
+    # Each `--hidden 100` may be followed by another: all of them are one network's.
+    word = list[str] | None if isinstance(kind, Layers) else str | None
+    metavar = "|".join(kind.choices) if isinstance(kind, Choice) else kind.metavar
+    return Annotated[word, typer.Option(option, metavar=metavar, help=kind.help)]
+
+
+def _read(name: str, value: Any) -> Any:
+    """Return the value of a recipe's field for what its option was given."""
+    if isinstance(value, bool):
+        return value
+    return kind_of(name).read(name, "+".join(value) if isinstance(value, list) else value)
+
+
+@with_settings({name: _option(name, kind) for name, kind in HYPERPARAMETERS.items()})
 def train(
+    settings: Mapping[str, Any],
     recipe: Annotated[
-        str | None, typer.Argument(help="linear, hidden (the default), cnn, fast, champion, reader or line.")
+        str | None,
+        typer.Argument(
+            metavar="RECIPE",
+            help=f"{', '.join(RECIPES)}. Default: hidden.",
+            show_default=False,
+        ),
     ] = None,
-    hidden: Annotated[
-        list[str] | None, typer.Option(metavar="UNITS", help="Hidden layers, as 100, 300+100 or none.")
-    ] = None,
-    convolutions: Annotated[
-        list[str] | None, typer.Option(metavar="LAYERS", help="Layers before those, as 5x16s+pool+3x32s+3x64p or none.")
-    ] = None,
-    batch_norm: Annotated[bool | None, typer.Option(help="Normalise the convolutions' outputs.")] = None,
-    dropout: Annotated[float | None, typer.Option(help="0 to 1, share left out before the last layer.")] = None,
-    activation: Annotated[str | None, typer.Option(help="Of all but the last layer; any name Keras knows.")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
-    learning_rate: Annotated[
-        str | None, typer.Option(metavar="NUMBER", help="Or default: Keras's for the optimizer.")
-    ] = None,
-    beta_1: Annotated[
-        str | None, typer.Option("--beta-1", metavar="NUMBER", help="0 to 1, Adam's memory of gradients.")
-    ] = None,
-    beta_2: Annotated[str | None, typer.Option("--beta-2", metavar="NUMBER", help="0 to 1, of their squares.")] = None,
-    weight_decay: Annotated[
-        str | None, typer.Option(metavar="NUMBER", help="Share of a weight lost a step, times the rate.")
-    ] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant or cosine.")] = None,
-    loss: Annotated[str | None, typer.Option(help="Any name Keras knows.")] = None,
-    label_smoothing: Annotated[float | None, typer.Option(help="0 to 1, for cross-entropies.")] = None,
-    ema: Annotated[float | None, typer.Option(help="0 to 1, momentum of the weights' moving average.")] = None,
-    output: Annotated[str | None, typer.Option(help="sigmoid (the tutorial's) or softmax.")] = None,
-    distortion: Annotated[
-        float | None, typer.Option(help="How far each epoch's images are bent; 0: not at all.")
-    ] = None,
-    composed: Annotated[int | None, typer.Option(help="Pictures composed anew for each epoch; 0: as they are.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training set.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step.")] = None,
-    validation: Annotated[int | None, typer.Option(help="Training images to hold out and judge each epoch.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32 or mixed_bfloat16, while training.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Fixes first weights, order and all else.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Fixes first weights, order, all else.")] = None,
     teacher: Annotated[
-        str | None, typer.Option(metavar="RUN", help="A run or ONNX file that teaches in place of the labels.")
+        str | None,
+        typer.Option(metavar="MODEL", help="Learn from the answers of this run or ONNX file, not from labels."),
     ] = None,
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an unfinished run.")] = None,
-    data: Annotated[Path | None, typer.Option(help="A folder or .npz in MNIST's format. Default: MNIST.")] = None,
+    data: DataOption = None,
     mlflow: MlflowOption = None,
     tensorboard: TensorboardOption = False,
-    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+    runs: RunsOption = Path("runs"),
 ) -> None:
-    """Train a model, export it and judge it on the test set; the run directory's path goes to stdout."""
-    settings: dict[str, Any] = {
-        name: value for name, value in locals().items() if value is not None and name not in RECIPE_FLAGS
-    }
+    """Train a model, export it, evaluate it on the test set. The run's folder goes to stdout.
+
+    Hyperparameters that are not given are the recipe's.
+
+    \b
+    Examples:
+      inkdigits train
+      inkdigits train hidden --activation tanh --epochs 10
+      inkdigits train cnn --convolutions 5x16s+pool+3x32 --seed 1
+      inkdigits train --resume hidden-20261123-071500
+    """
+    changes = {name: _read(name, value) for name, value in settings.items()}
     if teacher is not None:
         from inkdigits.reading.model import model_path
 
         teacher = str(model_path(model_and_data(teacher, runs)[0]))
-    if recipe == "line":
-        settings |= {"mlflow": mlflow} if mlflow else {}
-        settings |= {"tensorboard": tensorboard} if tensorboard else {}
-        train_line(runs, data, seed, resume, settings)
-        return
-    with quiet_stderr():
-        from inkdigits.sweep.space import fit_for
-        from inkdigits.training.train import train
+    if resume is None:
+        resolve(recipe or "hidden", **changes)  # what is wrong with the words is said before TensorFlow is loaded
+    from inkdigits.training.train import train
 
-    settings |= {name: "+".join(value) for name, value in settings.items() if isinstance(value, list)}
-    settings = {name: fit_for(name, value) for name, value in settings.items()}
-    settings |= {"mlflow": mlflow, "tensorboard": tensorboard}
-    run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **settings)
+    changes |= {"mlflow": mlflow, "tensorboard": tensorboard}
+    run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **changes)
     figures = run.figures
     say(
         f"test: loss {figures['test_loss']:.4f} - accuracy {figures['test_accuracy']:.4f} ({figures['test_mistakes']} "
         f"mistakes in {figures['n_test']:,})"
     )
+    if (report := run.path / "report.html").exists():  # the line network has none
+        say(f"report: {report}")
     print(run.path)
 
 
-# What `train` is told besides the fields of a recipe.
-RECIPE_FLAGS = ("recipe", "seed", "teacher", "resume", "data", "mlflow", "tensorboard", "runs")
-
-
-def train_line(
-    runs: Path, data: Path | None, seed: int | None, resume: str | None, settings: Mapping[str, object]
-) -> None:
-    """Train the line net: rows composed of MNIST's digits, CTC; its ONNX file's path goes to stdout."""
-    if settings:
-        raise RecipeError(f"the line net's settings are fixed; leave out {', '.join(settings)}")
-    with quiet_stderr():
-        from inkdigits.training import line_net
-        from inkdigits.training.runs import make_root
-
-    make_root(runs)
-    line_net.train_line(runs / "line.onnx", data=data, seed=seed or 0, resume=resume is not None)
-    print(runs / "line.onnx")
-
-
-@app.command()
 def runs(
-    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
-    json_: Annotated[bool, typer.Option("--json", help="One JSON object a run and line.")] = False,
+    runs: RunsOption = Path("runs"),
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per run and line.")] = False,
 ) -> None:
-    """List the runs there are, newest first, with their figures."""
+    """List the runs, newest first. Each with its test figures and settings."""
     from inkdigits.training.runs import list_runs, summary
 
     found = list_runs(runs)
@@ -122,15 +106,21 @@ def runs(
         print(json.dumps({"path": str(run.path), "finished": run.finished, **run.info}) if json_ else summary(run))
 
 
-@app.command()
-def committee(
-    members: Annotated[list[str], typer.Argument(help="Names or paths of runs, or ONNX files: two or more.")],
-    save: Annotated[Path, typer.Option(help="The ONNX file to write.")] = Path("committee.onnx"),
-    runs: Annotated[Path, typer.Option(help="The folder of all runs.")] = Path("runs"),
+def ensemble(
+    members: Annotated[
+        list[str], typer.Argument(metavar="MEMBERS", help="Names or paths of runs, or ONNX files: two or more.")
+    ],
+    save: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write.")] = Path("committee.onnx"),
+    runs: RunsOption = Path("runs"),
 ) -> None:
-    """Make one model of several, which answers with the mean of their probabilities; its path goes to stdout."""
+    """Combine several models into one. It answers with the mean of their probabilities; its path goes to stdout.
+
+    \b
+    Example:
+      inkdigits ensemble cnn-20261123-071500 cnn-20261123-081500 --save both.onnx
+    """
     if len(members) < 2:
-        raise typer.BadParameter("a committee has two members or more")
+        raise typer.BadParameter("an ensemble has two members or more")
     from inkdigits.reading.model import model_path
     from inkdigits.training.ensemble import combine
 
@@ -138,16 +128,14 @@ def committee(
     print(save)
 
 
-@app.command()
 def tutorial(
-    runs: Annotated[Path, typer.Option(help="The folder of all runs, and of tutorial.html.")] = Path("runs"),
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings a mean in the table is of.")] = 5,
-    data: Annotated[Path | None, typer.Option(help="A folder or .npz that holds MNIST. Default: found.")] = None,
+    runs: RunsOption = Path("runs"),
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Trainings behind each mean in the table.")] = 5,
+    data: DataOption = None,
 ) -> None:
-    """Tell the whole MNIST tutorial: three nets trained, judged, pictured and compared; then a page read."""
+    """Run the MNIST tutorial. Three networks trained, evaluated, pictured and compared; then a page is read."""
     from inkdigits.data.loading import load_data
+    from inkdigits.training.tutorial import tutorial
 
     train, test = load_data(data)
-    with quiet_stderr():
-        from inkdigits.training.tutorial import tutorial
     tutorial(train, test, runs, seeds)

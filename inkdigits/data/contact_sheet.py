@@ -1,17 +1,19 @@
-"""A picture of a data set: a row a class."""
+"""A picture of a data set, with a row for each class."""
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
+from inkdigits.arrays import ColorImage, DigitImages, Labels
+
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 GREY = (110, 110, 110)
 
 
 def draw_contact_sheet(
-    images: np.ndarray, labels: np.ndarray, class_names: Sequence[str], per_class: int = 20
-) -> np.ndarray:
+    images: DigitImages, labels: Labels, class_names: Sequence[str], per_class: int = 20
+) -> ColorImage:
     """Return a sheet with a row a class: its name, its first pictures as ink on paper, and how many there are.
 
     Args:
@@ -44,6 +46,6 @@ def draw_contact_sheet(
     return canvas
 
 
-def _write(canvas: np.ndarray, text: str, x: int, middle: int, colour: tuple[int, int, int], size: float) -> None:
+def _write(canvas: ColorImage, text: str, x: int, middle: int, colour: tuple[int, int, int], size: float) -> None:
     (_, height), _ = cv2.getTextSize(text, FONT, size, 1)
     cv2.putText(canvas, text, (x, middle + height // 2), FONT, size, colour, 1, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""What people corrected: pictures, answers and truths in one SQLite file, given out as a data set in MNIST's format."""
+"""What people corrected, in one SQLite file: pictures, answers and right digits, exported in MNIST's format."""
 
 import hashlib
 import sqlite3
@@ -11,31 +11,41 @@ from pathlib import Path
 
 import numpy as np
 
+from inkdigits.arrays import Box, DigitImage
 from inkdigits.data.home import inkdigits_home
 from inkdigits.data.idx import save_idx_folder
 from inkdigits.data.splits import Split
 from inkdigits.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 PAGE_BYTES = 4096
 PATIENCE_SECONDS = 10
-# One correction in five is for judging, the others for training: by its number, so that no later export moves it.
+# One correction in five is for testing, the others for training: by its number, so that no later export moves it.
 TEST_EVERY = 5
-SCHEMA = f"""
-CREATE TABLE pictures (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CORRECTIONS_TABLE = """
 CREATE TABLE corrections (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     picture TEXT NOT NULL REFERENCES pictures (sha256),
     x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
     answer INTEGER, confidence REAL,
-    truth INTEGER NOT NULL CHECK (truth BETWEEN 0 AND 9),
+    truth INTEGER CHECK (truth BETWEEN 0 AND 9),
     time TEXT NOT NULL,
     model TEXT NOT NULL,
     framed BLOB NOT NULL CHECK (length(framed) = 784)
-);
-PRAGMA user_version = {FORMAT};
-"""
+)"""
+SCHEMA = ("CREATE TABLE pictures (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID", CORRECTIONS_TABLE)
 COLUMNS = "id, picture, x, y, width, height, answer, confidence, truth, time, model, framed"
+# In format 1 `truth` could not be NULL, "not a digit". SQLite changes that only by copying the table; the highest
+# number ever given goes along, so that none is given twice.
+FROM_FORMAT_1 = (
+    "ALTER TABLE corrections RENAME TO corrections_1",
+    CORRECTIONS_TABLE,
+    f"INSERT INTO corrections ({COLUMNS}) SELECT {COLUMNS} FROM corrections_1",
+    "DELETE FROM sqlite_sequence WHERE name = 'corrections'",
+    "UPDATE sqlite_sequence SET name = 'corrections' WHERE name = 'corrections_1'",
+    "DROP TABLE corrections_1",
+)
+UPGRADES = {0: SCHEMA, 1: FROM_FORMAT_1}
 
 
 @dataclass(frozen=True)
@@ -48,21 +58,21 @@ class Correction:
         box: x, y, width, height in the picture's pixels.
         answer: what was read there, None where nothing was.
         confidence: of that answer.
-        truth: what the person says, 0 to 9.
+        truth: what the person says: 0 to 9, None where it is not a digit.
         time: when, ISO 8601 in UTC.
-        model: name and fingerprint of the net that answered.
-        framed: uint8 (28, 28), the digit in MNIST's form.
+        model: name and fingerprint of the network that answered.
+        framed: the digit in MNIST's form.
     """
 
     id: int
     picture_sha256: str
-    box: tuple[int, int, int, int]
+    box: Box
     answer: int | None
     confidence: float | None
-    truth: int
+    truth: int | None
     time: str
     model: str
-    framed: np.ndarray
+    framed: DigitImage
 
     def to_dict(self) -> dict[str, object]:
         """Return what `inkdigits corrections list --json` prints."""
@@ -79,17 +89,18 @@ class Correction:
 
     def __str__(self) -> str:
         answer = "-" if self.answer is None else self.answer
+        truth = "not a digit" if self.truth is None else self.truth
         box = ",".join(map(str, self.box))
-        return f"{self.id:>6}  {self.time}  {answer} -> {self.truth}  box {box}  {self.model}"
+        return f"{self.id:>6}  {self.time}  {answer} -> {truth}  box {box}  {self.model}"
 
 
 def default_path() -> Path:
-    """Return where corrections lie unless told otherwise: in INKDIGITS_HOME."""
+    """Return where corrections are kept by default: in INKDIGITS_HOME."""
     return inkdigits_home() / "corrections.sqlite3"
 
 
 class Corrections:
-    """The file of corrections; made when the first is added.
+    """The file of corrections, created when the first is added.
 
     One that `add` returned for is on the disk: the log is flushed with every commit, so neither a killed server nor
     a power cut takes it back. Thread-safe.
@@ -108,12 +119,12 @@ class Corrections:
     def add(
         self,
         picture: bytes,
-        box: tuple[int, int, int, int],
+        box: Box,
         answer: int | None,
         confidence: float | None,
-        truth: int,
+        truth: int | None,
         model: str,
-        framed: np.ndarray,
+        framed: DigitImage,
     ) -> int:
         """Keep one correction and return its number.
 
@@ -122,9 +133,9 @@ class Corrections:
             box: x, y, width, height of the digit in it.
             answer: what was read, 0 to 9, None where nothing was.
             confidence: of the answer.
-            truth: 0 to 9.
-            model: name and fingerprint of the net.
-            framed: uint8 (28, 28).
+            truth: 0 to 9, None where it is not a digit.
+            model: name and fingerprint of the network.
+            framed: the digit in MNIST's form.
 
         Raises:
             DataError: the file cannot be written, or is full.
@@ -151,6 +162,29 @@ class Corrections:
         with self._lock, self._session() as connection:
             rows = connection.execute(f"SELECT {COLUMNS} FROM corrections ORDER BY id").fetchall()
         return [_of_row(row) for row in rows]
+
+    def remove(self, number: int) -> bool:
+        """Forget one correction, and its picture where no other correction has it; return whether there was one.
+
+        Args:
+            number: the correction's id.
+
+        Raises:
+            DataError: the file cannot be written.
+        """
+        if not self.path.exists():
+            return False
+        with self._lock, self._session() as connection:
+            with connection:
+                row = connection.execute("SELECT picture FROM corrections WHERE id = ?", (number,)).fetchone()
+                if row is None:
+                    return False
+                connection.execute("DELETE FROM corrections WHERE id = ?", (number,))
+                others = connection.execute("SELECT 1 FROM corrections WHERE picture = ? LIMIT 1", row).fetchone()
+                if others is None:
+                    connection.execute("DELETE FROM pictures WHERE sha256 = ?", row)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the log still holds what was deleted
+        return True
 
     def clear(self) -> int:
         """Forget every correction and its picture; return how many there were.
@@ -213,20 +247,27 @@ class Corrections:
         return connection
 
     def _check_format(self, connection: sqlite3.Connection) -> None:
-        """Make the tables in a new file. Two programs may do so at once: the second waits and then finds them."""
+        """Create the tables in a new file, or upgrade those of an old one.
+
+        Two programs may do so at once: the second waits and then finds them done.
+        """
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            connection.execute("BEGIN IMMEDIATE")
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in filter(str.strip, SCHEMA.split(";")):
-                    connection.execute(statement)
-            connection.commit()
-        elif version != FORMAT:
+        if version == FORMAT:
+            return
+        if version not in UPGRADES:
             raise DataError(f"{self.path}: written by another version of inkdigits (format {version}, not {FORMAT})")
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for statement in UPGRADES.get(version, ()):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.commit()
 
 
-def _of_row(row: tuple[int, str, int, int, int, int, int | None, float | None, int, str, str, bytes]) -> Correction:
+Row = tuple[int, str, int, int, int, int, int | None, float | None, int | None, str, str, bytes]
+
+
+def _of_row(row: Row) -> Correction:
     number, sha256, x, y, width, height, answer, confidence, truth, moment, model, framed = row
     image = np.frombuffer(framed, np.uint8).reshape(28, 28)
     return Correction(number, sha256, (x, y, width, height), answer, confidence, truth, moment, model, image)
@@ -259,19 +300,27 @@ def latest(corrections: list[Correction]) -> list[Correction]:
 
 
 def export_corrections(corrections: list[Correction], folder: Path) -> tuple[int, int]:
-    """Write corrections as a data set in MNIST's own format; return how many are for training and for testing.
+    """Write corrected digits as a data set in MNIST's own format; return how many are for training and for testing.
 
-    Every fifth, beginning with the first, is for testing. A single correction stands in both parts, since neither may
-    be empty.
+    Every fifth number, beginning with the first, is for testing; a digit that was corrected again keeps its side. Where
+    one part would be empty, the corrections are in both. What is not a digit is left out.
+
+    Args:
+        corrections: all of them, the oldest first.
+        folder: a new folder.
 
     Raises:
-        DataError: there are none, or the folder cannot be written.
+        DataError: there are no corrected digits, or the folder cannot be written.
     """
-    standing = latest(corrections)
-    if not standing:
-        raise DataError("there are no corrections to export; `inkdigits serve` collects them")
-    test = [c for i, c in enumerate(standing) if i % TEST_EVERY == 0]
-    train = [c for i, c in enumerate(standing) if i % TEST_EVERY] or test
+    digits = [correction for correction in latest(corrections) if correction.truth is not None]
+    if not digits:
+        raise DataError("there are no corrected digits to export; `inkdigits serve` collects them")
+    first: dict[tuple[str, Box], int] = {}
+    for correction in corrections:
+        first.setdefault((correction.picture_sha256, correction.box), correction.id)
+    is_test = [first[digit.picture_sha256, digit.box] % TEST_EVERY == 1 for digit in digits]
+    test = [digit for digit, to_test in zip(digits, is_test, strict=True) if to_test] or digits
+    train = [digit for digit, to_test in zip(digits, is_test, strict=True) if not to_test] or digits
     save_idx_folder(folder, _split(train, "train"), _split(test, "test"))
     return len(train), len(test)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from inkdigits.arrays import Integers
 from inkdigits.data.idx import idx_sha256, read_idx_file
 from inkdigits.data.splits import DIGITS, MNIST_SHA256, Arrays, Split
-from inkdigits.errors import DataError
+from inkdigits.errors import DataError, reason
 
 
 def read_path(path: Path) -> tuple[Arrays, tuple[str, ...]]:
@@ -40,7 +41,7 @@ def _find_idx(folder: Path, name: str) -> Path | None:
     try:
         paths = sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name) and path.is_file())
     except OSError as error:
-        raise DataError(f"{folder}: cannot be read: {error.strerror}") from error
+        raise DataError(f"{folder}: cannot be read: {reason(error)}") from error
     # A file and its own .gz are one; the plain one is quicker.
     names = {path.name.removesuffix(".gz"): path for path in reversed(paths)}
     if len(names) > 1:
@@ -64,7 +65,7 @@ def _checked_names(names: list[str], name: str) -> tuple[str, ...]:
         raise DataError(f"{name}: {len(names)} class names; a data set has 2 to 256, one a line")
     if len(set(names)) < len(names):
         twice = next(one for one in names if names.count(one) > 1)
-        raise DataError(f"{name}: the class name {twice!r} stands there twice")
+        raise DataError(f"{name}: the class name {twice!r} is there twice")
     return tuple(names)
 
 
@@ -113,12 +114,12 @@ def read_npz(path: Path) -> Arrays:
         zlib.error,
         NotImplementedError,
     ) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else what
-        raise DataError(f"{path}: cannot be read: {reason}") from error
+        cause = reason(error) if isinstance(error, OSError) and error.strerror else what
+        raise DataError(f"{path}: cannot be read: {cause}") from error
 
 
-def checked_labels(y: np.ndarray, n: int, name: str) -> np.ndarray:
-    """Return labels (n,) as they are, once they are whole numbers of 0 to 255."""
+def checked_labels(y: Integers, n: int, name: str) -> Integers:
+    """Return labels (n,) of any integer type as they are, checked to lie in 0 to 255."""
     if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
         raise DataError(f"{name}: labels must be whole numbers (N,), but are {y.dtype} {y.shape}")
     if len(y) != n:

@@ -1,26 +1,30 @@
-"""IDX, the format of MNIST's own files: read, written, summed."""
+"""IDX, the format of MNIST's own files: reading, writing, checksums."""
 
 import gzip
 import hashlib
-import shutil
+import math
 import zlib
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from inkdigits.arrays import Bytes
 from inkdigits.data.splits import Arrays, Split
-from inkdigits.errors import DataError
+from inkdigits.errors import DataError, OutputError, reason
+from inkdigits.files import storage
+
+GZIP = b"\x1f\x8b"
 
 
-def idx_sha256(array: np.ndarray) -> str:
+def idx_sha256(array: Bytes) -> str:
     """Return the SHA-256 of an array's raw IDX file, as `sha256sum` prints it."""
     digest = hashlib.sha256(_idx_head(array))
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def read_idx(data: bytes | np.ndarray, name: str = "IDX data") -> np.ndarray:
+def read_idx(data: bytes | Bytes, name: str = "IDX data") -> Bytes:
     """Return the array in an IDX file's bytes, without copying it.
 
     Args:
@@ -38,7 +42,7 @@ def read_idx(data: bytes | np.ndarray, name: str = "IDX data") -> np.ndarray:
     flat = np.frombuffer(data, np.uint8)
     shape = _idx_shape(flat[:16].tobytes(), name)
     body = flat[4 + 4 * len(shape) :]
-    expected = _product(shape)
+    expected = math.prod(shape)
     if len(body) != expected:
         kind = "truncated" if len(body) < expected else "over-long"
         raise DataError(
@@ -48,7 +52,7 @@ def read_idx(data: bytes | np.ndarray, name: str = "IDX data") -> np.ndarray:
     return body.reshape(shape)
 
 
-def write_idx(array: np.ndarray) -> bytes:
+def write_idx(array: Bytes) -> bytes:
     """Return an array as the bytes of an IDX file.
 
     Args:
@@ -66,32 +70,29 @@ def save_idx_folder(folder: str | Path, train: Split, test: Split) -> None:
         test: as train.
 
     Raises:
-        DataError: the folder exists, or cannot be written.
+        OutputError: the folder exists, or cannot be written.
     """
     folder = Path(folder)
     if folder.exists():
-        raise DataError(f"{folder}: exists already; choose another folder")
+        raise OutputError(f"{folder}: exists already; choose another folder")
     arrays = {
         f"{prefix}-{kind}": array.astype(np.uint8, copy=False)
         for prefix, split in (("train", train), ("t10k", test))
         for kind, array in (("images-idx3-ubyte", split.images), ("labels-idx1-ubyte", split.labels))
     }
-    try:
-        write_folder(folder, arrays, {"classes.txt": "".join(f"{name}\n" for name in train.class_names)})
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be written: {error.strerror}") from error
+    write_folder(folder, arrays, {"classes.txt": "".join(f"{name}\n" for name in train.class_names)})
 
 
-def _idx_head(array: np.ndarray) -> bytes:
+def _idx_head(array: Bytes) -> bytes:
     if array.dtype != np.uint8 or not 1 <= array.ndim <= 3 or array.size == 0:
         raise ValueError(f"IDX here holds uint8 with one to three dimensions, not {array.dtype} {array.shape}")
     return bytes((0, 0, 8, array.ndim)) + b"".join(n.to_bytes(4, "big") for n in array.shape)
 
 
 def _idx_shape(head: bytes, name: str) -> tuple[int, ...]:
-    """Return the shape that the first 16 bytes of a file tell."""
+    """Return the shape that the first 16 bytes of a file give."""
     if head.lstrip().startswith(b"<"):
-        raise DataError(f"{name}: is an HTML page, not data: a server's or a proxy's notice, saved in its place")
+        raise DataError(f"{name}: is an HTML page, not data: a notice of a server or a proxy, saved in its place")
     if len(head) < 4:
         raise DataError(f"{name}: truncated: {len(head)} bytes; fetch it again")
     n_dims = head[3]
@@ -105,56 +106,55 @@ def _idx_shape(head: bytes, name: str) -> tuple[int, ...]:
     return shape
 
 
-def _product(shape: tuple[int, ...]) -> int:
-    # Python's whole numbers do not overflow; NumPy's would, on a damaged header.
-    result = 1
-    for n in shape:
-        result *= n
-    return result
+def read_idx_file(path: Path, name: str | None = None) -> Bytes:
+    """Return the array of an IDX file, plain (memory-mapped) or compressed with gzip.
 
+    Args:
+        path: the file.
+        name: what to call it in errors; its path where None.
 
-def read_idx_file(path: Path) -> np.ndarray:
-    """Return the array of an IDX file, plain (memory-mapped) or .gz."""
+    Raises:
+        DataError: it is missing, damaged or not IDX.
+    """
+    name = name or str(path)
     try:
-        if path.suffix == ".gz":
+        with path.open("rb") as file:
+            head = file.read(2)
+        if head == GZIP:
             with gzip.open(path) as stream:
-                return read_idx_stream(stream, str(path))
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: is empty; fetch it again")
+                return read_idx_stream(stream, name)
+        if not head:
+            raise DataError(f"{name}: is empty; fetch it again")
         # As a plain array: what np.memmap adds makes every slice slower.
-        return np.asarray(read_idx(np.asarray(np.memmap(path, np.uint8, "r")), str(path)))
+        return np.asarray(read_idx(np.asarray(np.memmap(path, np.uint8, "r")), name))
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{name}: truncated or damaged gzip file; fetch it again") from error
     except OSError as error:
-        reason = error.strerror or _not_gzip(path)
-        raise DataError(f"{path}: cannot be read: {reason}") from error
-    except (EOFError, zlib.error) as error:
-        raise DataError(f"{path}: truncated or damaged gzip file; fetch it again") from error
+        raise DataError(f"{name}: cannot be read: {reason(error)}") from error
 
 
-def read_idx_stream(stream: IO[bytes] | gzip.GzipFile, name: str) -> np.ndarray:
-    """Read no more than the header tells, and one byte to see whether there is more."""
+def read_idx_stream(stream: IO[bytes] | gzip.GzipFile, name: str) -> Bytes:
+    """Return the array of an IDX stream; read as much as its header says, and one byte to see whether there is more."""
     head = stream.read(16)
     if len(head) < 16:
         return read_idx(head, name)
     shape = _idx_shape(head, name)
-    return read_idx(head + stream.read(_product(shape) + 4 * len(shape) + 4 - 16 + 1), name)
-
-
-def _not_gzip(path: Path) -> str:
-    start = path.read_bytes()[:64].lstrip()
-    return "an HTML page in place of data" if start.startswith(b"<") else "not a gzip file"
+    return read_idx(head + stream.read(math.prod(shape) + 4 * len(shape) + 4 - 16 + 1), name)
 
 
 def write_folder(folder: Path, arrays: Arrays, texts: dict[str, str]) -> None:
-    """Write IDX files and texts beside, then rename: the folder is complete or absent."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    """Write IDX files and texts in UTF-8 as a folder that is complete or absent.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     try:
-        for name, array in arrays.items():
-            (partial / name).write_bytes(write_idx(array))
-        for name, text in texts.items():
-            (partial / name).write_text(text, encoding="utf-8")
-        partial.rename(folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        with storage.whole_folder(folder) as partial:
+            for name, array in arrays.items():
+                with storage.whole_file(partial / name) as file:
+                    file.write(write_idx(array))
+            for name, text in texts.items():
+                with storage.whole_file(partial / name) as file:
+                    file.write(text.encode())
+    except OSError as error:
+        raise storage.cannot_write(folder, error) from None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from inkdigits.arrays import GrayImages, Labels
 from inkdigits.data.formats import as_splits, checked_labels, read_npz, read_path
 from inkdigits.data.idx import idx_sha256
 from inkdigits.data.mnist import load_cached_mnist, mnist_cache, verify
@@ -23,7 +24,7 @@ def load_mnist(data: str | Path | None = None) -> tuple[Split, Split]:
         The training and the test split. From the cache they are memory-mapped.
 
     Raises:
-        DataError: what `data` holds is not MNIST to the byte, or no source could be had (each is named).
+        DataError: what `data` holds is not MNIST to the byte, or no source has it (each is named).
     """
     if data is None:
         return load_cached_mnist()
@@ -37,7 +38,7 @@ def load_data(path: str | Path | None = None) -> tuple[Split, Split]:
 
     Args:
         path: a folder with four IDX files, plain or .gz, and a `classes.txt` (or `labels.txt`) with one name a line
-            where the classes are not the ten digits; or a .npz with x_train, y_train, x_test, y_test and, at will,
+            where the classes are not the ten digits; or a .npz with x_train, y_train, x_test, y_test and optionally
             class_names.
 
     Raises:
@@ -49,11 +50,11 @@ def load_data(path: str | Path | None = None) -> tuple[Split, Split]:
     return as_splits(arrays, class_names, str(path), str(path))
 
 
-def load_arrays(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
+def load_arrays(path: str | Path) -> tuple[GrayImages, Labels | None]:
     """Return pictures of any size, and their labels if there are any, from a .npz file.
 
     Args:
-        path: a file with arrays `x` uint8 (N, H, W), light ink on dark, and at will `y` (N,), whole numbers >= 0.
+        path: a file with arrays `x` uint8 (N, H, W), light ink on dark, and optionally `y` (N,), integers 0 to 255.
 
     Returns:
         x as it is, and y as int64 (N,) or None.

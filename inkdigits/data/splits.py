@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inkdigits.arrays import Bytes, DigitImages, Labels
 from inkdigits.errors import DataError
 
 # Smallest first: whether a mirror can be reached is found out with the first of them.
@@ -18,7 +19,7 @@ MNIST_SHA256 = {
 DIGITS = tuple("0123456789")
 
 # name of a file -> uint8 (N,) or (N, H, W)
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, Bytes]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,8 @@ class Split:
         sha256: of the images' raw IDX file, as `sha256sum` prints it.
     """
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: DigitImages
+    labels: Labels
     name: str
     class_names: tuple[str, ...]
     source: str
@@ -57,10 +58,10 @@ class Split:
 
 
 def hold_out(train: Split, n_validation: int, seed: int) -> tuple[Split, Split]:
-    """Part a split into one to train on and one to choose on, with every class in its share.
+    """Divide a split into one to train on and one to choose on, with every class in its share.
 
     Args:
-        train: the split to part.
+        train: the split to divide.
         n_validation: how many examples to hold out.
         seed: the same seed holds out the same examples, on every machine.
 
@@ -71,7 +72,7 @@ def hold_out(train: Split, n_validation: int, seed: int) -> tuple[Split, Split]:
         DataError: nothing would be left to train on, or nothing held out.
     """
     if not 0 < n_validation < len(train):
-        raise DataError(f"cannot hold {n_validation:,} of {len(train):,} examples out: choose 1 to {len(train) - 1:,}")
+        raise DataError(f"cannot hold out {n_validation:,} of {len(train):,} examples: choose 1 to {len(train) - 1:,}")
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(train))
     # In each class the k-th of its n examples stands at (k + 1/2) / n; the first `n_validation` of all are held out.

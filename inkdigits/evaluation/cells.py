@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from inkdigits.errors import DataError
+from inkdigits.arrays import Floats, Mask
+from inkdigits.errors import DataError, reason
 from inkdigits.evaluation import metrics, significance
 from inkdigits.evaluation.text import percent
 from inkdigits.reading.reader import Reader
@@ -26,8 +27,8 @@ class CellsEvaluation:
 
     Attributes:
         source: the folder.
-        files: names of the pictures.
-        truths: what stands in each.
+        files: the names of the pictures.
+        labels: what is written in each.
         texts: what was read.
         confidence: float64 (N,), the probability that all digits are right.
         accepted: bool (N,).
@@ -35,28 +36,28 @@ class CellsEvaluation:
 
     source: str
     files: tuple[str, ...]
-    truths: tuple[str, ...]
+    labels: tuple[str, ...]
     texts: tuple[str, ...]
-    confidence: np.ndarray
-    accepted: np.ndarray
+    confidence: Floats
+    accepted: Mask
 
     def __len__(self) -> int:
-        return len(self.truths)
+        return len(self.labels)
 
     @cached_property
-    def string_right(self) -> np.ndarray:
+    def string_right(self) -> Mask:
         """Bool (N,): is the whole string right, comma and dot alike?"""
-        return np.array([_string(a) == _string(b) for a, b in zip(self.truths, self.texts, strict=True)])
+        return np.array([_string(a) == _string(b) for a, b in zip(self.labels, self.texts, strict=True)])
 
     @cached_property
-    def right(self) -> np.ndarray:
+    def right(self) -> Mask:
         """Bool (N,): are the digits right, all else dropped?"""
-        return np.array([_digits(a) == _digits(b) for a, b in zip(self.truths, self.texts, strict=True)])
+        return np.array([_digits(a) == _digits(b) for a, b in zip(self.labels, self.texts, strict=True)])
 
     @cached_property
     def edits(self) -> int:
         """Digits to insert, delete or replace, over all cells."""
-        pairs = zip(self.truths, self.texts, strict=True)
+        pairs = zip(self.labels, self.texts, strict=True)
         return sum(metrics.edit_distance(_digits(truth), _digits(text)) for truth, text in pairs)
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class CellsEvaluation:
             "digits_exact": float(self.right.mean()),
             "digits_exact_interval": list(significance.wilson_interval(int(self.right.sum()), n)),
             "edit_distance": self.edits,
-            "n_digits": sum(len(_digits(truth)) for truth in self.truths),
+            "n_digits": sum(len(_digits(truth)) for truth in self.labels),
             "coverage": accepted / n,
             "accuracy_accepted": float(self.right[self.accepted].mean()) if accepted else None,
             "accuracy_surest_half": metrics.accuracy_of_surest(self.right, self.confidence, 0.5),
@@ -105,19 +106,19 @@ def _digits(text: str) -> str:
 
 
 def evaluate_cells(reader: Reader, folder: str | Path) -> CellsEvaluation:
-    """Return the judgement of a reader on pictures of one number each.
+    """Evaluate a reader on pictures of one number each.
 
     Args:
         reader: with a line net.
-        folder: holds the pictures and truth.json: file name -> what stands there, such as "10,200".
+        folder: holds the pictures and truth.json: file name -> what is written there, such as "10,200".
 
     Raises:
         DataError: truth.json is missing, damaged or empty.
         ImageError: a picture cannot be read.
     """
     folder = Path(folder)
-    truth = _load_truth(folder / "truth.json")
-    files = tuple(truth)
+    labels = _load_labels(folder / "truth.json")
+    files = tuple(labels)
     readings: list[PageReading] = []
     for start in range(0, len(files), CELLS_AT_ONCE):
         paths = [folder / name for name in files[start : start + CELLS_AT_ONCE]]
@@ -126,20 +127,20 @@ def evaluate_cells(reader: Reader, folder: str | Path) -> CellsEvaluation:
     return CellsEvaluation(
         str(folder),
         files,
-        tuple(truth.values()),
+        tuple(labels.values()),
         tuple(line.text if line else "" for line in lines),
         np.array([line.confidence if line else 0.0 for line in lines]),
         np.array([line.accepted if line else False for line in lines]),
     )
 
 
-def _load_truth(path: Path) -> dict[str, str]:
+def _load_labels(path: Path) -> dict[str, str]:
     try:
-        truth = json.loads(path.read_text(encoding="utf-8"))
+        labels = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); it tells what stands in each picture") from None
+        raise DataError(f"{path}: cannot be read ({reason(error)}); it says what is written in each picture") from None
     except ValueError as error:
-        raise DataError(f"{path}: is no JSON ({error})") from None
-    if not isinstance(truth, dict) or not truth or not all(isinstance(value, str) for value in truth.values()):
+        raise DataError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(labels, dict) or not labels or not all(isinstance(value, str) for value in labels.values()):
         raise DataError(f'{path}: must be one object, file name -> string, such as {{"a.jpg": "10,200"}}')
-    return truth
+    return labels

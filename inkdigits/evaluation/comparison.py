@@ -14,12 +14,12 @@ from inkdigits.evaluation.text import p_in_words, percent
 
 @dataclass(frozen=True)
 class ClassChange:
-    """What became of one class from one model to another.
+    """How one class changed from one model to another.
 
     Attributes:
         name: of the class.
         n: how many examples it has.
-        mistakes: wrong answers of the first and of the second model.
+        errors: how many answers of the first and of the second model are wrong.
         n_fixed: examples that only the second has right.
         n_broken: examples that only the first has right.
         p: McNemar's exact p, adjusted for looking at all classes at once (Holm).
@@ -27,14 +27,14 @@ class ClassChange:
 
     name: str
     n: int
-    mistakes: tuple[int, int]
+    errors: tuple[int, int]
     n_fixed: int
     n_broken: int
     p: float
 
     @property
     def verdict(self) -> str:
-        """In one word: "better" or "worse" where chance is a poor explanation (p < 0.05), else "alike"."""
+        """In one word: "better" or "worse" where the difference is significant (p < 0.05), else "alike"."""
         if self.p >= 0.05:
             return "alike"
         return "better" if self.n_fixed > self.n_broken else "worse"
@@ -42,7 +42,7 @@ class ClassChange:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two models on the same examples, the second seen from the first.
+    """Two models on the same examples.
 
     Attributes:
         first: the evaluation of the first model.
@@ -55,7 +55,7 @@ class Comparison:
     @property
     def difference(self) -> float:
         """Accuracy of the second less that of the first."""
-        return (self.first.mistakes - self.second.mistakes) / len(self.first)
+        return (self.first.n_errors - self.second.n_errors) / len(self.first)
 
     @property
     def n_fixed(self) -> int:
@@ -74,12 +74,12 @@ class Comparison:
 
     @property
     def p(self) -> float:
-        """McNemar's exact p: how often equally good models would differ so much."""
+        """McNemar's exact p: how often equally good models would differ this much."""
         return significance.mcnemar_exact(self.n_fixed, self.n_broken)
 
     @cached_property
     def classes(self) -> list[ClassChange]:
-        """What became of each class."""
+        """How each class changed."""
         labels = self.first.split.labels
         counts = []
         for k in range(len(self.first.class_names)):
@@ -117,7 +117,7 @@ class Comparison:
                 {
                     "class": change.name,
                     "n": change.n,
-                    "mistakes": list(change.mistakes),
+                    "mistakes": list(change.errors),
                     "fixed": change.n_fixed,
                     "broken": change.n_broken,
                     "p": change.p,
@@ -129,9 +129,9 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        table = ["class     mistakes          fixed  broken         p"]
+        table = ["class     errors            fixed     new         p"]
         for change in self.classes:
-            before, after = change.mistakes
+            before, after = change.errors
             table.append(
                 f"{change.name[:9]:<9} {before:>5} -> {after:<5} {change.n_fixed:>8} {change.n_broken:>7}  "
                 f"{p_in_words(change.p):>8}  {change.verdict}"
@@ -143,24 +143,21 @@ class Comparison:
         """Return the chief figures in sentences."""
         low, high = self.interval
         a, b, n = self.first, self.second, len(self.first)
-        verdict = "more than chance explains" if self.p < 0.05 else "that may well be chance"
+        verdict = "significant" if self.p < 0.05 else "not significant"
         return [
-            f"first   {a.model}: {percent(a.accuracy)} ({a.mistakes:,} mistakes in {n:,})",
-            f"second  {b.model}: {percent(b.accuracy)} ({b.mistakes:,} mistakes in {n:,})",
+            f"first   {a.model}: {percent(a.accuracy)} ({a.n_errors:,} errors in {n:,})",
+            f"second  {b.model}: {percent(b.accuracy)} ({b.n_errors:,} errors in {n:,})",
             f"difference {self.difference * 100:+.2f} points (95 % interval {low * 100:+.2f} to {high * 100:+.2f})",
-            f"the second mends {self.n_fixed:,} mistakes of the first and makes {self.n_broken:,} new ones: "
+            f"the second model fixes {self.n_fixed:,} errors of the first and makes {self.n_broken:,} new ones: "
             f"{verdict} (McNemar's exact p {p_in_words(self.p)})",
             *self.in_words(),
+            "(p < 0.05 after Holm's correction; the other differences are not significant)",
         ]
 
     def in_words(self) -> list[str]:
         """Return which classes got better and which worse, in words."""
-        lines = []
-        for verdict in ("better", "worse"):
-            names = [change.name for change in self.classes if change.verdict == verdict]
-            lines.append(f"{verdict}: {', '.join(names) if names else 'none'}")
-        lines[-1] += " (p < 0.05 after Holm's correction; the others are alike as far as these examples can tell)"
-        return lines
+        named = {verdict: [c.name for c in self.classes if c.verdict == verdict] for verdict in ("better", "worse")}
+        return [f"{verdict}: {', '.join(names) or 'none'}" for verdict, names in named.items()]
 
 
 def _side_by_side(comparison: Comparison) -> list[str]:
@@ -171,10 +168,10 @@ def _side_by_side(comparison: Comparison) -> list[str]:
 
 
 def compare(first: Evaluation, second: Evaluation) -> Comparison:
-    """Return two models held against each other, example by example.
+    """Compare two models example by example.
 
     Args:
-        first: the one to start from.
+        first: the baseline.
         second: on the same examples.
 
     Raises:
@@ -183,7 +180,7 @@ def compare(first: Evaluation, second: Evaluation) -> Comparison:
     a, b = first.split, second.split
     if len(a) != len(b) or a.sha256 != b.sha256 or not np.array_equal(a.labels, b.labels):
         raise DataError(
-            f"{first.model} was judged on {len(a):,} images of {a.source}, {second.model} on {len(b):,} of {b.source}: "
-            "only judgements on the same examples can be compared"
+            f"{first.model} was evaluated on {len(a):,} images of {a.source}, {second.model} on {len(b):,} of "
+            f"{b.source}: only evaluations on the same examples can be compared"
         )
     return Comparison(first, second)

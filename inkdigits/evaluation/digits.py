@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from inkdigits.arrays import DigitImages, Floats, Labels, Mask
 from inkdigits.data.idx import idx_sha256
 from inkdigits.data.loading import load_arrays, load_data
 from inkdigits.data.splits import Split
@@ -28,7 +30,7 @@ class Evaluation:
     Attributes:
         model: the model's name.
         card: its card.
-        split: the images and their truth.
+        split: the images and their labels.
         answers: what the reader gave for them.
     """
 
@@ -46,25 +48,25 @@ class Evaluation:
         return self.split.class_names
 
     @cached_property
-    def right(self) -> np.ndarray:
-        """Bool (N,): is the answer the truth, accepted or not?"""
-        right: np.ndarray = self.split.labels == self.answers.labels
+    def right(self) -> Mask:
+        """Bool (N,): is the answer right, accepted or not?"""
+        right: Mask = self.split.labels == self.answers.labels
         return right
 
     @property
-    def mistakes(self) -> int:
+    def n_errors(self) -> int:
         """How many answers are wrong."""
         return metrics.count_errors(self.split.labels, self.answers.labels)
 
     @property
     def accuracy(self) -> float:
         """The share of answers that are right."""
-        return 1 - self.mistakes / len(self)
+        return 1 - self.n_errors / len(self)
 
     @property
     def accuracy_interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval of the accuracy."""
-        return significance.wilson_interval(len(self) - self.mistakes, len(self))
+        return significance.wilson_interval(len(self) - self.n_errors, len(self))
 
     @cached_property
     def loss(self) -> float:
@@ -72,23 +74,23 @@ class Evaluation:
         return metrics.log_loss(self.split.labels, self.answers.probabilities)
 
     @cached_property
-    def confusion(self) -> np.ndarray:
-        """Int64 (classes, classes): row = truth, column = answer."""
+    def confusion(self) -> metrics.ConfusionMatrix:
+        """Int64 (classes, classes): row = ground truth, column = answer."""
         return metrics.confusion_matrix(self.split.labels, self.answers.labels, len(self.class_names))
 
     @property
-    def per_class(self) -> np.ndarray:
+    def per_class(self) -> Floats:
         """Float64 (classes, 3): precision, recall, F1; NaN where nothing was measured."""
         return metrics.precision_recall_f1(self.confusion)
 
     @property
     def confused(self) -> list[tuple[str, str, int]]:
-        """(truth, answer, count) of every confusion, the commonest first."""
+        """(truth, answer, count) of every confusion, the most frequent first."""
         return metrics.confused_pairs(self.confusion, self.class_names)
 
     @cached_property
     def calibration_error(self) -> float:
-        """Expected calibration error in 15 slices."""
+        """Expected calibration error in 15 bins."""
         return metrics.calibration_error(self.answers.confidence, self.right)
 
     @property
@@ -97,7 +99,7 @@ class Evaluation:
         return float(self.answers.accepted.mean())
 
     @property
-    def mistakes_accepted(self) -> int:
+    def n_errors_accepted(self) -> int:
         """How many of the accepted answers are wrong."""
         return int((~self.right & self.answers.accepted).sum())
 
@@ -105,12 +107,16 @@ class Evaluation:
     def error_rate_accepted(self) -> float:
         """The share of wrong answers among the accepted; NaN where none is accepted."""
         accepted = int(self.answers.accepted.sum())
-        return self.mistakes_accepted / accepted if accepted else math.nan
+        return self.n_errors_accepted / accepted if accepted else math.nan
 
-    def worst_mistakes(self, n: int) -> np.ndarray:
-        """Return int64 (<= n,): indices of the wrong answers that the model was surest of, the surest first."""
+    def worst_errors(self, n: int) -> Labels:
+        """Return int64 (<= n,): indices of the most confident errors, the most confident first."""
         wrong = np.flatnonzero(~self.right)
         return wrong[np.argsort(-self.answers.confidence[wrong], kind="stable")][:n]
+
+    def names(self, i: int) -> tuple[str, str]:
+        """Return what the true class and the answer of image `i` are called."""
+        return self.class_names[self.split.labels[i]], self.class_names[self.answers.labels[i]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return every figure as JSON holds it; what could not be measured is None."""
@@ -127,11 +133,11 @@ class Evaluation:
             "n": len(self),
             "accuracy": self.accuracy,
             "accuracy_interval": list(self.accuracy_interval),
-            "mistakes": self.mistakes,
+            "mistakes": self.n_errors,
             "loss": self.loss,
             "calibration_error": self.calibration_error,
             "coverage": self.coverage,
-            "mistakes_accepted": self.mistakes_accepted,
+            "mistakes_accepted": self.n_errors_accepted,
             "error_rate_accepted": or_none(self.error_rate_accepted),
             "classes": classes,
             "confusion_matrix": self.confusion.tolist(),
@@ -149,15 +155,15 @@ class Evaluation:
         lines = [
             f"{self.model} on {len(self):,} {self.split.name} images of {self.split.source}",
             f"accuracy           {percent(self.accuracy)} (95 % interval {low * 100:.2f} to {percent(high)}), "
-            f"{self.mistakes:,} mistakes in {len(self):,}",
+            f"{self.n_errors:,} errors in {len(self):,}",
             f"loss               {self.loss:.4f}",
             f"calibration error  {percent(self.calibration_error)}",
         ]
         if self.card.get("threshold", 0.0) > 0:
             n_accepted = int(self.answers.accepted.sum())
             lines.append(
-                f"accepted           {percent(self.coverage)}; of these wrong: {percent(self.error_rate_accepted)} "
-                f"({self.mistakes_accepted:,} of {n_accepted:,})"
+                f"accepted           {percent(self.coverage)}; errors among these: {percent(self.error_rate_accepted)} "
+                f"({self.n_errors_accepted:,} of {n_accepted:,})"
             )
         return lines
 
@@ -173,7 +179,7 @@ def _class_table(evaluation: Evaluation) -> list[str]:
 
 
 def matrix_lines(evaluation: Evaluation) -> list[str]:
-    """Return the confusion matrix as text: a row a truth, a column an answer, dots where nothing happened."""
+    """Return the confusion matrix as text: a row per true class, a column per answer, dots for 0."""
     names = [name[:9] for name in evaluation.class_names]
     width = max(max(map(len, names)), len(str(evaluation.confusion.max()))) + 1
     lines = ["rows: truth, columns: answer", " " * width + "".join(f"{name:>{width}}" for name in names)]
@@ -183,12 +189,12 @@ def matrix_lines(evaluation: Evaluation) -> list[str]:
 
 
 def confused_lines(evaluation: Evaluation, n: int = 5) -> list[str]:
-    """Return the commonest confusions in words: "4 read as 9: 44 times"."""
+    """Return the most frequent confusions in words: "4 read as 9: 44 times"."""
     return [pair_in_words(*pair) for pair in evaluation.confused[:n]] or ["nothing was confused"]
 
 
 def evaluate(reader: Reader, split: Split) -> Evaluation:
-    """Return the judgement of a reader's digit net on framed images.
+    """Evaluate a reader's digit network on images in MNIST's form.
 
     Args:
         reader: of a run, a file, or the nets that ship.
@@ -225,7 +231,7 @@ def load_test(data: str | Path | None, reader: Reader, framed: str = "auto") -> 
     else:
         images, of_file = load_arrays(data)
         if of_file is None:
-            raise DataError(f"{data}: has no array y: without the truth there is nothing to evaluate by")
+            raise DataError(f"{data}: has no array y: evaluating needs labels")
         labels, names, source = of_file, tuple(reader.classes), str(data)
         if labels.max() >= len(names):
             raise DataError(f"{data}: y holds {labels.max()}, but the model knows the classes 0 to {len(names) - 1}")
@@ -236,7 +242,7 @@ def _is_single_set(path: Path) -> bool:
     return path.suffix == ".npz" and zipfile.is_zipfile(path) and "x.npy" in zipfile.ZipFile(path).namelist()
 
 
-def framed_split(images: np.ndarray, reader: Reader, framed: str, source: str) -> np.ndarray:
+def framed_split(images: NDArray[np.uint8], reader: Reader, framed: str, source: str) -> DigitImages:
     """Return uint8 (N, 28, 28), the pictures as they are or normalised, as `framed` (yes, no, auto) asks."""
     if framed == "yes" and images.shape[1:] != (28, 28):
         raise DataError(f"{source}: pictures of {images.shape[1]} x {images.shape[2]} are not framed; try --framed no")

@@ -1,14 +1,15 @@
-"""Evaluations and histories -> Matplotlib figures. A display holds numbers and draws them.
+"""Evaluations and histories -> Matplotlib figures.
 
 Matplotlib and seaborn are imported when the first figure is drawn; no window and no global state is touched.
 """
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from inkdigits.arrays import Floats, Mask
 from inkdigits.evaluation import metrics, significance
 from inkdigits.evaluation.comparison import Comparison
 from inkdigits.evaluation.digits import Evaluation
@@ -56,47 +57,50 @@ def draw_history(history: Sequence[Mapping[str, float]]) -> "Figure":
     return figure
 
 
-def draw_confusion(evaluation: Evaluation) -> "Figure":
-    """Draw the confusion matrix as the tutorial does: a seaborn heatmap, 10 x 7 inches, counts, Predicted, Truth."""
-    figure = blank_figure(10, 7)
-    _heatmap(evaluation, figure.subplots())
-    return figure
+def draw_confusion(
+    matrix: metrics.ConfusionMatrix, class_names: Sequence[str], axes: "Axes | None" = None, top: int | None = None
+) -> "Figure":
+    """Draw a confusion matrix as the tutorial does: a seaborn heatmap of counts, Predicted, Truth.
+
+    Args:
+        matrix: int64 (classes, classes), row = ground truth.
+        class_names: what each class is called.
+        axes: where to draw; None for a figure of its own, 10 x 7 inches.
+        top: the count that ends the color scale; None for the largest.
+    """
+    import seaborn
+
+    axes = blank_figure(10, 7).subplots() if axes is None else axes
+    names = list(class_names)
+    annotated = len(names) <= MOST_ANNOTATED
+    seaborn.heatmap(matrix, annot=annotated, fmt="d", xticklabels=names, yticklabels=names, vmin=0, vmax=top, ax=axes)
+    axes.set(xlabel="Predicted", ylabel="Truth")
+    return cast("Figure", axes.figure)
 
 
 def draw_confusions(comparison: Comparison) -> "Figure":
-    """Draw both matrices side by side, on one scale of colours."""
+    """Draw both confusion matrices side by side, on one color scale."""
     figure = blank_figure(15, 6)
     top = int(max(comparison.first.confusion.max(), comparison.second.confusion.max()))
     for axes, evaluation in zip(figure.subplots(1, 2), (comparison.first, comparison.second), strict=True):
-        _heatmap(evaluation, axes, top)
-        axes.set_title(f"{evaluation.model}: {evaluation.mistakes:,} mistakes in {len(evaluation):,}")
+        draw_confusion(evaluation.confusion, evaluation.class_names, axes, top)
+        axes.set_title(f"{evaluation.model}: {evaluation.n_errors:,} errors in {len(evaluation):,}")
     return figure
 
 
-def _heatmap(evaluation: Evaluation, axes: "Axes", top: int | None = None) -> None:
-    import seaborn
-
-    names = list(evaluation.class_names)
-    annotated = len(names) <= MOST_ANNOTATED
-    seaborn.heatmap(
-        evaluation.confusion, annot=annotated, fmt="d", xticklabels=names, yticklabels=names, vmin=0, vmax=top, ax=axes
-    )
-    axes.set(xlabel="Predicted", ylabel="Truth")
-
-
-def draw_mistakes(evaluation: Evaluation) -> "Figure":
-    """Draw the wrong answers that the model was surest of, with truth, answer and confidence."""
-    worst = evaluation.worst_mistakes(N_WORST)
+def draw_errors(evaluation: Evaluation) -> "Figure":
+    """Draw the most confident errors with their true class, answer and confidence."""
+    worst = evaluation.worst_errors(N_WORST)
     figure = blank_figure(10, 1.5 * max(1, -(-len(worst) // 6)) + 0.2)
     for axes, i in zip(_cells(figure, len(worst), 6), worst, strict=False):
         axes.imshow(255 - evaluation.split.images[i], cmap="gray", vmin=0, vmax=255)
-        truth, answer = names_of(evaluation, i)
+        truth, answer = evaluation.names(i)
         axes.set_title(f"{truth}, read as {answer} ({percent(evaluation.answers.confidence[i], 0)})", fontsize=8)
     return figure
 
 
 def draw_samples(evaluation: Evaluation) -> "Figure":
-    """Draw the first images with the bars of their probabilities; the truth's bar is dark."""
+    """Draw the first images with the bars of their probabilities; the bar of the true class is dark."""
     n = min(N_SAMPLES, len(evaluation))
     figure = blank_figure(10, 1.6 * n / 2)
     names = list(evaluation.class_names)
@@ -116,15 +120,15 @@ def draw_samples(evaluation: Evaluation) -> "Figure":
     return figure
 
 
-def draw_weights(weights: np.ndarray, class_names: Sequence[str]) -> "Figure":
-    """Draw the weight image of each class of a linear net.
+def draw_weights(weights: Floats, class_names: Sequence[str]) -> "Figure":
+    """Draw the weight image of each class of a linear network.
 
     Args:
         weights: float (28, 28, classes).
         class_names: what each class is called.
     """
     figure = blank_figure(10, 2.25 * -(-len(class_names) // 5))
-    # Border pixels are blank in all of MNIST and keep the weights they were born with; extremes must not pale the rest.
+    # Border pixels are blank in all of MNIST and keep their initial weights; extremes must not make the others pale.
     reach = float(np.quantile(np.abs(weights), 0.995)) or 1.0
     for k, axes in enumerate(_cells(figure, len(class_names), 5)):
         drawn = axes.imshow(weights[:, :, k], cmap="RdBu_r", vmin=-reach, vmax=reach)
@@ -133,20 +137,25 @@ def draw_weights(weights: np.ndarray, class_names: Sequence[str]) -> "Figure":
     return figure
 
 
-def draw_reliability(evaluation: Evaluation) -> "Figure":
-    """Draw how often answers of each confidence are right, and how many there are."""
-    counts, mean, share = metrics.reliability(evaluation.answers.confidence, evaluation.right).T
+def draw_reliability(confidence: Floats, right: Mask) -> "Figure":
+    """Draw how often answers of each confidence are right, and how many there are.
+
+    Args:
+        confidence: float (N,), 0 to 1.
+        right: bool (N,), was the answer right?
+    """
+    counts, mean, share = metrics.reliability(confidence, right).T
     seen = counts > 0
     figure = blank_figure(6, 6)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    above.plot([0, 1], [0, 1], "--", color="#a3a3a3", label="as it should be")
+    above.plot([0, 1], [0, 1], "--", color="#a3a3a3", label="perfect calibration")
     pairs = zip(counts[seen], share[seen], strict=True)
     bounds = np.array([significance.wilson_interval(round(s * n), int(n)) for n, s in pairs])
     errors = np.abs(bounds.T - share[seen])
     above.errorbar(
-        mean[seen], share[seen], errors, fmt="o-", color="#1d4ed8", capsize=3, label="seen, with 95 % interval"
+        mean[seen], share[seen], errors, fmt="o-", color="#1d4ed8", capsize=3, label="measured, with 95 % interval"
     )
-    above.set(ylabel="share right", xlim=(0, 1.01), ylim=(0, 1.01))
+    above.set(ylabel="accuracy", xlim=(0, 1.01), ylim=(0, 1.01))
     above.legend(frameon=False)
     below.bar((np.arange(len(counts)) + 0.5) / len(counts), counts, 0.9 / len(counts), color="#a3a3a3")
     below.set(xlabel="confidence", ylabel="answers", yscale="log")
@@ -183,12 +192,6 @@ def _cells(figure: "Figure", n: int, n_columns: int) -> "list[Axes]":
     return list(grid[:n])
 
 
-def names_of(evaluation: Evaluation, i: int) -> tuple[str, str]:
-    """Return the names of the truth and of the answer of one image."""
-    names = evaluation.class_names
-    return names[evaluation.split.labels[i]], names[evaluation.answers.labels[i]]
-
-
 def png_of(figure: "Figure") -> bytes:
     """Return a figure as a PNG file."""
     buffer = io.BytesIO()
@@ -201,8 +204,12 @@ def figures_of(
 ) -> dict[str, bytes]:
     """Return every figure of a run as PNG files: name -> bytes."""
     drawn = {"history": draw_history(history)} if history else {}
-    drawn |= {"confusion": draw_confusion(evaluation), "mistakes": draw_mistakes(evaluation)}
-    drawn |= {"samples": draw_samples(evaluation), "reliability": draw_reliability(evaluation)}
+    drawn |= {
+        "confusion": draw_confusion(evaluation.confusion, evaluation.class_names),
+        "mistakes": draw_errors(evaluation),
+        "samples": draw_samples(evaluation),
+        "reliability": draw_reliability(evaluation.answers.confidence, evaluation.right),
+    }
     if inside is not None and inside.weights is not None:
         drawn["weights"] = draw_weights(inside.weights, evaluation.class_names)
     return {name: png_of(figure) for name, figure in drawn.items()}

@@ -2,24 +2,30 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from inkdigits.arrays import Floats, Labels, Mask
+
+ConfusionMatrix = NDArray[np.int64]  # (classes, classes), row = ground truth, column = answer
 
 
-def _counted(values: np.ndarray, name: str) -> int:
+def _counted(values: NDArray[Any], name: str) -> int:
     if len(values) == 0:
-        raise ValueError(f"{name} is empty: there is nothing to judge")
+        raise ValueError(f"{name} is empty: there is nothing to evaluate")
     return len(values)
 
 
-def _of_equal_length(a: np.ndarray, b: np.ndarray) -> int:
+def _of_equal_length(a: NDArray[Any], b: NDArray[Any]) -> int:
     if len(a) != len(b):
         raise ValueError(f"{len(a)} and {len(b)} values: they must be of the same examples")
     return _counted(a, "the input")
 
 
-def count_errors(y_true: np.ndarray, y_pred: np.ndarray) -> int:
-    """Return how many labels differ.
+def count_errors(y_true: Labels, y_pred: Labels) -> int:
+    """Return how many answers are wrong.
 
     Args:
         y_true: int (N,), N >= 1.
@@ -32,7 +38,7 @@ def count_errors(y_true: np.ndarray, y_pred: np.ndarray) -> int:
     return int((np.asarray(y_true) != np.asarray(y_pred)).sum())
 
 
-def log_loss(y_true: np.ndarray, probabilities: np.ndarray) -> float:
+def log_loss(y_true: Labels, probabilities: Floats) -> float:
     """Return the mean of -log(probability of the true class), in nats; what Keras calls sparse cross-entropy.
 
     Args:
@@ -48,7 +54,7 @@ def log_loss(y_true: np.ndarray, probabilities: np.ndarray) -> float:
     return float(-np.log(np.maximum(of_truth, 1.4e-45)).mean())
 
 
-def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> np.ndarray:
+def confusion_matrix(y_true: Labels, y_pred: Labels, n_classes: int) -> ConfusionMatrix:
     """Return int64 (n_classes, n_classes): row = truth, column = answer, as scikit-learn and the tutorial have it.
 
     Args:
@@ -67,7 +73,7 @@ def confusion_matrix(y_true: np.ndarray, y_pred: np.ndarray, n_classes: int) -> 
     return flat.reshape(n_classes, n_classes).astype(np.int64)
 
 
-def precision_recall_f1(matrix: np.ndarray) -> np.ndarray:
+def precision_recall_f1(matrix: ConfusionMatrix) -> Floats:
     """Return float64 (classes, 3) of a confusion matrix: precision, recall and F1 of each class.
 
     Precision: of the answers "k", the share that is right. Recall: of the true k, the share that is found. F1: their
@@ -82,7 +88,7 @@ def precision_recall_f1(matrix: np.ndarray) -> np.ndarray:
         return np.stack([right / answered, right / there, 2 * right / (answered + there)], axis=1)
 
 
-def confused_pairs(matrix: np.ndarray, class_names: Sequence[str]) -> list[tuple[str, str, int]]:
+def confused_pairs(matrix: ConfusionMatrix, class_names: Sequence[str]) -> list[tuple[str, str, int]]:
     """Return (truth, answer, count) for every confusion that occurred, the commonest first.
 
     Args:
@@ -95,7 +101,7 @@ def confused_pairs(matrix: np.ndarray, class_names: Sequence[str]) -> list[tuple
     return [(class_names[i], class_names[j], int(wrong[i, j])) for i, j in zip(rows, columns, strict=True)]
 
 
-def reliability(confidence: np.ndarray, right: np.ndarray, n_bins: int = 15) -> np.ndarray:
+def reliability(confidence: Floats, right: Mask, n_bins: int = 15) -> Floats:
     """Return float64 (n_bins, 3): count, mean confidence and share right of each of n_bins equal slices of (0, 1].
 
     Args:
@@ -122,7 +128,7 @@ def reliability(confidence: np.ndarray, right: np.ndarray, n_bins: int = 15) -> 
     return np.stack([counts, mean, share], axis=1)
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray, n_bins: int = 15) -> float:
+def calibration_error(confidence: Floats, right: Mask, n_bins: int = 15) -> float:
     """Return the expected calibration error: how far, on average, confidence lies from the share that is right.
 
     0.02 means: answers given with 90 % confidence are right 88 or 92 times in 100, say.
@@ -141,7 +147,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray, n_bins: int = 1
     return float(np.nansum(counts * np.abs(mean - share)) / counts.sum())
 
 
-def fit_temperature(logits: np.ndarray, y_true: np.ndarray) -> float:
+def fit_temperature(logits: Floats, y_true: Labels) -> float:
     """Return the temperature, 0.25 to 4, by which to divide logits so that the truth is likeliest.
 
     Of 200 on a logarithmic scale (Guo et al. 2017, section 4.2).
@@ -159,7 +165,7 @@ def fit_temperature(logits: np.ndarray, y_true: np.ndarray) -> float:
     return min((float(each) for each in np.geomspace(0.25, 4, 200)), key=loss)
 
 
-def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
+def auroc(inside: Floats, outside: Floats) -> float:
     """Return the probability that a random insider has more confidence than a random outsider (ties count half).
 
     Args:
@@ -178,7 +184,7 @@ def auroc(inside: np.ndarray, outside: np.ndarray) -> float:
     return float((below + up_to).sum() / 2 / n / m)
 
 
-def fpr_at_tpr(inside: np.ndarray, outside: np.ndarray, tpr: float = 0.95) -> float:
+def fpr_at_tpr(inside: Floats, outside: Floats, tpr: float = 0.95) -> float:
     """Return the share of outsiders that are let in by the highest threshold that lets `tpr` of the insiders in.
 
     Args:
@@ -199,14 +205,14 @@ def fpr_at_tpr(inside: np.ndarray, outside: np.ndarray, tpr: float = 0.95) -> fl
     return float((np.asarray(outside) >= threshold).mean())
 
 
-def accuracy_of_surest(right: np.ndarray, confidence: np.ndarray, share: float = 0.5) -> float:
+def accuracy_of_surest(right: Mask, confidence: Floats, share: float = 0.5) -> float:
     """Return the accuracy among that share of the answers that have the most confidence.
 
     Args:
         right: bool (N,).
         confidence: float (N,). Answers as sure as the last one that is in count as parts of one, so that their order
             does not matter.
-        share: in (0, 1]; at least one answer is judged.
+        share: in (0, 1]; at least one answer counts.
 
     Raises:
         ValueError: different lengths, no examples, or `share` out of range.

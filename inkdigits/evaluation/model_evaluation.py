@@ -1,4 +1,4 @@
-"""Everything that `inkdigits evaluate` says of a model."""
+"""Everything that `inkdigits evaluate` says about a model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ from inkdigits.reading.reader import Reader
 
 @dataclass(frozen=True)
 class ModelEvaluation:
-    """All that `inkdigits evaluate` was asked for; None for what it was not.
+    """All that was asked for; None for what was not.
 
     Attributes:
         digits: single digits.
-        outliers: things that are no digits.
+        outliers: pictures that are not digits.
         cells: whole numbers.
     """
 
@@ -41,13 +41,13 @@ def evaluate_model(
     outliers: str | Path | None = None,
     cells: str | Path | None = None,
 ) -> ModelEvaluation:
-    """Return the judgement of a reader on whatever is given; on MNIST's test set where no cells and no data are.
+    """Evaluate a reader on whatever is given, or on MNIST's test set if neither data nor cells are.
 
     Args:
         reader: the reader.
         data: as for `load_test`.
         framed: as for `load_test`.
-        outliers: a .npz with pictures that are no digits.
+        outliers: a .npz with pictures that are not digits.
         cells: a folder of pictures of one number each, with truth.json.
 
     Raises:

@@ -1,10 +1,9 @@
-"""A reader + pictures that are not digits -> how well it rejects them."""
+"""A reader + out-of-distribution pictures -> how well it rejects them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
+from inkdigits.arrays import Floats
 from inkdigits.data.loading import load_arrays
 from inkdigits.evaluation import metrics
 from inkdigits.evaluation.digits import framed_split
@@ -14,13 +13,13 @@ from inkdigits.reading.reader import Reader
 
 @dataclass(frozen=True)
 class Outliers:
-    """How well confidence tells digits from things that are no digits.
+    """How well confidence separates digits from pictures that are not digits.
 
     Attributes:
-        source: where the others come from.
+        source: where the other pictures come from.
         n: how many there are.
-        auroc: chance that a digit gets more confidence than one of them.
-        fpr_at_95: share of them let in by the threshold that lets 95 % of the digits in.
+        auroc: probability that a digit gets more confidence than one of them.
+        fpr_at_95: share of them accepted at the threshold that accepts 95 % of the digits.
         accepted: share of them that the reader accepts.
     """
 
@@ -37,8 +36,8 @@ class Outliers:
         )
 
 
-def evaluate_outliers(reader: Reader, path: str | Path, inside: np.ndarray, framed: str = "auto") -> Outliers:
-    """Return how well the reader refuses what is no digit.
+def evaluate_outliers(reader: Reader, path: str | Path, inside: Floats, framed: str = "auto") -> Outliers:
+    """Evaluate how well a reader rejects what is not a digit.
 
     Args:
         reader: the same as for `inside`.

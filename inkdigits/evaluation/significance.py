@@ -1,9 +1,14 @@
-"""Intervals and tests: what is significant, and what is noise."""
+"""Intervals and tests: what is significant and what is noise.
+
+`compare_over_seeds` needs SciPy (extra `train`); the others need the standard library alone.
+"""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+
+from inkdigits.arrays import Floats, Mask
 
 # 97.5 % of the standard normal distribution lie below: two-sided 95 %.
 Z95 = 1.959963984540054
@@ -76,15 +81,15 @@ def paired_interval(n_fixed: int, n_broken: int, n: int) -> tuple[float, float]:
     return max(-1.0, up - down - half), min(1.0, up - down + half)
 
 
-def compare_over_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hold nets, each trained with several seeds, against each other on the same examples.
+def compare_over_seeds(right: Mask) -> tuple[Floats, Floats]:
+    """Compare networks, each trained with several seeds, on the same examples.
 
-    One would like to know about other examples and, at once, about other seeds: McNemar's test knows nothing of the
-    luck of a seed, and calls one pair in six of equal nets on MNIST different. So the variance of a difference has two
-    parts, from the mean squares of the two-way layout examples x seeds: (MS_examples + (rho - 1) MS_rest) / (S N),
-    where rho = MS_seeds / MS_rest says how much more the seeds scatter than their flips of single answers explain.
-    A few seeds say little about rho, so it is the mean over the configurations, at least 1, with C (S - 1) degrees of
-    freedom; a configuration whose seeds scatter far more than the others' (some of them fail, say) stands by its own.
+    The result should hold for other examples and for other seeds. McNemar's test ignores the variation between seeds
+    and calls one pair in six of equal networks on MNIST different. So the variance of a difference has two parts, from
+    the mean squares of the two-way layout examples x seeds: (MS_examples + (rho - 1) MS_rest) / (S N), where
+    rho = MS_seeds / MS_rest says how much more the seeds scatter than their flips of single answers explain. A few
+    seeds say little about rho, so it is the mean over the configurations, at least 1, with C (S - 1) degrees of
+    freedom; a configuration whose seeds scatter far more than the others' (some of them fail, say) has its own rho.
 
     Args:
         right: bool (C, S, N): configuration, seed, example. C >= 2, S >= 2, N >= 2.
@@ -98,7 +103,7 @@ def compare_over_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Source: Cornfield and Tukey 1956, "Average values of mean squares in factorials" (the mean squares of two crossed
     random factors); Bonett and Price 2012 (the two examples more, one on either side, that keep the variance of nearly
-    equal nets from 0). How often it cries wolf over equal nets: `benchmarks/bench_sweep.py`.
+    equal nets from 0). Its rate of false alarms on equal networks: `benchmarks/sweep_noise.py`.
     """
     from scipy import stats
 
@@ -116,19 +121,19 @@ def compare_over_seeds(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rho = np.maximum(rho[:, None], rho[None, :])
     mean_square = (of_examples + 2 * n_seeds) / (n_examples - 1) + (rho - 1) * np.maximum(rest, 0)
     errors = np.sqrt(mean_square / (n_seeds * n_examples))
-    p_values: np.ndarray = 2 * stats.t.sf(np.sqrt(np.maximum(mean, 0)) / errors, freedom)
+    p_values: Floats = 2 * stats.t.sf(np.sqrt(np.maximum(mean, 0)) / errors, freedom)
     return stats.t.ppf(0.975, freedom) * errors, p_values
 
 
-def _squared_distances(rows: np.ndarray) -> np.ndarray:
+def _squared_distances(rows: Floats) -> Floats:
     """Return float64 (C, C): the squared distance of each two of C rows."""
     gram = rows @ rows.T
     squares = np.diag(gram)
-    result: np.ndarray = squares[:, None] + squares[None, :] - 2 * gram
+    result: Floats = squares[:, None] + squares[None, :] - 2 * gram
     return result
 
 
-def _scatter_of_seeds(right: np.ndarray) -> tuple[np.ndarray, int]:
+def _scatter_of_seeds(right: Mask) -> tuple[Floats, int]:
     """Return float (C,), rho for each configuration, >= 1, and the degrees of freedom of the pooled one."""
     from scipy import stats
 
@@ -137,13 +142,13 @@ def _scatter_of_seeds(right: np.ndarray) -> tuple[np.ndarray, int]:
     of_seeds = n_examples * n_seeds * by_seed.var(axis=1)
     of_examples = n_seeds * n_examples * right.mean(axis=1).var(axis=1)
     rest = (total - of_seeds - of_examples) / ((n_seeds - 1) * (n_examples - 1))
-    # Seeds that all answer alike tell nothing of either: 1.
+    # Seeds that all give the same answers say nothing about either: 1.
     own = np.where(rest > 0, of_seeds / (n_seeds - 1) / np.where(rest > 0, rest, 1), 1.0)
     typical = np.median(own) / (stats.chi2.median(n_seeds - 1) / (n_seeds - 1))
     alike = own <= max(1.0, typical) * stats.chi2.ppf(1 - 0.01 / n, n_seeds - 1) / (n_seeds - 1)
     alike |= own <= np.median(own)
     pooled = max(1.0, float(own[alike].mean()))
-    # What stands by its own was chosen for being large: it needs no fewer degrees of freedom to be on the safe side.
+    # An own rho was chosen for being large: that is conservative enough without fewer degrees of freedom.
     return np.where(alike, pooled, np.maximum(own, pooled)), int(alike.sum()) * (n_seeds - 1)
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from inkdigits.arrays import Floats, Probabilities
 
-def probabilities_of(scores: np.ndarray, output: str, temperature: float) -> np.ndarray:
+
+def probabilities_of(scores: Floats, output: str, temperature: float) -> Probabilities:
     """Return calibrated probabilities float32 (N, classes) of a net's scores.
 
     Args:
@@ -17,11 +19,11 @@ def probabilities_of(scores: np.ndarray, output: str, temperature: float) -> np.
         logits = np.concatenate([logits, np.zeros((len(logits), 1))], axis=1)
     logits -= logits.max(axis=1, keepdims=True)
     exps = np.exp(logits)
-    probabilities: np.ndarray = (exps / exps.sum(axis=1, keepdims=True))[:, : scores.shape[1]].astype(np.float32)
+    probabilities: Probabilities = (exps / exps.sum(axis=1, keepdims=True))[:, : scores.shape[1]].astype(np.float32)
     return probabilities
 
 
-def logits_of(scores: np.ndarray, output: str) -> np.ndarray:
+def logits_of(scores: Floats, output: str) -> Floats:
     """Return scores float64 (N, classes) as logits, of which the softmax is meant; `output` is the card's word."""
     if output == "sigmoid":
         # Keras's cross-entropies look through a sigmoid at the numbers before it and take the softmax of those: that

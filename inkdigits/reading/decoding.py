@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from inkdigits.arrays import Floats, Indices
+
 # Characters less likely than this in a column open no new prefix there.
 FLOOR = 1e-3
 BEAM = 10
@@ -37,10 +39,10 @@ class Decoded:
     spans: tuple[tuple[float, float], ...]
 
 
-def softmax(scores: np.ndarray) -> np.ndarray:
+def softmax(scores: Floats) -> Floats:
     """Return probabilities float64 (..., classes) of float scores (..., classes)."""
     exps = np.exp(scores.astype(np.float64) - scores.max(axis=-1, keepdims=True))
-    probabilities: np.ndarray = exps / exps.sum(axis=-1, keepdims=True)
+    probabilities: Floats = exps / exps.sum(axis=-1, keepdims=True)
     return probabilities
 
 
@@ -49,7 +51,7 @@ def digits_of(text: str) -> str:
     return "".join(char for char in text if char.isdigit())
 
 
-def beam_search(probabilities: np.ndarray, alphabet: str, beam: int = BEAM) -> dict[str, float]:
+def beam_search(probabilities: Floats, alphabet: str, beam: int = BEAM) -> dict[str, float]:
     """Return the likeliest texts and their probabilities, at most `beam` of them.
 
     Args:
@@ -91,7 +93,7 @@ def _advance(
     return {prefix: (pair[0], pair[1]) for prefix, pair in after.items()}
 
 
-def align(probabilities: np.ndarray, text: str, alphabet: str) -> list[tuple[int, int]]:
+def align(probabilities: Floats, text: str, alphabet: str) -> list[tuple[int, int]]:
     """Return each character's columns (first, last + 1) in the likeliest alignment of `text`.
 
     Args:
@@ -121,7 +123,7 @@ def align(probabilities: np.ndarray, text: str, alphabet: str) -> list[tuple[int
     return _trace(steps, len(states) - 1 if best[-1] >= best[-2:][0] else len(states) - 2, len(text))
 
 
-def _trace(steps: np.ndarray, state: int, length: int) -> list[tuple[int, int]]:
+def _trace(steps: Indices, state: int, length: int) -> list[tuple[int, int]]:
     spans = [(0, 0)] * length
     for t in range(len(steps) - 1, -1, -1):
         if state % 2:
@@ -132,17 +134,17 @@ def _trace(steps: np.ndarray, state: int, length: int) -> list[tuple[int, int]]:
 
 
 def decode(
-    views: Sequence[np.ndarray], alphabet: str, temperature: float = 1.0, beam: int = BEAM, alternatives: int = 3
+    views: Sequence[Floats], alphabet: str, temperature: float = 1.0, beam: int = BEAM, alternatives: int = 3
 ) -> Decoded:
     """Return what a row says, from the net's scores for one or several views of it.
 
     Args:
         views: float (columns, classes) each, the net's scores (logits or their logarithmic softmax); the last class is
-            the blank. Texts' probabilities are averaged over the views; places are told in the first.
+            the blank. Texts' probabilities are averaged over the views; places are in columns of the first.
         alphabet: the characters of the classes but the last.
         temperature: > 0; logarithmic probabilities of whole texts are divided by it.
         beam: how many prefixes the search keeps.
-        alternatives: how many other answers to tell for a digit.
+        alternatives: how many other answers to give for a digit.
 
     Raises:
         ValueError: there is no view.
@@ -192,7 +194,7 @@ def _chances(strings: dict[str, float], place: int, length: int) -> dict[int, fl
     return chances
 
 
-def _digit_spans(probabilities: np.ndarray, text: str, alphabet: str) -> tuple[tuple[float, float], ...]:
+def _digit_spans(probabilities: Floats, text: str, alphabet: str) -> tuple[tuple[float, float], ...]:
     """Return each digit's columns, grown to the middle between it and the characters beside it."""
     try:
         spans = align(probabilities, text, alphabet)

@@ -1,15 +1,103 @@
 """Pictures of one digit each -> readings, by the digit network."""
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
-from inkdigits.reading.results import Item, NumberReading, Reading
+from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Probabilities
+from inkdigits.errors import ModelError
+from inkdigits.reading.calibration import probabilities_of
+from inkdigits.reading.model import CHUNK, OnnxModel, model_path
+from inkdigits.reading.normalise.digit import SIDE, frame_digit, place_digit
+from inkdigits.reading.results import Classified, Item, NumberReading, Reading
 
 
-def as_number(reading: Reading, box: tuple[int, int, int, int] | None) -> NumberReading:
-    """Return the reading of one digit as a row of one; a picture without any ink is an empty row."""
+class DigitReader:
+    """Reads pictures of one digit each with the digit network.
+
+    Args:
+        model: an open model, a run directory or an ONNX file; the shipped digit network where None.
+        threads: how many the network may use, at least 1; all cores where None. An open model keeps its own.
+
+    Raises:
+        ModelError: there is no such model, or it is no digit network that this version can use.
+        ValueError: fewer threads than one.
+    """
+
+    def __init__(self, model: OnnxModel | str | Path | None = None, threads: int | None = None) -> None:
+        self.model = model if isinstance(model, OnnxModel) else OnnxModel(model_path(model), threads)
+        if tuple(self.model.session.get_inputs()[0].shape[1:]) != (SIDE, SIDE):
+            raise ModelError(f"{self.model.path}: not a digit net (its input is not N x {SIDE} x {SIDE})")
+        self.model.require("digit", ("classes", "output"))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The network's card: recipe, seed, data, versions, calibration, figures."""
+        return self.model.card
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes, in the order of the probabilities' columns."""
+        classes: list[str] = self.card["classes"]
+        return classes
+
+    def classify(self, images: DigitImages) -> Classified:
+        """Return the answers for images that are framed already.
+
+        Args:
+            images: uint8 (N, 28, 28), 0 = paper, 255 = ink, in MNIST's form.
+
+        Raises:
+            ValueError: another dtype or shape.
+        """
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1:] != (SIDE, SIDE):
+            raise ValueError(f"images must be uint8 (N, {SIDE}, {SIDE}), got {images.dtype} {images.shape}")
+        # In chunks to the end: calibration works in float64, which of a million digits at once would take 0.4 GB.
+        parts = [self._probabilities(images[i : i + CHUNK]) for i in range(0, max(1, len(images)), CHUNK)]
+        probabilities = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        confidence = probabilities.max(axis=1)
+        accepted = confidence >= self.card.get("threshold", 0.0)
+        return Classified(probabilities.argmax(axis=1).astype(np.int64), probabilities, confidence, accepted)
+
+    def _probabilities(self, images: DigitImages) -> Probabilities:
+        return probabilities_of(self.model.scores(images), self.card["output"], self.card.get("temperature", 1.0))
+
+    def read(self, images: Sequence[GrayImage]) -> list[Reading]:
+        """Return the answers for pictures uint8 (H, W) of one digit each, of any size, paper and polarity."""
+        return self._read_framed([frame_digit(image) for image in images])
+
+    def read_placed(self, images: Sequence[GrayImage]) -> list[NumberReading]:
+        """Return the answers for pictures of one digit each as rows of one digit, with the box of its ink.
+
+        A picture without any ink is an empty row.
+        """
+        placed = [place_digit(image) for image in images]
+        readings = self._read_framed([framed for framed, _ in placed])
+        return [_as_number(reading, box) for reading, (_, box) in zip(readings, placed, strict=True)]
+
+    def _read_framed(self, framed: Sequence[DigitImage]) -> list[Reading]:
+        images = np.stack(framed) if framed else np.zeros((0, SIDE, SIDE), np.uint8)
+        found = self.classify(images)
+        return [
+            Reading(
+                int(found.labels[i]), float(found.confidence[i]), bool(found.accepted[i]), found.probabilities[i], image
+            )
+            for i, image in enumerate(images)
+        ]
+
+
+def _as_number(reading: Reading, box: Box | None) -> NumberReading:
     if box is None:
         return NumberReading("", "", 0.0, False, ())
-    others = [(int(d), float(reading.probabilities[d])) for d in np.argsort(-reading.probabilities)[1:4]]
-    item = Item(reading.digit, reading.confidence, reading.accepted, box, tuple(others), reading.framed)
+    others = likeliest_others(reading.probabilities)
+    item = Item(reading.digit, reading.confidence, reading.accepted, box, others, reading.framed)
     text = str(reading.digit)
     return NumberReading(text, text, reading.confidence, reading.accepted, (item,))
+
+
+def likeliest_others(probabilities: Probabilities) -> tuple[tuple[int, float], ...]:
+    """Return the second to fourth likeliest digits with their probabilities, of one row float32 (10,)."""
+    return tuple((int(digit), float(probabilities[digit])) for digit in np.argsort(-probabilities)[1:4])

@@ -1,16 +1,128 @@
 """Line images -> numbers, by the line network."""
 
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
 import numpy as np
+
+from inkdigits.arrays import GrayImage, Scores, Transform
+from inkdigits.errors import ModelError
+from inkdigits.reading import decoding
+from inkdigits.reading.geometry import box_around, corners_of, map_points
+from inkdigits.reading.model import SHIPPED, OnnxModel, check_threads, model_path
+from inkdigits.reading.normalise.digit import frame_ink
+from inkdigits.reading.normalise.line import LineImage, ink_box, place_line
+from inkdigits.reading.normalise.paper import remove_paper
+from inkdigits.reading.results import Item, NumberReading
 
 # In its own heights: what is longer is no row of digits, and only its beginning is read.
 LONGEST_ROW = 200
 LINE_CHUNK = 64
 
+# A crop uint8 (h, w) of one row, and the transform (3, 3) that takes its pixels to the picture's.
+Crop: TypeAlias = tuple[GrayImage, Transform]
 
-def box_to_picture(box: tuple[int, int, int, int], transform: np.ndarray) -> tuple[int, int, int, int]:
-    """Return the upright box x, y, width, height in the picture around a box in a crop."""
-    x, y, width, height = box
-    corners = np.array([[x, y, 1], [x + width, y, 1], [x, y + height, 1], [x + width, y + height, 1]]) @ transform.T
-    points = corners[:, :2] / corners[:, 2:]
-    low, high = np.floor(points.min(axis=0) + 1e-6), np.ceil(points.max(axis=0) - 1e-6)
-    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+
+class LineReader:
+    """Reads pictures of one row of digits each with the line network.
+
+    Thread-safe. The shipped network is opened when it is first needed: single digits do not need it.
+
+    Args:
+        model: an open model, a run directory or an ONNX file; the shipped line network where None.
+        threads: how many the network may use, at least 1; all cores where None. An open model keeps its own.
+
+    Raises:
+        ModelError: there is no such model, or it is no line network that this version can use.
+        ValueError: fewer threads than one.
+    """
+
+    def __init__(self, model: OnnxModel | str | Path | None = None, threads: int | None = None) -> None:
+        check_threads(threads)
+        self._threads = threads
+        self._opening = threading.Lock()
+        self._model: OnnxModel | None = None
+        if model is not None:
+            self._model = _checked(model if isinstance(model, OnnxModel) else OnnxModel(model_path(model), threads))
+
+    @property
+    def model(self) -> OnnxModel:
+        """The line network."""
+        with self._opening:
+            if self._model is None:
+                self._model = _checked(OnnxModel(SHIPPED / "line.onnx", self._threads))
+            return self._model
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The network's card: recipe, seed, data, versions, calibration, figures."""
+        return self.model.card
+
+    def read(self, images: Sequence[GrayImage]) -> list[NumberReading]:
+        """Return the answers for pictures uint8 (H, W) that one row of digits fills, of any paper and polarity."""
+        return self.read_crops([(image, np.eye(3)) for image in images])
+
+    def read_crops(self, crops: Sequence[Crop]) -> list[NumberReading]:
+        """Return the answers for crops of one row each, with boxes in the pictures that they were cut from.
+
+        Every view of every row goes through the network in few calls.
+        """
+        card = self.card
+        height, views = card["height"], card.get("views", [{}])
+        # A row of a pixel's height, stretched to the net's, would be a strip of a million columns.
+        crops = [(crop[:, : LONGEST_ROW * len(crop)], to_picture) for crop, to_picture in crops]
+        strips = [[place_line(crop, height, **view) for view in views] for crop, _ in crops]
+        scores = self._scores([strip.image for row in strips for strip in row])
+        alphabet, temperature = "".join(card["classes"]), card["temperature"]
+        answers = []
+        for i, crop in enumerate(crops):
+            found = decoding.decode(scores[i * len(views) : (i + 1) * len(views)], alphabet, temperature)
+            answers.append(_number(found, crop, strips[i][0], card["stride"], card["threshold"]))
+        return answers
+
+    def _scores(self, strips: Sequence[GrayImage]) -> list[Scores]:
+        """Return the network's scores (columns, classes) of strips (height, width), strips of one width in one batch.
+
+        No strip is padded to another's width, so its scores do not depend on what else is read.
+        """
+        scores: list[Scores] = [np.zeros((0, 0), np.float32)] * len(strips)
+        widths: dict[int, list[int]] = {}
+        for i, strip in enumerate(strips):
+            widths.setdefault(strip.shape[1], []).append(i)
+        for members in widths.values():
+            for start in range(0, len(members), LINE_CHUNK):
+                batch = members[start : start + LINE_CHUNK]
+                for i, row in zip(batch, self.model.scores(np.stack([strips[i] for i in batch])), strict=True):
+                    scores[i] = row
+        return scores
+
+
+def _checked(model: OnnxModel) -> OnnxModel:
+    if model.card.get("kind") != "line":
+        raise ModelError(f"{model.path}: not a line net (its card says {model.card.get('kind', 'nothing')!r})")
+    model.require("line", ("classes", "height", "stride", "temperature", "threshold"))
+    return model
+
+
+def _number(row: decoding.Decoded, crop: Crop, strip: LineImage, stride: float, threshold: float) -> NumberReading:
+    """Return a decoded row with the place of each digit in the picture, and its ink in MNIST's form."""
+    image, to_picture = crop
+    ink = remove_paper(image)
+    items = []
+    for i, digit in enumerate(row.digits):
+        x, y, width, height = ink_box(ink, strip, stride * row.spans[i][0], stride * row.spans[i][1])
+        corners = map_points(to_picture, corners_of((x, y, width, height)))
+        items.append(
+            Item(
+                int(digit),
+                row.confidences[i],
+                row.confidences[i] >= threshold,
+                box_around(corners, slack_px=1e-6),
+                row.alternatives[i],
+                frame_ink(ink[y : y + height, x : x + width]),
+            )
+        )
+    accepted = bool(items) and all(item.accepted for item in items)
+    return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items))

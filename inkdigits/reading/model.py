@@ -1,14 +1,17 @@
 """A model file: an ONNX network and its card."""
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from inkdigits.errors import ModelError
+from inkdigits.arrays import GrayImage, Scores
+from inkdigits.errors import ModelError, reason
 from inkdigits.machine import cores
+from inkdigits.reading.normalise.version import normalisation_version
 
 SHIPPED = Path(__file__).parent / "weights"
 # More images in one call gain nothing and only fill memory: a convolutional net's activations are ~100 times its input.
@@ -18,19 +21,66 @@ CHUNK = 256
 class OnnxModel:
     """An ONNX file and its card: uint8 pixels in, raw scores out.
 
+    Args:
+        path: the file.
+        threads: how many ONNX Runtime may use, at least 1; all cores where None.
+
+    Attributes:
+        path: the file.
+        session: ONNX Runtime's.
+        card: what the file says of itself: kind, classes, recipe, seed, data, versions, calibration, figures.
+
     Raises:
-        ModelError: the file is missing, is no ONNX model, or carries no card.
+        ModelError: the file is missing, is no ONNX model, carries no card, or breaks the contract of every network
+            here: one input `images`, uint8 (N, height, width), and an output `scores`, float32.
+        ValueError: fewer threads than one.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
+        check_threads(threads)
         self.path = path
         self.session = _open_session(path, threads)
         self.card = _card_of(self.session, path)
+        _check_contract(self.session, path)
 
-    def scores(self, images: np.ndarray) -> np.ndarray:
-        """Return the net's float32 scores for uint8 (N, H, W), in chunks so that memory stays flat."""
+    def scores(self, images: GrayImage) -> Scores:
+        """Return the network's float32 scores for uint8 (N, H, W), in chunks so that memory stays flat."""
         chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)] or [images]
         return np.concatenate([self.session.run(["scores"], {"images": chunk})[0] for chunk in chunks])
+
+    def require(self, kind: str, fields: Collection[str]) -> None:
+        """Check that a reader of a kind can use the network.
+
+        A card without a version of the normalisation is accepted: runs of inkdigits before 0.2 have none, and all of
+        them were trained behind version 1.
+
+        Args:
+            kind: "digit" or "line".
+            fields: what the card must hold, "classes" among them.
+
+        Raises:
+            ModelError: the card lacks a field, has other classes than the scores have columns, or names another version
+                of the normalisation.
+        """
+        missing = [field for field in fields if field not in self.card]
+        if missing:
+            raise ModelError(f"{self.path}: its card lacks {', '.join(missing)}; export it with `inkdigits train`")
+        columns = next(each for each in self.session.get_outputs() if each.name == "scores").shape[-1]
+        if isinstance(columns, int) and columns != len(self.card["classes"]):
+            raise ModelError(f"{self.path}: {columns} scores for the {len(self.card['classes'])} classes of its card")
+        made_for, ours = self.card.get("normalisation"), normalisation_version(kind)
+        if made_for not in (None, ours):
+            theirs = self.card.get("versions", {}).get("inkdigits", "unknown")
+            raise ModelError(
+                f"{self.path}: trained behind version {made_for} of the {kind} normalisation, this inkdigits has "
+                f"version {ours}; train it again, or read with the inkdigits that trained it (version {theirs})"
+            )
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise ValueError for fewer threads than one; None stands for all cores."""
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, or None for all cores; got {threads}")
 
 
 def _open_session(path: Path, threads: int | None) -> ort.InferenceSession:
@@ -44,19 +94,35 @@ def _open_session(path: Path, threads: int | None) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base class
-        raise ModelError(f"{path}: not a readable ONNX model ({str(error).splitlines()[0][:120]})") from None
+        raise ModelError(f"{path}: not a readable ONNX model ({reason(error)})") from None
 
 
 def _card_of(session: ort.InferenceSession, path: Path) -> dict[str, Any]:
     raw = session.get_modelmeta().custom_metadata_map.get("card")
     if raw is None:
         raise ModelError(f"{path}: carries no inkdigits card; export it with `inkdigits train`")
-    card: dict[str, Any] = json.loads(raw)
+    try:
+        card = json.loads(raw)
+    except ValueError:
+        card = None
+    if not isinstance(card, dict):
+        raise ModelError(f"{path}: its inkdigits card is damaged; export it again with `inkdigits train`")
     return card
 
 
+def _check_contract(session: ort.InferenceSession, path: Path) -> None:
+    inputs = [(each.name, each.type, len(each.shape)) for each in session.get_inputs()]
+    if inputs != [("images", "tensor(uint8)", 3)]:
+        found = ", ".join(f"{each.name} {each.type} {each.shape}" for each in session.get_inputs())
+        raise ModelError(f"{path}: its input must be `images`, uint8 (N, height, width); it is {found or 'missing'}")
+    outputs = [(each.name, each.type) for each in session.get_outputs()]
+    if ("scores", "tensor(float)") not in outputs:
+        found = ", ".join(f"{name} {kind}" for name, kind in outputs)
+        raise ModelError(f"{path}: its output must be `scores`, float32; it is {found or 'missing'}")
+
+
 def load_card(model: str | Path | None = None) -> dict[str, Any]:
-    """Return the card of a model file, a run directory, or the shipped digit net (None).
+    """Return the card of a model file, a run directory, or the shipped digit network (None).
 
     Raises:
         ModelError: there is no such model, or it carries no card.
@@ -65,7 +131,7 @@ def load_card(model: str | Path | None = None) -> dict[str, Any]:
 
 
 def model_path(model: str | Path | None) -> Path:
-    """Return the ONNX file that `model` means: a file, a run directory, or None for the shipped digit net."""
+    """Return the ONNX file that `model` means: a file, a run directory, or None for the shipped digit network."""
     if model is None:
         return SHIPPED / "digit.onnx"
     path = Path(model)

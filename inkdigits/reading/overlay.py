@@ -1,4 +1,4 @@
-"""Pictures of answers: boxes over the picture that was read, and why each digit was read so. NumPy and OpenCV alone."""
+"""Pictures of answers: the boxes drawn over the picture that was read, and what the network saw of each digit."""
 
 import itertools
 from collections.abc import Sequence
@@ -6,38 +6,49 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from inkdigits.arrays import Box, ColorImage, GrayImage
+from inkdigits.files.images import LoadedImage
 from inkdigits.reading.results import Item, NumberReading
 
-# Blue and orange stay apart for every kind of colour vision; doubtful boxes are dashed besides.
+# Blue and orange (BGR) differ for every kind of colour vision; boxes of rejected digits are dashed as well.
 ACCEPTED = (178, 114, 0)
-DOUBTFUL = (0, 94, 213)
+REJECTED = (0, 94, 213)
 GREY = (110, 110, 110)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw_overlay(image: np.ndarray, lines: Sequence[NumberReading]) -> np.ndarray:
-    """Return the picture with a box and its answer for every digit.
+def draw_overlay(image: GrayImage | LoadedImage, lines: Sequence[NumberReading]) -> ColorImage:
+    """Return the picture with a box and the answer drawn for every digit.
 
     Args:
-        image: uint8 (H, W), grey.
-        lines: what was read in it.
+        image: uint8 (H, W), grey, or what `load_image` returned; a picture that was read reduced is drawn reduced.
+        lines: what was read in it, with boxes in the pixels of the stored picture.
 
     Returns:
-        uint8 (H', W', 3), BGR as OpenCV writes it; small pictures are enlarged so that the answers can be read.
+        uint8 (H', W', 3), BGR as OpenCV writes it. Small pictures are enlarged so that the answers can be read.
     """
+    image, lines = _as_read(image, lines)
     zoom = max(1, round(400 / max(image.shape)))
-    canvas = cv2.cvtColor(
-        cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST), cv2.COLOR_GRAY2BGR
-    )
+    large = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
+    canvas = np.asarray(cv2.cvtColor(large, cv2.COLOR_GRAY2BGR), np.uint8)
     unit = max(canvas.shape[:2]) / 1000
     for item in (item for line in lines for item in line.items):
         _draw_item(canvas, item, zoom, unit)
     return canvas
 
 
-def _draw_item(canvas: np.ndarray, item: Item, zoom: int, unit: float) -> None:
+def _as_read(
+    image: GrayImage | LoadedImage, lines: Sequence[NumberReading]
+) -> tuple[GrayImage, Sequence[NumberReading]]:
+    """Return the pixels of a picture, and the lines with their boxes in those pixels."""
+    if not isinstance(image, LoadedImage):
+        return image, lines
+    return image.pixels, [line.with_boxes(image.from_stored) for line in lines]
+
+
+def _draw_item(canvas: ColorImage, item: Item, zoom: int, unit: float) -> None:
     x, y, width, height = (zoom * side for side in item.box)
-    colour = ACCEPTED if item.accepted else DOUBTFUL
+    colour = ACCEPTED if item.accepted else REJECTED
     thick = max(1, round(2 * unit))
     _draw_box(canvas, (x, y), (x + width, y + height), colour, thick, dashed=not item.accepted)
     scale = max(0.35, min(height / 60, 1.2 * max(unit, 0.5)))
@@ -51,7 +62,7 @@ def _draw_item(canvas: np.ndarray, item: Item, zoom: int, unit: float) -> None:
 
 
 def _draw_box(
-    canvas: np.ndarray,
+    canvas: ColorImage,
     low: tuple[int, int],
     high: tuple[int, int],
     colour: tuple[int, int, int],
@@ -69,30 +80,34 @@ def _draw_box(
             cv2.line(canvas, tuple(first), tuple(second), colour, thick, cv2.LINE_AA)
 
 
-def draw_explanation(image: np.ndarray, item: Item) -> np.ndarray:
-    """Return why a digit was read as it was: its crop, the 28 x 28 which the net saw, and the bars of the answers.
+def draw_explanation(image: GrayImage | LoadedImage, item: Item) -> ColorImage:
+    """Return a panel that shows why a digit was read as it was.
+
+    The panel holds the crop from the picture, the 28 x 28 pixels that the network saw, and a bar for the probability of
+    each digit.
 
     Args:
-        image: uint8 (H, W), the picture.
+        image: uint8 (H, W), the picture, or what `load_image` returned.
         item: one digit of what was read in it.
 
     Returns:
         uint8 (240, 720, 3), BGR.
     """
     panel = np.full((240, 720, 3), 255, np.uint8)
-    _paste(panel, _crop(image, item.box), 20, "crop")
-    _paste(panel, item.framed, 240, "what the net saw")
+    pixels, box = (image.pixels, image.from_stored(item.box)) if isinstance(image, LoadedImage) else (image, item.box)
+    _paste(panel, _crop(pixels, box), 20, "crop")
+    _paste(panel, item.framed, 240, "what the network saw")
     _draw_bars(panel, item, left=470)
     return panel
 
 
-def _crop(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+def _crop(image: GrayImage, box: Box) -> GrayImage:
     x, y, width, height = box
     margin = max(2, round(0.15 * max(width, height)))
     return image[max(0, y - margin) : y + height + margin, max(0, x - margin) : x + width + margin]
 
 
-def _paste(panel: np.ndarray, picture: np.ndarray, left: int, title: str, side: int = 190) -> None:
+def _paste(panel: ColorImage, picture: GrayImage, left: int, title: str, side: int = 190) -> None:
     zoom = side / max(1, *picture.shape)
     size = (max(1, round(picture.shape[1] * zoom)), max(1, round(picture.shape[0] * zoom)))
     large = cv2.resize(picture, size, interpolation=cv2.INTER_NEAREST if zoom > 1 else cv2.INTER_AREA)
@@ -103,10 +118,10 @@ def _paste(panel: np.ndarray, picture: np.ndarray, left: int, title: str, side: 
     cv2.putText(panel, title, (left, 26), FONT, 0.5, GREY, 1, cv2.LINE_AA)
 
 
-def _draw_bars(panel: np.ndarray, item: Item, left: int) -> None:
-    colour = ACCEPTED if item.accepted else DOUBTFUL
-    verdict = f"{item.digit}   {item.confidence:.1%}" + ("" if item.accepted else "   doubtful")
-    cv2.putText(panel, verdict, (left, 26), FONT, 0.5, colour, 1, cv2.LINE_AA)
+def _draw_bars(panel: ColorImage, item: Item, left: int) -> None:
+    colour = ACCEPTED if item.accepted else REJECTED
+    answer = f"{item.digit}   {item.confidence:.1%}" + ("" if item.accepted else "   rejected")
+    cv2.putText(panel, answer, (left, 26), FONT, 0.5, colour, 1, cv2.LINE_AA)
     probabilities = dict(item.alternatives) | {item.digit: item.confidence}
     for digit in range(10):
         y = 52 + 18 * digit

@@ -4,48 +4,123 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Indices, Mask
+from inkdigits.reading.digit_reader import DigitReader, likeliest_others
+from inkdigits.reading.geometry import translation
+from inkdigits.reading.layout.page import find_lines
 from inkdigits.reading.layout.structures import TextLine
+from inkdigits.reading.line_reader import Crop, LineReader
 from inkdigits.reading.normalise.digit import SIDE, frame_ink
 from inkdigits.reading.results import Classified, Item, NumberReading
 
 # On a page, a piece of ink less likely than this to be a digit is left out: a letter, an operator, a speck.
 LEAST_DIGIT = 0.1
-# A piece of ink less likely than this to be one digit may be several linked ones; of so many the line net is asked.
+# A piece of ink less likely than this to be one digit may be several that touch; the line network reads
+# so many of them.
 SURELY_ONE = 0.8
-MOST_LINKED = 256
+MOST_TOUCHING = 256
 # The line net's confidence in a piece times the digit net's in its cuts. Over 0.33 lie 95 % of touching pairs of digits
 # that neither net learned from (MNIST's training images, n = 469), over 0.46 90 %; over 0.31 lie 42 % of letters that
 # the line net takes for numbers (n = 110), over 0.49 16 %. Longer chains are less sure than pairs.
-LEAST_LINKED = 0.4
-# A page's way up is told from so many pieces of its ink, and it is turned where so much (in nats) speaks for it. Few
-# pieces say too little: a lone W on its side looks like a 3.
+LEAST_TOUCHING = 0.4
+# The way up of a page is found from so many pieces of its ink; the page is turned if the evidence for that (in nats) is
+# at least this. Few pieces say too little: a lone W on its side looks like a 3.
 TURN_LEAST = 4
 TURN_SAMPLE = 48
 TURN_EVIDENCE = 2.0
 
 
-def framed_units(rows: Sequence[TextLine]) -> np.ndarray:
+class PageReader:
+    """Reads pictures with any number of rows: finds the rows, then reads them with both networks.
+
+    Pieces of ink that are one digit are read by the digit network, digits that touch by the line network. On the shared
+    photographs the digit network alone reads more than the line network, which takes operators for digits.
+
+    Args:
+        digits: reads single pieces of ink.
+        lines: reads pieces of several digits that touch.
+    """
+
+    def __init__(self, digits: DigitReader, lines: LineReader) -> None:
+        self._digits, self._lines = digits, lines
+
+    def read(self, images: Sequence[GrayImage]) -> list[list[NumberReading]]:
+        """Return the rows of each picture uint8 (H, W), from top to bottom; a row without digits is among them."""
+        sheets = [self._upright_rows(image) for image in images]
+        rows = [row for sheet, _ in sheets for row in sheet]
+        framed = np.concatenate([pieces for _, pieces in sheets] or [_framed_units([])])
+        found = self._digits.classify(framed)
+        touching = self._touching(rows, found)
+        starts = np.cumsum([0] + [len(row.boxes) for row in rows])
+        lines = iter(
+            [_page_line(r, n, found, framed, touching) for r, n in zip(rows, starts[:-1].tolist(), strict=True)]
+        )
+        return [[next(lines) for _ in sheet] for sheet, _ in sheets]
+
+    def _upright_rows(self, image: GrayImage) -> tuple[list[TextLine], DigitImages]:
+        """Return a picture's rows, the sheet turned upright if need be, and all their pieces uint8 (N, 28, 28)."""
+        rows = find_lines(image)
+        framed = _framed_units(rows)
+        turns = self._quarter_turns(framed)
+        if turns:
+            rows = find_lines(image, turns)
+            framed = _framed_units(rows)
+        return rows, framed
+
+    def _quarter_turns(self, framed: DigitImages) -> int:
+        """Return how often a page must be turned counter-clockwise for its ink to look like digits."""
+        some = framed[:: -(-len(framed) // TURN_SAMPLE) or 1]
+        if len(some) < TURN_LEAST or self._digits.classify(some).confidence.mean() > 0.95:
+            return 0
+        views = [self._digits.classify(np.ascontiguousarray(np.rot90(some, turns, (1, 2)))) for turns in range(4)]
+        # Most things, laid on their side, have something of a 1: those say little.
+        sure = np.array([np.where(view.labels == 1, 0.3, 1.0) * view.confidence for view in views])
+        evidence = np.log(np.maximum(sure, 0.05)).sum(axis=1)
+        best = int(evidence.argmax())
+        return best if evidence[best] > evidence[0] + TURN_EVIDENCE and sure[best].mean() > 0.5 else 0
+
+    def _touching(self, rows: Sequence[TextLine], found: Classified) -> dict[int, NumberReading]:
+        """Return the pieces (their places in `found`) that the line network reads as several digits, and how."""
+        digitness = found.probabilities.sum(axis=1)
+        pieces = [(row, index) for row in rows for index in range(len(row.boxes))]
+        wide = np.array([row.boxes[index, 2] >= 0.65 * row.boxes[index, 3] for row, index in pieces], bool)
+        unsure = np.flatnonzero((digitness < SURELY_ONE) & wide)[:MOST_TOUCHING].tolist()
+        readings = self._lines.read_crops([_crop_with_room(*pieces[number]) for number in unsure]) if unsure else []
+        return {
+            number: reading
+            for number, reading in zip(unsure, readings, strict=True)
+            if _are_touching(reading, *pieces[number])
+            and reading.confidence > digitness[number]
+            and reading.confidence * self._digitness_of_cuts(reading) > LEAST_TOUCHING
+        }
+
+    def _digitness_of_cuts(self, reading: NumberReading) -> float:
+        """Return how far the digits that the line network sees in a piece look like digits, cut apart, to the other."""
+        cuts = self._digits.classify(np.stack([item.framed for item in reading.items]))
+        return float(cuts.probabilities.sum(axis=1).mean())
+
+
+def _framed_units(rows: Sequence[TextLine]) -> DigitImages:
     """Return uint8 (N, 28, 28), the rows' pieces of ink in MNIST's form."""
     framed = [frame_ink(row.piece(index)) for row in rows for index in range(len(row.boxes))]
     return np.array(framed, np.uint8).reshape(-1, SIDE, SIDE)
 
 
-def linked_crop(row: TextLine, index: int) -> tuple[np.ndarray, np.ndarray]:
+def _crop_with_room(row: TextLine, index: int) -> Crop:
     """Return a piece of ink with room around it, and the transform that takes that crop to the picture."""
     x, y, _, height = row.boxes[index].tolist()
     room = height // 2 + 2
-    shift = np.array([[1, 0, x - room], [0, 1, y - room], [0, 0, 1.0]])
-    return np.pad(row.piece(index), room), row.transform @ shift
+    return np.pad(row.piece(index), room), row.transform @ translation(x - room, y - room)
 
 
-def is_linked(reading: NumberReading, row: TextLine, index: int) -> bool:
+def _are_touching(reading: NumberReading, row: TextLine, index: int) -> bool:
     """Say whether the line net read several digits in a piece that has room for them; an M is no 111."""
     width, height = row.boxes[index, 2:]
     return len(reading.digits) > 1 and bool(width > 0.38 * len(reading.digits) * height)
 
 
-def page_line(
-    row: TextLine, start: int, found: Classified, framed: np.ndarray, linked: dict[int, NumberReading]
+def _page_line(
+    row: TextLine, start: int, found: Classified, framed: DigitImages, touching: dict[int, NumberReading]
 ) -> NumberReading:
     """Return a row of a page from its pieces' answers, which begin at `start`; what is no digit is left out.
 
@@ -56,8 +131,8 @@ def page_line(
     parted = _are_parted(row, gaps, height)
     numbers = range(start, start + len(row.boxes))
     digitness = found.probabilities[numbers.start : numbers.stop].sum(axis=1)
-    sure = np.array([linked[n].confidence > 0.9 if n in linked else digitness[n - start] > 0.5 for n in numbers])
-    digits = np.array([n in linked for n in numbers]) | (digitness >= LEAST_DIGIT)
+    sure = np.array([touching[n].confidence > 0.9 if n in touching else digitness[n - start] > 0.5 for n in numbers])
+    digits = np.array([n in touching for n in numbers]) | (digitness >= LEAST_DIGIT)
     digits &= ~(_in_words(sure, gaps > 0.3 * height) | _is_text(row, height))
     text, apart = "", False
     items: list[Item] = []
@@ -65,7 +140,7 @@ def page_line(
         apart |= not digits[index] or (index > 0 and bool(parted[index - 1]))
         if digits[index]:
             box = row.to_picture(row.boxes[index].tolist())
-            new = linked[number].items if number in linked else (item_of(found, number, box, framed[number]),)
+            new = touching[number].items if number in touching else (_item_of(found, number, box, framed[number]),)
             text += " " * (apart and bool(items)) + "".join(str(item.digit) for item in new)
             items += new
             apart = False
@@ -74,13 +149,13 @@ def page_line(
     return NumberReading(text, text.replace(" ", ""), confidence, accepted, tuple(items))
 
 
-def _are_parted(row: TextLine, gaps: np.ndarray, height: float) -> np.ndarray:
+def _are_parted(row: TextLine, gaps: Indices, height: float) -> Mask:
     """Say, bool (N - 1,), between which of a row's N boxes there is a wide gap or a sign such as a minus."""
     usual = float(np.median(gaps)) if len(gaps) else 0.0
     signs = row.marks[row.marks[:, 2] > 0.25 * height]
     middles = (signs[:, 0] + signs[:, 2] / 2)[None]
     between = (middles > (row.boxes[:-1, 0] + row.boxes[:-1, 2])[:, None]) & (middles < row.boxes[1:, 0][:, None])
-    parted: np.ndarray = (gaps > max(1.2 * height, 3 * usual)) | between.any(axis=1)
+    parted: Mask = (gaps > max(1.2 * height, 3 * usual)) | between.any(axis=1)
     return parted
 
 
@@ -90,7 +165,7 @@ def _is_text(row: TextLine, height: float) -> bool:
     return low >= max(4, len(row.boxes))
 
 
-def _in_words(sure: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+def _in_words(sure: Mask, gaps: Mask) -> Mask:
     """Say which pieces, bool (N,), stand close together in words that are no digits by half: an o, an l is no number.
 
     Args:
@@ -99,13 +174,12 @@ def _in_words(sure: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     """
     word = np.concatenate([[0], np.cumsum(gaps)])
     length, like_digits = np.bincount(word), np.bincount(word, sure)
-    in_words: np.ndarray = ((length >= 3) & (2 * like_digits <= length))[word]
+    in_words: Mask = ((length >= 3) & (2 * like_digits <= length))[word]
     return in_words
 
 
-def item_of(found: Classified, number: int, box: tuple[int, int, int, int], framed: np.ndarray) -> Item:
+def _item_of(found: Classified, number: int, box: Box, framed: DigitImage) -> Item:
     """Return the answer for a framed piece of ink as a digit of a row."""
-    probabilities = found.probabilities[number]
-    others = tuple((int(digit), float(probabilities[digit])) for digit in np.argsort(-probabilities)[1:4])
+    others = likeliest_others(found.probabilities[number])
     label, confidence = int(found.labels[number]), float(found.confidence[number])
     return Item(label, confidence, bool(found.accepted[number]), box, others, framed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from inkdigits.errors import RunError
+from inkdigits.errors import RunError, reason
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def study_lock(folder: Path) -> Iterator[None]:
             f"this sweep is already running ({_holder(holder)}); wait for it or stop it; --ray trains on more machines"
         ) from None
     except OSError as error:
-        raise RunError(f"{folder}: the sweep's lock cannot be written ({error.strerror or error})") from None
+        raise RunError(f"{folder}: the sweep's lock cannot be written ({reason(error)})") from None
     try:
         holder.write_text(f"process {os.getpid()} on {platform.node()}")
         yield

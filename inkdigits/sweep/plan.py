@@ -120,7 +120,7 @@ def make_plan(recipe: str, words: Mapping[str, str], seeds: int, search: int | N
     """
     if seeds < 1 or (search is not None and search < 1):
         raise RecipeError("--seeds and --search are at least 1")
-    base = recipes.resolve(recipe)
+    base = recipes.resolve_digit(recipe)
     n_classes = len(train.class_names)
     space = read_space(base, words)
     if search is None:

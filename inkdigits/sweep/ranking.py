@@ -12,8 +12,9 @@ import optuna
 
 from inkdigits.evaluation import significance
 from inkdigits.evaluation.text import p_in_words, percent
-from inkdigits.sweep.space import Configuration, Plain, flag, value_in_words
+from inkdigits.sweep.space import Configuration, Plain, value_in_words
 from inkdigits.sweep.study import Job, Outcome, quiet_study
+from inkdigits.training.hyperparameters import flag
 
 SIGNIFICANCE_LEVEL = 0.05
 # Fewer configurations than these say nothing about which hyperparameter matters.

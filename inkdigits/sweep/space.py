@@ -1,46 +1,41 @@
-"""The words of `inkdigits sweep` -> the recipes to train: lists, ranges, what goes together, what is refused.
+"""The words of `inkdigits sweep` -> the recipes to train: lists, ranges, which values go together.
 
-Every field of `Recipe` is a knob. Its words are those of `inkdigits train`, several of them parted by commas; layers
-of one net are joined by +: `--hidden 100,300,100+100`, `--convolutions 5x16s+pool,3x8+pool+3x16`, `none` for no layer.
+Every field of `Recipe` can vary. Its words are those of `inkdigits train`, several separated by commas; layers of one
+network are joined by +: `--hidden 100,300,100+100`, `--convolutions 5x16s+pool,3x8+pool+3x16`, `none` for no layer.
+How a word is read and which values are allowed is in the field's metadata.
 """
 
 import dataclasses
 import itertools
-import math
 import typing
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
 from inkdigits.errors import RecipeError
 from inkdigits.training import loop, networks, recipes
-from inkdigits.training.recipes import Recipe, nearest
+from inkdigits.training.hyperparameters import DEFAULT, NONE, flag
+from inkdigits.training.recipes import HYPERPARAMETERS, Recipe, kind_of
 
-# What a study keeps of a knob's value; layers are words such as "300+100".
+# What a study keeps of a hyperparameter's value; layers are words such as "300+100".
 Plain = str | int | float | bool
 Configuration = dict[str, Plain]
 
-FIELDS = {each.name: each.type for each in dataclasses.fields(Recipe) if each.name != "name"}
-NONE, DEFAULT = "none", "default"
-TRUTH = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
-# Fields that neither shape a net nor its loss: two recipes that differ in these alone can both be built, or neither.
+# Defaults of the fields that shape neither a network nor what its loss accepts: one recipe stands for all that differ
+# in these alone.
 WITHOUT_SHAPE: dict[str, Any] = {
-    "optimizer": "adam",
-    "learning_rate": 1e-3,
-    "schedule": "constant",
-    "ema": 0.0,
-    "epochs": 1,
+    each.name: each.default
+    for each in dataclasses.fields(Recipe)
+    if each.name in HYPERPARAMETERS and not HYPERPARAMETERS[each.name].shapes_network
 }
-WITHOUT_SHAPE |= {"batch_size": 32, "validation": 0, "precision": "float32", "composed": 0, "distortion": 0.0}
-WITHOUT_SHAPE |= {"beta_1": None, "beta_2": None, "weight_decay": None}
 # A range whose ends lie so far apart is searched on a logarithmic scale.
 LOGARITHMIC_FROM = 10
 
 
 @dataclass(frozen=True)
 class Range:
-    """A knob's range for a search.
+    """A hyperparameter's range for a search.
 
     Attributes:
         low: the least value, included.
@@ -64,7 +59,7 @@ class Range:
         return f"{self.low:g}..{self.high:g}"
 
 
-# The words of one knob, read.
+# The words of one hyperparameter, read.
 Values = tuple[Plain, ...] | Range
 Space = dict[str, Values]
 
@@ -74,7 +69,7 @@ class Combination:
     """One configuration of a sweep.
 
     Attributes:
-        settings: the knobs that were named, by field.
+        settings: the hyperparameters that were named, by field.
         recipe: all hyperparameters, checked.
     """
 
@@ -83,7 +78,7 @@ class Combination:
 
 
 def read_space(base: Recipe, words: Mapping[str, str]) -> Space:
-    """Return what the words say, each knob's values in their order, each once.
+    """Return what the words say, each hyperparameter's values in their order, each once.
 
     Args:
         base: the recipe they change.
@@ -94,12 +89,12 @@ def read_space(base: Recipe, words: Mapping[str, str]) -> Space:
     """
     space: Space = {}
     for name, text in words.items():
-        if name not in FIELDS:
-            raise RecipeError(f"recipes have no setting {name!r}; {nearest(name, list(FIELDS))}")
-        space[name] = _range(name, text) if ".." in text else _values(name, text)
-        if name == "validation" and (isinstance(space[name], Range) or len(space[name]) > 1):  # type: ignore[arg-type]
-            raise RecipeError("validation takes one number in a sweep: all are compared on the same held-out images")
-        _check_each(base, name, space[name])
+        kind = kind_of(name)
+        space[name] = values = _range(name, text) if ".." in text else _values(name, text)
+        if not kind.in_grid and (isinstance(values, Range) or len(values) > 1):
+            raise RecipeError(f"{name} takes one number in a sweep: all are compared on the same held-out images")
+        for value in (values.low, values.high) if isinstance(values, Range) else values:
+            _check(base, name, value, set(words) - {name})
     return space
 
 
@@ -111,26 +106,26 @@ def _values(name: str, text: str) -> tuple[Plain, ...]:
 
 
 def _range(name: str, text: str) -> Range:
-    ends = [plain(_value(name, word.strip())) for word in text.split("..")]
+    ends = [plain(_value(name, word)) for word in text.split("..")]
     numbers = [end for end in ends if isinstance(end, int | float) and not isinstance(end, bool)]
     if len(ends) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
         raise RecipeError(f"--{flag(name)} {text!r}: a range is two numbers, the smaller first, such as 1e-4..1e-2")
     return Range(*numbers)
 
 
-def _check_each(base: Recipe, name: str, values: Values) -> None:
-    """Refuse what no recipe can hold, whatever the other knobs say."""
-    for value in (values.low, values.high) if isinstance(values, Range) else values:
-        # A label smoothing alone would be refused for the loss of the base, which the sweep may change; so composed.
-        lenient: dict[str, Any] = {"loss": "sparse_categorical_crossentropy"} if name == "label_smoothing" else {}
-        lenient |= {"label_smoothing": 0.0} if name == "loss" else {}
-        lenient |= {"output": "logits_none"} if name == "composed" else {"composed": 0} if name == "output" else {}
-        networks.check(recipes.change(base, **lenient, **{name: fit_for(name, value)}))
+def _value(name: str, word: str) -> Any:
+    value = kind_of(name).read(name, word)
+    # `mse` and `mean_squared_error` are one value of the search space; only Keras knows.
+    return networks.unabbreviated(value) if name == "loss" else value
 
 
-def flag(name: str) -> str:
-    """Return a field's name as the command line spells it."""
-    return name.replace("_", "-")
+def _check(base: Recipe, name: str, value: Plain, others: Set[str]) -> None:
+    """Raise RecipeError for a value that no recipe of the sweep can have, whatever the `others` that vary are."""
+    recipe = dataclasses.replace(base, **{name: kind_of(name).check(name, fit_for(name, value))})
+    for fields, reason in recipes.conflicts(recipe):
+        if not others & set(fields):
+            raise RecipeError(reason)
+    networks.check(recipe)
 
 
 def plain(value: Any) -> Plain:
@@ -144,36 +139,7 @@ def plain(value: Any) -> Plain:
 
 def fit_for(name: str, value: Plain) -> Any:
     """Return what the recipe's field holds for a value as a study keeps it."""
-    return _value(name, str(value)) if FIELDS[name] in (tuple[int, ...], tuple[str, ...], float | None) else value
-
-
-def _value(name: str, word: str) -> Any:
-    kind = FIELDS[name]
-    try:
-        if kind == tuple[int, ...]:
-            return () if word == NONE else tuple(int(part) for part in word.replace("x", "+").split("+"))
-        if kind == tuple[str, ...]:
-            return () if word == NONE else tuple(word.split("+"))
-        if kind is bool:
-            return TRUTH[word.lower()]
-        if kind is str:
-            return word.lower() if name == "optimizer" else networks.unabbreviated(word) if name == "loss" else word
-        if kind == float | None and word == DEFAULT:
-            return None
-        number = int(word) if kind is int else float(word)
-    except (ValueError, KeyError):
-        raise RecipeError(f"--{flag(name)}: {word!r} is not {_wanted(kind)}") from None
-    if not math.isfinite(number):
-        raise RecipeError(f"--{flag(name)}: {word!r} is not {_wanted(kind)}")
-    return number
-
-
-def _wanted(kind: Any) -> str:
-    if kind is bool:
-        return "yes or no"
-    if kind == tuple[int, ...]:
-        return "units of hidden layers, such as 100 or 300+100 or none"
-    return "a whole number" if kind is int else "a number"
+    return kind_of(name).read(name, value) if isinstance(value, str) else value
 
 
 def hyperparameters_of(space: Space) -> list[str]:
@@ -247,7 +213,7 @@ class Checker:
             recipe = apply(self._base, settings)
         except RecipeError as error:
             return str(error)
-        shape = dataclasses.replace(recipe, **WITHOUT_SHAPE)
+        shape = networks.check(dataclasses.replace(recipe, **WITHOUT_SHAPE))
         if shape not in self._known:
             self._known[shape] = self._try(shape)
         return self._known[shape]

@@ -26,7 +26,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from inkdigits.arrays import Mask
-from inkdigits.errors import RunError
+from inkdigits.errors import RunError, reason
 from inkdigits.sweep.space import Configuration, Plain, Range, Space, Values
 
 # A pruner needs some whole trainings to compare with, and the first epoch says too little.
@@ -115,7 +115,7 @@ class JobStore:
             )
             self._begin(facts)
         except Exception as error:  # SQLAlchemy's, the database driver's and Optuna's own have no common base
-            raise RunError(f"{url}: cannot be opened as a sweep's storage ({_reason(error)})") from None
+            raise RunError(f"{url}: cannot be opened as a sweep's storage ({reason(error)})") from None
 
     def _begin(self, facts: Mapping[str, Any]) -> None:
         # A sampler that begins anew with each process must not draw the same numbers again.
@@ -219,13 +219,8 @@ def failures_in_one_line(url: str) -> Iterator[None]:
     try:
         yield
     except optuna.exceptions.StorageInternalError as error:
-        cause = _reason(error.__cause__ or error)
+        cause = reason(error.__cause__ or error)
         raise RunError(f"{url}: the sweep's storage failed ({cause}); the same command goes on from here") from None
-
-
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _suggest(trial: Trial, name: str, values: Values) -> Plain:

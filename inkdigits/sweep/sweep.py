@@ -21,10 +21,11 @@ from inkdigits.sweep.lock import opening_lock, study_lock
 from inkdigits.sweep.plan import MAX_RUNS, Plan, make_plan
 from inkdigits.sweep.ranking import Ranking, compare_with_best
 from inkdigits.sweep.scheduler import run_jobs, workers_for
-from inkdigits.sweep.space import exactly, flag, train_flags
+from inkdigits.sweep.space import exactly, train_flags
 from inkdigits.sweep.study import Job, JobStore, failures_in_one_line
 from inkdigits.sweep.winner import finish_winner
 from inkdigits.training import runs, tracking
+from inkdigits.training.hyperparameters import flag
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 from inkdigits.training.train import train as train_run

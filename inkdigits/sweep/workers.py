@@ -23,7 +23,8 @@ from inkdigits.data.splits import Split
 from inkdigits.errors import TrainingError
 from inkdigits.sweep.space import Combination
 from inkdigits.sweep.study import Job, Outcome
-from inkdigits.training import digit_net, loop, networks
+from inkdigits.training import loop, networks
+from inkdigits.training.epochs import epochs_of, examples_per_epoch
 from inkdigits.training.recipes import Recipe
 
 # Networks that a thread keeps with what was compiled for them; some MB each.
@@ -135,21 +136,17 @@ class Trainer:
         self, network: CompiledNetwork, item: WorkItem, behind: loop.History, on_epoch: Callable[[loop.History], None]
     ) -> loop.History:
         recipe, seed = item.recipe, item.job.seed
-        changing = digit_net.epochs_of(self._part, recipe, seed)
-        try:
+        with epochs_of(self._part, recipe, seed) as source:
             return loop.fit(
                 network.model,
                 recipe,
-                changing or self._part,
+                source,
                 seed=seed,
                 on_epoch=on_epoch,
                 progress=False,
                 runner=network.runner,
                 behind=behind,
             )
-        finally:
-            if changing:
-                changing.close()
 
     def answers(self, model: keras.Model, recipe: Recipe) -> Labels:
         """Return int64 (N,), the likeliest digit of each validation image."""
@@ -168,7 +165,7 @@ class Trainer:
             network.recipe = recipe
             return network
         with BUILDING:
-            n_images = recipe.composed // digit_net.USES * digit_net.USES or len(self._part)
+            n_images = examples_per_epoch(self._part, recipe)
             fresh = networks.build(recipe, seed, len(self._part.class_names))
             loop.prepare(fresh, recipe, -(-n_images // recipe.batch_size))
             if network is None or keras.backend.backend() != "tensorflow":

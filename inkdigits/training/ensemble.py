@@ -1,32 +1,19 @@
-"""Several nets as one: a model file whose answer is the mean of its members' probabilities, and a net taught by it.
-
-Teaching ("distillation", Hinton et al. 2015, section 2): the pupil learns from distorted digits, and what each should
-be is not its label but what the teacher sees in it, so that a 4 bent half way to a 9 is taught as just that.
-"""
+"""An ensemble: several networks as one model file, whose answer is the mean of its members' probabilities."""
 
 import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import TensorProto, compose, helper
 
-from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError
-from inkdigits.reading.calibration import probabilities_of
+from inkdigits.files import storage
 from inkdigits.reading.model import OnnxModel
-from inkdigits.training.synthesis.distortion import distort
 
 OPSET = 17
-# Of the images of an epoch one in so many is distorted and taught anew: a teacher of ten costs more than learning does.
-USES = 3
 TOLD_OF_MEMBERS = ("name", "members", "recipe", "seed", "data", "figures")
 
 
@@ -38,7 +25,8 @@ def combine(members: Sequence[Path], path: Path) -> dict[str, Any]:
         path: of the new file, NAME.onnx; it appears whole or not at all.
 
     Raises:
-        ModelError: a member cannot be read, or does not go with the others; the file is there or cannot be written.
+        ModelError: a member cannot be read, or does not go with the others; the file is there.
+        OutputError: it cannot be written.
     """
     if path.exists():
         raise ModelError(f"{path}: is there already; choose another name")
@@ -58,7 +46,7 @@ def combine(members: Sequence[Path], path: Path) -> dict[str, Any]:
         **{name: cards[0][name] for name in ("data", "versions") if name in cards[0]},
         # The mean of modest probabilities is as modest as they are.
         "temperature": fmean(card.get("temperature", 1.0) for card in cards),
-        "threshold": 0.0,
+        "no_threshold": "of several networks none is fitted",
         "figures": {},
     }
     _save(_merged(members, cards), card, path)
@@ -107,56 +95,4 @@ def _merged(members: Sequence[Path], cards: Sequence[dict[str, Any]]) -> onnx.Mo
 def _save(model: onnx.ModelProto, card: dict[str, Any], path: Path) -> None:
     helper.set_model_props(model, {"card": json.dumps(card)})
     onnx.checker.check_model(model)
-    beside = path.with_name(path.name + ".part")
-    try:
-        beside.write_bytes(model.SerializeToString())
-        os.replace(beside, path)
-    except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
-        raise ModelError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
-
-
-class DistillationData:
-    """A split distorted and taught epoch by epoch: call it with the epoch (1, 2, ...) to get that epoch's split.
-
-    An epoch shows every image once; a third of them are distorted and taught anew, the others as in the last epochs.
-    Its labels are the teacher's probabilities, float32 (N, classes). What an epoch shows depends on `seed` and its
-    number alone. The next epoch's are made by a thread while the net learns from this one's.
-
-    Args:
-        split: the digits.
-        distortion: >= 0, as for `distort`.
-        seed: >= 0.
-        teacher: the model file to learn from.
-    """
-
-    def __init__(self, split: Split, distortion: float, seed: int, teacher: Path) -> None:
-        self._split, self._distortion, self._seed = split, distortion, seed
-        self._net = OnnxModel(teacher)
-        self._parts: dict[int, Future[tuple[np.ndarray, np.ndarray]]] = {}
-        self._thread = ThreadPoolExecutor(1)
-
-    def __call__(self, epoch: int) -> Split:
-        """Return the split of an epoch."""
-        shown = range(epoch - USES + 1, epoch + 1)
-        for number in [*shown, epoch + 1]:
-            if number not in self._parts:
-                self._parts[number] = self._thread.submit(self._teach, number)
-        self._parts = {number: part for number, part in self._parts.items() if number >= shown[0]}
-        images, labels = (
-            np.concatenate(arrays) for arrays in zip(*(self._parts[n].result() for n in shown), strict=True)
-        )
-        return replace(self._split, images=images, labels=labels)
-
-    def _teach(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return every third image, distorted, and the teacher's probabilities."""
-        images = self._split.images[number % USES :: USES]
-        images = distort(images, self._distortion, (self._seed, number + USES))
-        scores = self._net.scores(images)
-        # Not cooled to what the card says: it is the smooth part, what else a digit might be, that teaches.
-        return images, probabilities_of(scores, self._net.card["output"], 1.0)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown(cancel_futures=True)
+    storage.write_bytes(path, model.SerializeToString())

@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 
 from inkdigits.errors import ModelError
+from inkdigits.files import storage
 from inkdigits.reading.model import OnnxModel
 
 TOLERANCE = 1e-4
@@ -33,21 +34,21 @@ def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
 
     Raises:
         ModelError: the model has a layer which ONNX cannot express.
+        OutputError: the file cannot be written.
     """
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+    with tempfile.TemporaryDirectory(prefix="inkdigits-export-") as folder:
         raw = Path(folder) / "raw.onnx"
         if keras.backend.backend() == "tensorflow":
             _convert(model, raw)
         else:
             _convert_in_tensorflow(model, raw)
         proto = onnx.load(raw)
-        _rename(proto.graph.input[0], "images", proto.graph)
-        _rename(proto.graph.output[0], "scores", proto.graph)
-        _spell_out_erfc(proto.graph)
-        onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
-        onnx.checker.check_model(proto)
-        onnx.save(proto, raw)
-        os.replace(raw, path)
+    _rename(proto.graph.input[0], "images", proto.graph)
+    _rename(proto.graph.output[0], "scores", proto.graph)
+    _spell_out_erfc(proto.graph)
+    onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
+    onnx.checker.check_model(proto)
+    storage.write_bytes(path, proto.SerializeToString())
 
 
 def agree(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from inkdigits.training import keras_internals, networks
+
 
 def fuse(model: keras.Model) -> None:
     """Let the model's batch normalisations and its Adam use TensorFlow's kernels; whatever else it has stays as it is.
@@ -19,12 +21,12 @@ def fuse(model: keras.Model) -> None:
     Args:
         model: compiled, its optimizer built; TensorFlow is Keras's backend.
     """
-    for layer in model._flatten_layers(include_self=False):
+    for layer in networks.layers_of(model):
         if type(layer) is keras.layers.BatchNormalization and layer.axis == -1 and layer.scale and layer.center:
-            layer.call = _normaliser(layer)
+            keras_internals.replace_call(layer, _normaliser(layer))
     optimizer = model.optimizer
     if type(optimizer) in (keras.optimizers.Adam, keras.optimizers.AdamW) and not optimizer.amsgrad:
-        optimizer.update_step = _adam(optimizer)
+        keras_internals.replace_update_step(optimizer, _adam(optimizer))
 
 
 def _normaliser(layer: keras.layers.BatchNormalization) -> Callable[..., Any]:
@@ -70,11 +72,11 @@ def _adam(optimizer: Any) -> Callable[..., None]:
 
     def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
         step = tf.cast(optimizer.iterations.value + 1, tf.float32)
-        index = optimizer._get_variable_index(variable)
+        first, second = keras_internals.adam_moments(optimizer, variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
-            m=optimizer._momentums[index].value.handle,
-            v=optimizer._velocities[index].value.handle,
+            m=first.value.handle,
+            v=second.value.handle,
             beta1_power=tf.pow(optimizer.beta_1, step),
             beta2_power=tf.pow(optimizer.beta_2, step),
             lr=tf.cast(learning_rate, tf.float32),
@@ -85,3 +87,21 @@ def _adam(optimizer: Any) -> Callable[..., None]:
         )
 
     return update_step
+
+
+def ctc_loss(blank: int) -> Callable[[Any, Any], Any]:
+    """Return the CTC loss as one operation: Keras makes a loop of some thousand small ones of it.
+
+    The function takes int targets (N, longest), padded with -1, and logits (N, columns, classes), and returns (N,);
+    the class `blank` is the last.
+    """
+    import tensorflow as tf
+
+    def loss(targets: Any, logits: Any) -> Any:
+        targets = tf.cast(targets, tf.int32)  # Keras hands them over as floats
+        places = tf.where(targets >= 0)
+        sparse = tf.SparseTensor(places, tf.gather_nd(targets, places), tf.shape(targets, out_type=tf.int64))
+        columns = tf.fill([tf.shape(logits)[0]], tf.shape(logits)[1])
+        return tf.nn.ctc_loss(sparse, logits, None, columns, logits_time_major=False, blank_index=blank)
+
+    return loss

@@ -1,8 +1,9 @@
-"""The training loop: the steps of an epoch inside one compiled call, checkpoints, resume, progress.
+"""The training loop, for every network: epochs, checkpoints, averages, a look for NaN, resume, progress.
 
-`keras.Model.fit` returns to Python after every batch, which for small nets costs ten times what the arithmetic does.
-Here the data set lies in memory, an epoch's shuffled indices go in, and a `tf.while_loop` runs Keras's own
-`train_step` over the batches. Same updates, same metrics; on other backends than TensorFlow, `fit` does the steps.
+`keras.Model.fit` returns to Python after every batch, which for small networks costs ten times what the arithmetic
+does. Here the data set lies in memory, an epoch's shuffled indices go in, and a `tf.while_loop` runs Keras's own
+`train_step` over the batches. Same updates, same metrics; on other backends than TensorFlow, `fit` does the steps. A
+network whose batches are not all alike brings its own `Runner`.
 """
 
 import functools
@@ -14,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +24,35 @@ import numpy as np
 
 from inkdigits.data.splits import Split
 from inkdigits.errors import RunError, TrainingError
-from inkdigits.training import fused_ops, networks
+from inkdigits.training import fused_ops, keras_internals, networks
+from inkdigits.training.epochs import EpochSource, Unchanged
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import write_beside
 
-# One row an epoch: "epoch", "loss", "accuracy", "seconds", and "val_loss", "val_accuracy" where there is validation.
+# One row an epoch: "epoch", "loss", "seconds", "accuracy" of digit networks, and "val_loss", "val_accuracy" where there
+# is validation.
 History = list[dict[str, float]]
-# Runs an epoch's steps from the first to before the last.
-Steps = Callable[[int, int], None]
-# (images, targets, order) of an epoch -> what runs its steps.
-Runner = Callable[[np.ndarray, np.ndarray, np.ndarray], Steps]
 
-# XLA makes dense nets several times faster and convolutions on the CPU slower.
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of one epoch.
+
+    Attributes:
+        n: how many.
+        run: runs those from the first to before the last.
+        in_parts: may they be run some at a time?
+    """
+
+    n: int
+    run: Callable[[int, int], None]
+    in_parts: bool = True
+
+
+# (inputs, targets, seed, epoch) -> the epoch's steps, in an order that seed and epoch fix.
+Runner = Callable[[np.ndarray, np.ndarray, int, int], Steps]
+
+# XLA makes dense networks several times faster and convolutions on the CPU slower.
 XLA_LAYERS = ("InputLayer", "Rescaling", "Reshape", "Flatten", "Dense", "Dropout", "Activation", "BatchNormalization")
 # The compiled call returns about so often, for the progress bar, for Ctrl-C and to look for a loss of NaN.
 PART_S = 0.25
@@ -42,7 +61,7 @@ PART_S = 0.25
 def fit(
     model: keras.Model,
     recipe: Recipe,
-    train: Split | Callable[[int], Split],
+    train: Split | EpochSource,
     validation: Split | None = None,
     *,
     seed: int = 0,
@@ -55,44 +74,43 @@ def fit(
     """Train `model` in place and return its history.
 
     Args:
-        model: eats uint8 (N, 28, 28). One that is compiled keeps its optimizer and loss; another gets the recipe's.
+        model: one that is compiled keeps its optimizer and loss; another takes uint8 (N, 28, 28) and gets the recipe's.
         recipe: epochs, batch size and, for `compile`, optimizer, loss and schedule.
-        train: what to learn from, shuffled anew each epoch by (seed, epoch), the last partial batch included; or a
-            function from the epoch (1, 2, ...) to a split always as long, for data composed anew each epoch.
-        validation: judged after each epoch.
+        train: what to learn from, shuffled anew each epoch by (seed, epoch), the last partial batch included; entered
+            already where it is a source of epochs.
+        validation: evaluated after each epoch.
         seed: fixes the order of the images.
         checkpoint: a file, written after each epoch. Where it exists, training goes on from it and ends with the same
             bits as one never stopped.
         on_epoch: called with the history after each epoch, its checkpoint written.
         progress: print a line for each epoch and, to a terminal, a bar. To stderr.
-        runner: what `runner_for` gave for this very model, batch size and number of images, so that nothing is
-            compiled again.
+        runner: runs an epoch's steps of this very model, which is prepared: what `runner_for` gave for this batch size
+            and number of images, so that nothing is compiled again, or another.
         behind: the history of the epochs that this very model has behind it; training goes on after them.
 
     Raises:
-        TrainingError: the loss is no longer a number.
+        TrainingError: the loss is no longer a number, or a process that makes pictures was killed.
         RecipeError: the loss does not go with the model's scores.
         RunError: the checkpoint cannot be written, or is another model's.
     """
-    first = train(1) if callable(train) else train
-    n_steps = math.ceil(len(first) / recipe.batch_size)
-    prepare(model, recipe, n_steps)
+    source = Unchanged(train) if isinstance(train, Split) else train
+    if runner is None:
+        prepare(model, recipe, math.ceil(len(source) / recipe.batch_size))
+        runner = runner_for(model, recipe.batch_size, len(source))
     history = load_checkpoint(checkpoint, model) if checkpoint and checkpoint.exists() else list(behind or [])
-    runner = runner or runner_for(model, recipe.batch_size, len(first))
-    with _display(recipe.epochs, n_steps, progress) as show:
+    with _display(recipe.epochs, progress) as show:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
-            split = train(epoch) if callable(train) else first
-            order = np.random.default_rng([seed, epoch]).permutation(len(split)).astype(np.int32)
-            steps = runner(split.images, targets_for(model, split.labels), order)
-            row = {"epoch": epoch, **run_epoch(model, steps, n_steps, functools.partial(show.steps_done, epoch))}
+            inputs, targets = source.epoch(epoch)
+            steps = runner(inputs, targets_for(model, targets), seed, epoch)
+            row = {"epoch": epoch, **run_epoch(model, steps, functools.partial(show.steps_done, epoch, steps.n))}
             if recipe.ema and epoch == recipe.epochs:
                 take_averages(model)
-            history.append(row | (judge(model, recipe, validation) if validation else {}))
+            history.append(row | (validate(model, recipe, validation) if validation else {}))
             if checkpoint:
                 save_checkpoint(checkpoint, model, history)
             if on_epoch:
                 on_epoch(history)
-            show.epoch_done(history[-1])
+            show.epoch_done(history[-1], steps.n)
     return history
 
 
@@ -112,7 +130,7 @@ def prepare(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
 def targets_for(model: keras.Model, labels: np.ndarray) -> np.ndarray:
     """Return the labels as the model's loss wants them: int32 (N,), or one-hot float32 (N, classes).
 
-    A teacher's labels, float32 (N, classes), stay as they are.
+    Two-dimensional ones, a teacher's probabilities or texts, stay as they are.
     """
     if labels.ndim == 2:
         return labels
@@ -122,7 +140,7 @@ def targets_for(model: keras.Model, labels: np.ndarray) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def judge(model: keras.Model, recipe: Recipe, split: Split) -> dict[str, float]:
+def validate(model: keras.Model, recipe: Recipe, split: Split) -> dict[str, float]:
     """Return "val_loss" and "val_accuracy" on a split; of the averaged weights, where the recipe averages."""
     with averaged(model) if recipe.ema else nullcontext():
         figures = model.evaluate(
@@ -150,26 +168,25 @@ def take_averages(model: keras.Model) -> None:
 
 
 def run_epoch(
-    model: keras.Model, steps: Steps, n_steps: int, show: Callable[[int, dict[str, float]], None] | None = None
+    model: keras.Model, steps: Steps, show: Callable[[int, dict[str, float]], None] | None = None
 ) -> dict[str, float]:
-    """Run one epoch in parts of about PART_S and return "loss", "accuracy" and "seconds".
+    """Run one epoch in parts of about PART_S and return its metrics ("loss", "accuracy") and "seconds".
 
     Raises:
         TrainingError: the loss is no longer a number.
     """
     model.reset_metrics()
     start = time.perf_counter()
-    # `fit` starts its metrics anew with each call, so that off TensorFlow an epoch is one part.
-    in_parts = keras.backend.backend() == "tensorflow"
-    done, part = 0, max(1, n_steps // 20) if in_parts else n_steps
-    while done < n_steps:
+    figures: dict[str, float] = {}
+    done, part = 0, max(1, steps.n // 20) if steps.in_parts else steps.n
+    while done < steps.n:
         before = time.perf_counter()
-        last = min(n_steps, done + part)
-        steps(done, last)
+        last = min(steps.n, done + part)
+        steps.run(done, last)
         figures = {name: float(value) for name, value in model.get_metrics_result().items()}
         part = max(1, int((last - done) / (time.perf_counter() - before) * PART_S))
         done = last
-        _check_loss(figures["loss"], model, f"step {done} of {n_steps}")
+        _check_loss(figures["loss"], model, f"step {done} of {steps.n}")
         if show:
             show(done, figures)
     return {**figures, "seconds": time.perf_counter() - start}
@@ -186,39 +203,34 @@ def _check_loss(loss: float, model: keras.Model, place: str) -> None:
     )
 
 
+def order_of(n: int, seed: int, epoch: int) -> np.ndarray:
+    """Return int32 (n,), the order in which an epoch shows its n examples."""
+    return np.random.default_rng([seed, epoch]).permutation(n).astype(np.int32)
+
+
 def runner_for(model: keras.Model, batch_size: int, n_images: int) -> Runner:
-    """Return what turns an epoch's data into a function that runs some of its steps."""
+    """Return what turns an epoch's images and targets into steps."""
     if keras.backend.backend() == "tensorflow":
         return _compiled_runner(model, batch_size, n_images)
 
-    def runner(images: np.ndarray, targets: np.ndarray, order: np.ndarray) -> Steps:
-        def steps(first: int, last: int) -> None:
+    def runner(images: np.ndarray, targets: np.ndarray, seed: int, epoch: int) -> Steps:
+        order = order_of(len(images), seed, epoch)
+
+        def run(first: int, last: int) -> None:
             part = order[first * batch_size : last * batch_size]
-            with unfinished(model.optimizer):
+            with keras_internals.unfinished(model.optimizer):
                 model.fit(images[part], targets[part], batch_size=batch_size, shuffle=False, verbose=0)
 
-        return steps
+        # `fit` starts its metrics anew with each call.
+        return Steps(math.ceil(len(images) / batch_size), run, in_parts=False)
 
     return runner
-
-
-@contextmanager
-def unfinished(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Keep `fit`, which is called for each epoch anew, from taking its end for the end of training.
-
-    It would put the averaged weights in the place of those being learned.
-    """
-    optimizer.finalize_variable_values = lambda _: None  # in this object alone
-    try:
-        yield
-    finally:
-        del optimizer.finalize_variable_values
 
 
 def _compiled_runner(model: keras.Model, batch_size: int, n_images: int) -> Runner:
     import tensorflow as tf
 
-    jit = all(type(layer).__name__ in XLA_LAYERS for layer in model._flatten_layers(include_self=False))
+    jit = all(type(layer).__name__ in XLA_LAYERS for layer in networks.layers_of(model))
     if not jit:  # XLA fuses by itself
         fused_ops.fuse(model)
     n_whole, rest = divmod(n_images, batch_size)
@@ -240,19 +252,34 @@ def _compiled_runner(model: keras.Model, batch_size: int, n_images: int) -> Runn
 
     compiled, compiled_last = (tf.function(each, jit_compile=jit) for each in (whole_batches, last_batch))
 
-    def runner(images: np.ndarray, targets: np.ndarray, order: np.ndarray) -> Steps:
+    def runner(images: np.ndarray, targets: np.ndarray, seed: int, epoch: int) -> Steps:
+        order = order_of(len(images), seed, epoch)
         # Shuffled once an epoch by TensorFlow's own kernel: XLA gathers rows pixel by pixel, at 0.1 s an epoch.
         data = (tf.gather(tf.constant(images), order), tf.gather(tf.constant(targets), order))
 
-        def steps(first: int, last: int) -> None:
+        def run(first: int, last: int) -> None:
             if first < min(last, n_whole):
                 compiled(*data, tf.constant(first), tf.constant(min(last, n_whole)))
             if last > n_whole:
                 compiled_last(*data)
 
-        return steps
+        return Steps(math.ceil(n_images / batch_size), run)
 
     return runner
+
+
+def step_of(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], object]:
+    """Return what learns from one batch: inputs of the model's shape, targets int32 (N, M); metrics add up."""
+    if keras.backend.backend() != "tensorflow":
+        return model.train_on_batch  # type: ignore[no-any-return]
+    import tensorflow as tf
+
+    # With its shapes said beforehand it is compiled once; `train_on_batch` would be for each new width.
+    signature = [tf.TensorSpec(model.input_shape, model.inputs[0].dtype), tf.TensorSpec((None, None), "int32")]
+    step: Callable[[np.ndarray, np.ndarray], object] = tf.function(
+        lambda x, y: model.train_step((x, y))["loss"], input_signature=signature
+    )
+    return step
 
 
 def save_checkpoint(path: Path, model: keras.Model, history: History) -> None:
@@ -295,20 +322,20 @@ def state_of(model: keras.Model) -> list[Any]:
 class _Display:
     """Lines for epochs as Keras prints them and, on a terminal, a bar; to stderr."""
 
-    def __init__(self, epochs: int, n_steps: int, lines: bool, bar: Any) -> None:
-        self._epochs, self._n_steps, self._lines, self._bar = epochs, n_steps, lines, bar
-        self._task = bar.add_task("", total=epochs * n_steps, figures="") if bar else None
+    def __init__(self, epochs: int, lines: bool, bar: Any) -> None:
+        self._epochs, self._lines, self._bar = epochs, lines, bar
+        self._task = bar.add_task("", total=epochs, figures="") if bar else None
 
-    def steps_done(self, epoch: int, done: int, figures: dict[str, float]) -> None:
+    def steps_done(self, epoch: int, n_steps: int, done: int, figures: dict[str, float]) -> None:
         if self._bar:
-            text = f"epoch {epoch}/{self._epochs}  step {done}/{self._n_steps}  " + _words(figures)
-            self._bar.update(self._task, completed=(epoch - 1) * self._n_steps + done, figures=text)
+            text = f"epoch {epoch}/{self._epochs}  step {done}/{n_steps}  " + _words(figures)
+            self._bar.update(self._task, completed=epoch - 1 + done / n_steps, figures=text)
 
-    def epoch_done(self, row: dict[str, float]) -> None:
+    def epoch_done(self, row: dict[str, float], n_steps: int) -> None:
         if not self._lines:
             return
         figures = {name: value for name, value in row.items() if name not in ("epoch", "seconds")}
-        seconds, n_steps = row["seconds"], self._n_steps
+        seconds = row["seconds"]
         line = f"Epoch {row['epoch']:.0f}/{self._epochs}\n{n_steps}/{n_steps} - {seconds:.2f} s - "
         line += f"{seconds / n_steps * 1000:.2f} ms/step - {_words(figures)}"
         if self._bar:
@@ -324,13 +351,13 @@ def _words(figures: dict[str, float]) -> str:
 
 
 @contextmanager
-def _display(epochs: int, n_steps: int, progress: bool) -> Iterator[_Display]:
+def _display(epochs: int, progress: bool) -> Iterator[_Display]:
     if not progress or not sys.stderr.isatty():
-        yield _Display(epochs, n_steps, progress, None)
+        yield _Display(epochs, progress, None)
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.fields[figures]}"), BarColumn(20), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=4) as bar:
-        yield _Display(epochs, n_steps, progress, bar)
+        yield _Display(epochs, progress, bar)

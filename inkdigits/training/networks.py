@@ -14,7 +14,8 @@ import keras
 import numpy as np
 
 from inkdigits.errors import RecipeError
-from inkdigits.training.recipes import Recipe, nearest
+from inkdigits.training.hyperparameters import nearest
+from inkdigits.training.recipes import Recipe
 
 # Of batch normalisation's statistics: 50 steps, as some recipes have but 400.
 MOMENTUM = 0.98
@@ -142,14 +143,24 @@ def compile_for(model: keras.Model, recipe: Recipe, n_steps: int) -> None:
         recipe: checked, with a learning rate.
         n_steps: steps of the whole training, which a schedule spreads over.
     """
-    optimizer = type(keras.optimizers.get(recipe.optimizer))
-    settings: dict[str, Any] = {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
-    settings |= {name: value for name, value in _optional(recipe).items() if value is not None}
     model.compile(
-        optimizer=optimizer(learning_rate=_rate(recipe, n_steps), **settings),
+        optimizer=optimizer_of(recipe, _rate(recipe, n_steps)),
         loss=_loss(recipe, of_logits=output_of(model) == "logits"),
         metrics=["accuracy"],
     )
+
+
+def optimizer_of(recipe: Recipe, learning_rate: Any, **settings: Any) -> keras.optimizers.Optimizer:
+    """Return the recipe's optimizer, which averages the weights where the recipe says so.
+
+    Args:
+        recipe: checked.
+        learning_rate: a number or a Keras schedule.
+        settings: further arguments of the optimizer.
+    """
+    settings |= {"use_ema": True, "ema_momentum": recipe.ema} if recipe.ema else {}
+    settings |= {name: value for name, value in _optional(recipe).items() if value is not None}
+    return type(keras.optimizers.get(recipe.optimizer))(learning_rate=learning_rate, **settings)
 
 
 def _optional(recipe: Recipe) -> dict[str, float | None]:
@@ -255,7 +266,15 @@ def adopt(model: keras.Model) -> keras.Model:
 
 
 def _has_rescaling(model: keras.Model) -> bool:
-    return any(isinstance(layer, keras.layers.Rescaling) for layer in model._flatten_layers())
+    return any(isinstance(layer, keras.layers.Rescaling) for layer in layers_of(model))
+
+
+def layers_of(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """Yield the model's layers; models among them, and then their layers, too."""
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from layers_of(layer)
 
 
 def in_float32(model: keras.Model) -> keras.Model:

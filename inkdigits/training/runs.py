@@ -12,20 +12,20 @@ own name by one rename when everything in it is written: a run is complete or ab
 """
 
 import csv
-import dataclasses
 import errno
 import io
 import json
-import os
+import logging
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inkdigits.errors import RunError
+from inkdigits.errors import RunError, reason
+from inkdigits.files import storage
+from inkdigits.training import recipes
 from inkdigits.training.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from inkdigits.data.splits import Split
     from inkdigits.evaluation.digits import Evaluation
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_ROOT = Path("runs")
 UNFINISHED = ".unfinished"
@@ -66,6 +68,11 @@ class Run:
         return self.path / "checkpoint.npz"
 
     @property
+    def initial(self) -> Path:
+        """The Keras model before its first epoch, while the run is in progress."""
+        return self.path / "initial.keras"
+
+    @property
     def seed(self) -> int:
         """The seed that fixes first weights and order."""
         return int(self.info["seed"])
@@ -79,13 +86,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """Every hyperparameter."""
-        known = {field.name for field in dataclasses.fields(Recipe)}
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in self.info["recipe"].items()
-            if name in known  # a setting of another version of inkdigits is no reason not to list its runs
-        }
-        return Recipe(**fields)
+        return recipes.from_dict(self.info["recipe"])
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -129,18 +130,19 @@ class Run:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def finish(self) -> "Run":
-        """Drop the checkpoint and give the directory its own name.
+        """Give the directory its own name and drop what only a resumed training would need.
 
         Raises:
             RunError: the directory cannot be renamed.
         """
-        finished = self.path.with_name(self.name)
+        finished = Run(self.path.with_name(self.name), self.info)
         try:
-            self.checkpoint.unlink(missing_ok=True)
-            self.path.rename(finished)
+            self.path.rename(finished.path)
+            for path in (finished.checkpoint, finished.initial):
+                path.unlink(missing_ok=True)
         except OSError as error:
             raise _cannot_write(self.path, error) from None
-        return Run(finished, self.info)
+        return finished
 
 
 def start(root: Path, recipe_name: str, info: dict[str, Any]) -> Run:
@@ -199,8 +201,16 @@ def read(run: str | Path, root: Path = DEFAULT_ROOT) -> Run:
 
 
 def list_runs(root: Path = DEFAULT_ROOT) -> list[Run]:
-    """Return the runs in a folder, those in progress too, newest first; none where there is no folder."""
-    runs = [_read(path.parent) for path in root.glob("*/run.json")]
+    """Return the runs in a folder, those in progress too, newest first; none where there is no folder.
+
+    A damaged run does not hide the others: it is logged as a warning and left out.
+    """
+    runs = []
+    for path in root.glob("*/run.json"):
+        try:
+            runs.append(_read(path.parent))
+        except RunError as error:
+            logger.warning("%s", error)
     return sorted(runs, key=lambda run: (run.info.get("started", ""), run.name), reverse=True)
 
 
@@ -227,21 +237,19 @@ def _read(path: Path) -> Run:
 
 
 def write_beside(path: Path, content: bytes) -> None:
-    """Write a file whole: beside it first, then in its place by one rename.
+    """Write a file of a run, whole or not at all.
 
     Raises:
-        RunError: it cannot be written, the disk is full, say.
+        RunError: it cannot be written, because the disk is full, say.
     """
-    beside = path.with_name(path.name + ".part")
     try:
-        beside.write_bytes(content)
-        os.replace(beside, path)
+        # Always the same name beside it: a run has one writer, and what a kill leaves is overwritten by the next one.
+        with storage.whole_file(path, f"{path}.part") as file:
+            file.write(content)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise _cannot_write(path, error) from None
 
 
 def _cannot_write(path: Path, error: OSError) -> RunError:
     free = "free space or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-    return RunError(f"{path}: cannot write the run ({error.strerror}); {free}choose another --runs folder")
+    return RunError(f"{path}: cannot write the run ({reason(error)}); {free}choose another --runs folder")

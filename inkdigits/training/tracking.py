@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from inkdigits.errors import RecordError
+from inkdigits.errors import MissingExtraError, RecordError, naming_missing_extra, reason
 from inkdigits.evaluation.digits import Evaluation
 from inkdigits.evaluation.figures import draw_confusion, png_of
 from inkdigits.evaluation.model_evaluation import ModelEvaluation
@@ -97,7 +97,8 @@ def destinations(mlflow: str | None, tensorboard: bool, root: Path) -> Destinati
         root: the folder of all runs.
 
     Raises:
-        RecordError: a package is missing, the URI is none, or nothing can be kept there. Before anything is trained.
+        MissingExtraError: a package is missing. Before anything is trained.
+        RecordError: the URI is none, or nothing can be kept there. Before anything is trained.
     """
     uri = f"{SQLITE}{(root / 'mlflow.db').absolute()}" if mlflow == LOCAL else mlflow
     if uri is not None:
@@ -209,8 +210,9 @@ def _mlflow(uri: str) -> Iterator[Any]:
         os.environ.setdefault(name, value)
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's, about packages of its own choice
-        import mlflow
-        import mlflow.onnx
+        with naming_missing_extra():
+            import mlflow
+            import mlflow.onnx
 
         with _no_log("mlflow", "alembic", "urllib3"):
             before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
@@ -243,14 +245,10 @@ def _check_mlflow(uri: str) -> None:
             Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
         with _mlflow(uri) as mlflow:
             mlflow.MlflowClient().search_experiments(max_results=1)
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
+    except MissingExtraError:
+        raise
     except Exception as error:  # MLflow, requests, SQLAlchemy and the operating system each have their own
         raise RecordError(f"{_without_password(uri)}: MLflow cannot keep records there: {_reason(error)}") from None
-
-
-def _missing(error: ModuleNotFoundError) -> RecordError:
-    return RecordError(f"{error.name} is missing: `pip install 'inkdigits[track,train]'` brings it")
 
 
 def _reason(error: Exception) -> str:
@@ -260,7 +258,7 @@ def _reason(error: Exception) -> str:
         return "no server answers; start one with `mlflow server`, or give another URI"
     if "maintenance mode" in text:
         return f"it no longer writes plain folders; give {LOCAL} or {SQLITE}FILE.db"
-    return next(iter(text.strip().splitlines()), type(error).__name__)[:300]
+    return reason(error)
 
 
 def _without_password(uri: str) -> str:
@@ -335,7 +333,7 @@ def _log_files(client: Any, run_id: str, record: Record) -> None:
         client.log_text(run_id, json.dumps(record.evaluation.to_dict(), indent=1), "evaluation.json")
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "confusion_matrix.png"
-            path.write_bytes(png_of(draw_confusion(record.evaluation)))
+            path.write_bytes(png_of(draw_confusion(record.evaluation.confusion, record.evaluation.class_names)))
             client.log_artifact(run_id, str(path))
 
 
@@ -370,11 +368,9 @@ def _log_model(mlflow: Any, experiment: str, run_id: str, record: Record) -> Non
 
 
 def _check_tensorboard() -> None:
-    try:
+    with naming_missing_extra():
         import tensorboard  # noqa: F401
         import tensorflow  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise _missing(error) from None
 
 
 def _to_tensorboard(record: Record, to: Destinations) -> str:
@@ -392,7 +388,7 @@ def _to_tensorboard(record: Record, to: Destinations) -> str:
     with _writing(tf, folder):
         _write_parameters(tf, record)
         if record.evaluation is not None:
-            png = png_of(draw_confusion(record.evaluation))
+            png = png_of(draw_confusion(record.evaluation.confusion, record.evaluation.class_names))
             tf.summary.image("confusion matrix", tf.image.decode_png(png, channels=3)[None], step=0)
     return f"TensorBoard: tensorboard --logdir {to.tensorboard}"
 

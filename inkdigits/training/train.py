@@ -1,8 +1,8 @@
 """One training from words to a complete run directory: recipe, data, loop, export, judgement."""
 
 import dataclasses
+import logging
 import platform
-import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,23 +14,21 @@ from typing import Any
 import keras
 
 from inkdigits.data.loading import load_data
-from inkdigits.data.splits import Split, hold_out
-from inkdigits.errors import ModelError, RecipeError, RunError, TrainingError
-from inkdigits.evaluation import metrics
+from inkdigits.data.splits import DIGITS, Split, hold_out
+from inkdigits.errors import DataError, ModelError, RecipeError, RunError, TrainingError
 from inkdigits.evaluation.digits import Evaluation, evaluate
 from inkdigits.evaluation.inspection import look_inside
 from inkdigits.evaluation.report import save_run_report
-from inkdigits.reading.calibration import logits_of
 from inkdigits.reading.model import OnnxModel, model_path
+from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.reading.reader import Reader
-from inkdigits.training import digit_net, export, loop, networks, recipes, runs, tracking
-from inkdigits.training.ensemble import DistillationData, card_of_member
-from inkdigits.training.recipes import Recipe
+from inkdigits.training import digit_net, export, line_model, line_net, loop, networks, recipes, runs, tracking
+from inkdigits.training.ensemble import card_of_member
+from inkdigits.training.epochs import epochs_of
+from inkdigits.training.recipes import LineRecipe, Recipe
 from inkdigits.training.runs import Run
-from inkdigits.training.synthesis.distortion import Distorted
 
-# Training images, or some more, on which a net finds its temperature where none are held out.
-N_CALIBRATION = 10_000
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -81,24 +79,28 @@ def train(
             raise RunError(f"{run.name}: was not started with this teacher; leave --teacher out to resume it")
         if (run.info["data"]["sha256"], run.info["data"]["n"]) != (train_split.sha256, len(train_split)):
             raise RunError(f"{run.name}: was trained on other data; give the same --data to resume it")
-        model = keras.models.load_model(run.path / "initial.keras")
+        model = keras.models.load_model(run.initial)
     else:
         seed = seed or 0
         model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed)
         to = tracking.destinations(mlflow, tensorboard, Path(runs_dir))
         train_split, test = _load(data)
+        if isinstance(chosen, LineRecipe):
+            _check_lines_can_learn(train_split, teacher)
         if chosen.validation:
             hold_out(train_split, chosen.validation, seed)  # or the run would begin, and then be refused
         taught_by = _teacher(teacher, train_split) if teacher is not None else None
         if taught_by:
             _check_taught(chosen, changes)
             chosen = networks.check(recipes.change(chosen, loss="categorical_crossentropy", label_smoothing=0.0))
-        if model is None:
+        if isinstance(chosen, LineRecipe):
+            model = line_net.build(chosen, seed, chosen.precision)
+        elif model is None:
             model = networks.build(chosen, seed, len(train_split.class_names))
         path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
         info = _info(chosen, seed, train_split, path, taught_by) | dict(facts or {})
         run = runs.start(Path(runs_dir), chosen.name, info)
-        model.save(run.path / "initial.keras")
+        model.save(run.initial)
     try:
         run, evaluation = _go(run, model, train_split, test, progress)
     except (TrainingError, RecipeError):
@@ -106,12 +108,20 @@ def train(
         raise
     except KeyboardInterrupt:
         if progress:
-            print(f"stopped; go on with `inkdigits train --resume {run.path}`", file=sys.stderr)
+            logger.info("stopped; go on with `inkdigits train --resume %s`", run.path)
         raise
     for kept in tracking.keep(tracking.record_of(run, evaluation), to):
         if progress:
-            print(kept, file=sys.stderr)
+            logger.info(kept)
     return run
+
+
+def _check_lines_can_learn(train_split: Split, teacher: str | Path | None) -> None:
+    """Refuse what lines of digits cannot be composed of."""
+    if train_split.class_names != DIGITS:
+        raise DataError(f"{train_split.source}: lines are composed of the digits 0 to 9, and these are other classes")
+    if teacher is not None:
+        raise RecipeError("a teacher knows single digits; leave it out for the line network")
 
 
 def _check_taught(recipe: Recipe, changes: Mapping[str, Any]) -> None:
@@ -159,67 +169,93 @@ def _resumable(name: str | Path, root: Path, recipe: Any, seed: int | None, chan
     return run
 
 
-def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> tuple[Run, Evaluation]:
+def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress: bool) -> tuple[Run, Evaluation | None]:
     """Train from wherever the run stands, export, evaluate, finish."""
-    recipe, start = run.recipe, time.perf_counter()
+    start = time.perf_counter()
     part, validation = (train_split, None)
-    if recipe.validation:
-        part, validation = hold_out(train_split, recipe.validation, run.seed)
+    if run.recipe.validation:
+        part, validation = hold_out(train_split, run.recipe.validation, run.seed)
     history = _fit(run, model, part, validation, progress)
-    trained = networks.in_float32(model)
-    if recipe.output == "logits_none":
-        # Judged as it is read with: by the likeliest digit, whether "no digit" is likelier or not.
-        trained = digit_net.relative(trained)
-    if not trained.compiled:
-        networks.compile_for(trained, recipe, 1)
-    figures = evaluate_run(trained, test)
     run.save_history(history)
-    card = card_of(run, trained, figures, train_split)
-    if recipe.output == "logits_none":
-        card |= digit_net.calibrate(trained, validation) if validation else {}
-    elif recipe.label_smoothing or run.info.get("teacher"):
-        # Taught never to be sure, it would say 95 % where it is right 99 times in 100.
-        known = train_split.take(slice(None, None, max(1, len(train_split) // N_CALIBRATION)))
-        card["temperature"] = temperature_of(trained, validation or known, card["output"])
-    export.export(trained, run.path / "model.onnx", card)
-    export.agree(trained, run.path / "model.onnx", test.images)
+    if isinstance(run.recipe, LineRecipe):
+        assert validation is not None  # the recipe holds some out
+        trained, figures = _finish_lines(run, run.recipe, model, validation, test)
+    else:
+        trained, figures = _finish_digits(run, model, train_split, validation, test)
     trained.save(run.path / "model.keras")
-    (run.path / "initial.keras").unlink()
     seconds = run.info.get("seconds", 0.0) + time.perf_counter() - start
     run = run.save_info(figures=figures, finished=_now(), seconds=round(seconds, 3))
-    evaluation = _report(run, test, history)
+    evaluation = None if isinstance(run.recipe, LineRecipe) else _report(run, test, history)
     return run.finish(), evaluation
 
 
-def _report(run: Run, test: Split, history: loop.History) -> Evaluation:
-    """Judge the exported model by the path that users take, write report.html and the figures, return the judgement."""
-    evaluation = evaluate(Reader(run.path), test)
-    inside = look_inside(OnnxModel(run.path / "model.onnx"), test.images[:1])
-    save_run_report(run.path, evaluation, history, run.info, inside)
-    return evaluation
-
-
 def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, progress: bool) -> loop.History:
-    recipe = run.recipe
-    changing: digit_net.Composed | Distorted | DistillationData | None
-    if run.info.get("teacher"):
-        changing = DistillationData(part, recipe.distortion, run.seed, _unchanged_teacher(run))
-    else:
-        changing = digit_net.epochs_of(part, recipe, run.seed)
-    try:
+    recipe, runner = run.recipe, None
+    if isinstance(recipe, LineRecipe):
+        line_net.prepare(model, recipe)
+        runner, validation = line_net.runner_for(model, recipe), None
+    teacher = _unchanged_teacher(run) if run.info.get("teacher") else None
+    with epochs_of(part, recipe, run.seed, teacher) as source:
         return loop.fit(
             model,
             recipe,
-            changing or part,
+            source,
             validation,
             seed=run.seed,
             checkpoint=run.checkpoint,
             on_epoch=run.save_history,
             progress=progress,
+            runner=runner,
         )
-    finally:
-        if changing:
-            changing.close()
+
+
+def _finish_digits(
+    run: Run, model: keras.Model, train_split: Split, validation: Split | None, test: Split
+) -> tuple[keras.Model, dict[str, float]]:
+    """Write model.onnx and return the trained model in float32 with its figures."""
+    recipe = run.recipe
+    trained = networks.in_float32(model)
+    output = networks.output_of(trained)
+    if recipe.output == "logits_none":
+        # Evaluated as it is read with: by the likeliest digit, whether "no digit" is likelier or not.
+        trained, output = digit_net.relative(trained), recipe.output
+    if not trained.compiled:
+        networks.compile_for(trained, recipe, 1)
+    figures = evaluate_keras(trained, test)
+    modest = bool(recipe.label_smoothing or run.info.get("teacher"))
+    card = card_of(run, figures) | {
+        "kind": "digit",
+        "output": output,
+        "classes": list(train_split.class_names),
+        "normalisation": normalisation_version("digit"),
+        **digit_net.calibrate(trained, output, validation, train_split, modest and output != "logits_none"),
+    }
+    export.export(trained, run.path / "model.onnx", card)
+    export.agree(trained, run.path / "model.onnx", test.images)
+    return trained, figures
+
+
+def _finish_lines(
+    run: Run, recipe: LineRecipe, model: keras.Model, validation: Split, test: Split
+) -> tuple[keras.Model, dict[str, float]]:
+    """Write model.onnx and return the trained line network in float32 with its figures."""
+    trained = line_net.build(recipe, run.seed)
+    trained.set_weights(model.get_weights())
+    held_out = line_model.score_lines(trained.predict_on_batch, recipe, validation, line_model.CALIBRATION)
+    temperature = line_model.fit_temperature([line for lines in held_out.values() for line in lines])
+    unseen = line_model.score_lines(trained.predict_on_batch, recipe, test, line_model.TEST)
+    figures = line_model.evaluate_lines(unseen, temperature)
+    card = card_of(run, figures) | line_model.card_of_lines(recipe, temperature)
+    line_model.export_line(trained, run.path / "model.onnx", card)
+    return trained, figures
+
+
+def _report(run: Run, test: Split, history: loop.History) -> Evaluation:
+    """Evaluate the exported model by the path that users take and write report.html and the figures."""
+    evaluation = evaluate(Reader(run.path), test)
+    inside = look_inside(OnnxModel(run.path / "model.onnx"), test.images[:1])
+    save_run_report(run.path, evaluation, history, run.info, inside)
+    return evaluation
 
 
 def _teacher(teacher: str | Path, train_split: Split) -> dict[str, str]:
@@ -239,7 +275,7 @@ def _unchanged_teacher(run: Run) -> Path:
     return path
 
 
-def evaluate_run(model: keras.Model, test: Split) -> dict[str, float]:
+def evaluate_keras(model: keras.Model, test: Split) -> dict[str, float]:
     """Return Keras's loss and accuracy on the test split, with the count of mistakes."""
     targets = loop.targets_for(model, test.labels)
     loss, accuracy = model.evaluate(test.images, targets, batch_size=1000, verbose=0)
@@ -252,37 +288,17 @@ def evaluate_run(model: keras.Model, test: Split) -> dict[str, float]:
     }
 
 
-def temperature_of(model: keras.Model, split: Split, output: str) -> float:
-    """Return the temperature for the card: that at which the labels of `split` are likeliest.
-
-    Best are digits the net has not learned from. By those it has, undistorted, it comes out somewhat too sure: for
-    `champion` 0.47 where held-out ones say 0.58, an error of calibration of 0.3 % of either and of 4.3 % of neither.
-
-    Args:
-        model: in float32.
-        split: digits with labels.
-        output: what its scores are, as the card says.
-    """
-    scores = model.predict(split.images, batch_size=1000, verbose=0)
-    return metrics.fit_temperature(logits_of(scores, output), split.labels)
-
-
-def card_of(run: Run, model: keras.Model, figures: dict[str, float], train_split: Split) -> dict[str, Any]:
-    """Return the model card which the ONNX file carries; what is in it says nothing of this machine's folders."""
+def card_of(run: Run, figures: dict[str, float]) -> dict[str, Any]:
+    """Return what every model card says; nothing in it tells of this machine's folders."""
     teacher = run.info.get("teacher")
     return {
         "format": 1,
-        "kind": "digit",
         "name": run.name,
-        "output": run.recipe.output if run.recipe.output == "logits_none" else networks.output_of(model),
-        "classes": list(train_split.class_names),
         "recipe": run.info["recipe"],
         "seed": run.seed,
         **({"teacher": {name: teacher[name] for name in ("name", "sha256")}} if teacher else {}),
         "data": {name: run.info["data"][name] for name in ("name", "sha256", "n")},
         "versions": run.info["versions"],
-        "temperature": 1.0,
-        "threshold": 0.0,
         "figures": figures,
     }
 

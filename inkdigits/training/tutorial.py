@@ -9,8 +9,8 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
+from typing import Any
 
 import cv2
 import keras
@@ -19,11 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from inkdigits.data.splits import Split
-from inkdigits.evaluation import html, report
 from inkdigits.evaluation.comparison import Comparison, compare
 from inkdigits.evaluation.digits import Evaluation, confused_lines, matrix_lines
-from inkdigits.evaluation.figures import draw_confusions, png_of
+from inkdigits.evaluation.figures import N_SAMPLES, N_WORST, draw_confusions, png_of
+from inkdigits.evaluation.html import render, save_page
 from inkdigits.evaluation.inspection import look_inside
+from inkdigits.files.storage import write_bytes
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.overlay import draw_overlay
 from inkdigits.reading.reader import Reader
@@ -32,7 +33,7 @@ from inkdigits.training import loop, networks
 from inkdigits.training.recipes import Recipe
 from inkdigits.training.runs import Run
 from inkdigits.training.synthesis.sheets import compose_sheet
-from inkdigits.training.train import evaluate_run
+from inkdigits.training.train import evaluate_keras
 from inkdigits.training.train import train as train_run
 
 # What the tutorial prints: train accuracy of the last epoch, test accuracy, test loss.
@@ -55,37 +56,53 @@ NEXT = (
 
 
 @dataclass
+class Chapter:
+    """A chapter of the report.
+
+    Attributes:
+        title: its heading.
+        parts: what it shows, each a macro of tutorial.html or sections.html with its arguments.
+    """
+
+    title: str
+    parts: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+
+
+@dataclass
 class Story:
     """What is told, to the terminal at once and to the report at the end.
 
     Attributes:
         console: the terminal.
-        sections: chapters of the report, the last one open.
+        chapters: of the report, the last one open.
     """
 
     console: Console
-    sections: list[html.Section] = field(default_factory=list)
+    chapters: list[Chapter] = field(default_factory=list)
 
     def chapter(self, title: str) -> None:
         """Begin a chapter."""
+        self.chapters.append(Chapter(title))
         self.console.print()
-        self.console.rule(f"[bold]{len(self.sections) + 1}. {title}", align="left")
-        self.sections.append(html.Section(title, ""))
+        self.console.rule(f"[bold]{len(self.chapters)}. {title}", align="left")
 
     def say(self, text: str) -> None:
-        """Tell a sentence or two, plain text."""
+        """Add a sentence or two, plain text."""
         self.console.print(text, markup=False, highlight=False)
-        self.show(f"<p>{escape(text)}</p>")
+        self.show("paragraph", text)
 
     def print(self, text: str) -> None:
-        """Show lines whose columns matter, plain text, in both."""
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        self.show(f"<pre>{escape(text)}</pre>")
+        """Add lines whose columns matter, plain text."""
+        self.print_only(text)
+        self.show("code", text)
 
-    def show(self, body: str) -> None:
-        """Add what only the report can show."""
-        last = self.sections[-1]
-        self.sections[-1] = html.Section(last.title, last.body + body)
+    def print_only(self, text: str) -> None:
+        """Print lines whose columns matter; the report shows the same in another way."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, macro: str, *values: Any) -> None:
+        """Add to the report what the terminal cannot show."""
+        self.chapters[-1].parts.append((macro, values))
 
 
 @dataclass(frozen=True)
@@ -130,12 +147,15 @@ def tutorial(train: Split, test: Split, runs_dir: Path, n_seeds: int = 5, consol
     _tell_table(story, seeds, flatten_accuracy)
     _tell_page(story, test, runs_dir)
     _tell_next(story, linear[0], hidden[0], runs_dir)
-    lead = (
-        "Handwritten digits classification with a neural network, on real MNIST, from the first image to a page read."
+    page = render(
+        "tutorial.html",
+        __package__,
+        title="The tutorial",
+        lead="Handwritten digits classification with a neural network, on MNIST, from the first image to a page read.",
+        chapters=story.chapters,
     )
-    page = html.document("The tutorial", lead, story.sections)
-    path = html.save_page(runs_dir / "tutorial.html", page.encode())
-    story.console.print(f"\nreport: {path}", markup=False, highlight=False, soft_wrap=True)
+    path = save_page(runs_dir / "tutorial.html", page.encode())
+    story.print_only(f"\nreport: {path}")
     return path
 
 
@@ -154,8 +174,8 @@ def _tell_data(story: Story, train: Split, test: Split) -> None:
     story.say(f"An image is 28 x 28 numbers from 0 (paper) to 255 (ink). The first, a {name}, its middle as numbers:")
     story.print("\n".join("".join(f"{pixel:4}" for pixel in row) for row in image[5:25, 6:25]))
     story.say("and the whole of it as a picture:")
-    story.console.print(as_text(image), markup=False, highlight=False, soft_wrap=True)
-    story.show(f'<ul class="digits"><li>{html.digit_picture(image, f"The first training image, a {name}")}</li></ul>')
+    story.print_only(as_text(image))
+    story.show("digits", [(image, f"The first training image, a {name}")])
 
 
 def as_text(image: np.ndarray) -> str:
@@ -168,7 +188,7 @@ def _train(story: Story, name: str, train: Split, test: Split, runs_dir: Path) -
     """Train a recipe with seed 0 and tell how it went."""
     run = train_run(name, data=(train, test), runs_dir=runs_dir)
     rows = [f"epoch {r['epoch']:.0f}/5  loss {r['loss']:.4f}  accuracy {r['accuracy']:.4f}" for r in run.history]
-    story.show(f"<pre>{escape(chr(10).join(rows))}</pre>")
+    story.show("code", "\n".join(rows))
     evaluation = run.evaluate(test)
     story.print("\n".join(evaluation.headlines()))
     return run, evaluation
@@ -187,25 +207,23 @@ def _tell_linear(story: Story, train: Split, test: Split, runs_dir: Path) -> tup
     story.say("What it answers for the first test image: ten numbers, the largest is the answer.")
     story.print("".join(f"{k:>8}" for k in evaluation.class_names) + "\n" + "".join(f"{s:8.4f}" for s in scores))
     story.say(
-        f"They sum to {scores.sum():.2f}: sigmoid outputs are no probabilities (`--output softmax` makes them so). "
+        f"They sum to {scores.sum():.2f}: sigmoid outputs are not probabilities (`--output softmax` makes them so). "
         f"The first five test digits are read as {' '.join(map(str, evaluation.answers.labels[:5]))}; "
         f"the truth is {' '.join(map(str, test.labels[:5]))}."
     )
-    story.show(report.samples_body(evaluation))
+    story.show("samples", evaluation, min(N_SAMPLES, len(evaluation)))
     _tell_matrix(story, run, evaluation)
-    story.show("<h3>What it has learned</h3>" + report.weights_body(_png(run, "weights")))
+    story.show("heading", "What it has learned")
+    story.show("weights", _png(run, "weights"))
     return run, evaluation
 
 
 def _tell_matrix(story: Story, run: Run, evaluation: Evaluation) -> None:
     story.say("Its confusion matrix:")
     lines = ["\n".join(matrix_lines(evaluation)), "\n".join(confused_lines(evaluation))]
-    story.console.print("\n\n".join(lines), markup=False, highlight=False, soft_wrap=True)
-    story.show(report.confusion_body(evaluation, _png(run, "confusion")) + _link(run))
-
-
-def _link(run: Run) -> str:
-    return f'<p><a href="{escape(run.name)}/report.html">The whole report on {escape(run.name)}</a></p>'
+    story.print_only("\n\n".join(lines))
+    story.show("confusion", evaluation, _png(run, "confusion"))
+    story.show("link", run.name)
 
 
 def _tell_hidden(story: Story, train: Split, test: Split, runs_dir: Path) -> tuple[Run, Evaluation]:
@@ -221,9 +239,10 @@ def _tell_comparison(story: Story, compared: Comparison) -> None:
     story.print("\n".join(compared.headlines()))
     changed = [f"{t} read as {a}: {n} -> {m} times" for t, a, n, m in compared.pairs[:6]]
     story.print("\n".join(changed))
-    matrices = png_of(draw_confusions(compared))
-    for section in report.comparison_sections(compared, matrices)[:2]:
-        story.show(f"<h3>{section.title}</h3>{section.body}")
+    story.show("heading", "Both matrices")
+    story.show("matrices", compared, png_of(draw_confusions(compared)))
+    story.show("heading", "Class by class")
+    story.show("classes", compared)
 
 
 def _tell_flatten(story: Story, train: Split, test: Split, hidden: Run) -> float:
@@ -247,7 +266,7 @@ inkdigits.train(model)"""
     model = networks.adopt(own)
     history = loop.fit(model, hidden.recipe, train, seed=hidden.seed, progress=False)
     accuracy = history[-1]["accuracy"]
-    figures = evaluate_run(model, test)
+    figures = evaluate_keras(model, test)
     story.say(
         f"Train accuracy {accuracy:.4f}, test accuracy {figures['test_accuracy']:.4f}; the net of the chapter before, "
         f"from the same seed: {hidden.history[-1]['accuracy']:.4f} and {hidden.figures['test_accuracy']:.4f}. Flatten "
@@ -262,7 +281,9 @@ def _tell_cnn(story: Story, train: Split, test: Split, runs_dir: Path, hidden: E
     story.say("Convolutions see neighbouring pixels together, wherever in the image they are.")
     run, evaluation = _train(story, "cnn", train, test, runs_dir)
     story.print("\n".join(compare(hidden, evaluation).headlines()[2:4]))
-    story.show("<h3>The mistakes it is surest of</h3>" + report.mistakes_body(evaluation) + _link(run))
+    story.show("heading", "Its worst errors")
+    story.show("errors", evaluation, evaluation.worst_errors(N_WORST))
+    story.show("link", run.name)
 
 
 def train_seeds(recipe: Recipe, n_seeds: int, train: Split, test: Split) -> Seeds:
@@ -285,11 +306,10 @@ def train_seeds(recipe: Recipe, n_seeds: int, train: Split, test: Split) -> Seed
         model.set_weights(networks.build(recipe, seed, len(train.class_names)).get_weights())
         for variable, value in zip(model.optimizer.variables, untrained, strict=True):
             variable.assign(value)
-        rows = []
-        for epoch in range(1, recipe.epochs + 1):
-            order = np.random.default_rng([seed, epoch]).permutation(len(train)).astype(np.int32)
-            rows.append(loop.run_epoch(model, runner(train.images, targets, order), n_steps))
-        results.append((rows, evaluate_run(model, test)))
+        rows = [
+            loop.run_epoch(model, runner(train.images, targets, seed, epoch)) for epoch in range(1, recipe.epochs + 1)
+        ]
+        results.append((rows, evaluate_keras(model, test)))
     seconds = tuple(row["seconds"] for rows, _ in results for row in rows)
     return Seeds(
         tuple(rows[-1]["accuracy"] for rows, _ in results),
@@ -320,7 +340,7 @@ def _tell_table(story: Story, seeds: dict[str, Seeds], flatten_accuracy: float) 
     for row in rows:
         table.add_row(*row)
     story.console.print(table)
-    story.show(html.table(head, rows))
+    story.show("table", head, rows)
 
 
 def _mean_sd(values: Sequence[float], places: int = 4) -> str:
@@ -334,17 +354,14 @@ def _tell_page(story: Story, test: Split, runs_dir: Path) -> None:
     story.chapter("A page of handwriting, read by the nets that ship")
     picture = compose_sheet(test, SHEET_LINES)
     path = runs_dir / "sheet.png"
-    html.save_page(path, _as_png(picture))
+    write_bytes(str(path), _as_png(picture))
     reading = Reader().read_page(picture)
     story.say(
         "Digits of the test set on a sheet that never was, photographed at an angle: what is written, what is read."
     )
     story.print(_written_and_read(reading))
     story.print(f"inkdigits read {path} --save-overlay {runs_dir / 'seen'}")
-    alt = "The photographed sheet with a box and an answer for every digit; the rows are listed above"
-    story.show(
-        html.picture(_as_png(draw_overlay(picture, reading.lines)), alt, "Every digit has a box; a ? marks doubt.")
-    )
+    story.show("overlay", _as_png(draw_overlay(picture, reading.lines)))
 
 
 def _written_and_read(reading: PageReading) -> str:

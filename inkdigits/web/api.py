@@ -6,10 +6,10 @@ import hashlib
 import json
 from typing import Any
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
+from inkdigits.arrays import Box, DigitImage
 from inkdigits.data.corrections import Corrections
 from inkdigits.errors import ImageError
 from inkdigits.reading.explain import draw_map, occlusion_map
@@ -18,15 +18,16 @@ from inkdigits.reading.results import Item, PageReading
 from inkdigits.web.engine import Engine
 from inkdigits.web.errors import RequestError
 from inkdigits.web.formats import as_png
-from inkdigits.web.metrics import Telemetry
-from inkdigits.web.requests import Bodies, Upload, box_of, digit_of, flag_of, layout_of, parameters_of
+from inkdigits.web.metrics import Metrics
+from inkdigits.web.requests import BodyReader
+from inkdigits.web.schemas import CorrectionParameters, ExplainParameters, ReadParameters
 from inkdigits.web.settings import Settings
 
 MAX_NAME = 255
 EXPLANATIONS_AT_ONCE = 1
 MAX_WAITING_EXPLANATIONS = 16
-
-Box = tuple[int, int, int, int]
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+PICTURES_AT_ONCE = 3  # of one request: a single client must not fill the queues
 
 
 class Api:
@@ -35,69 +36,60 @@ class Api:
     Args:
         reader: answers.
         settings: the limits.
-        telemetry: is told of each answer.
+        metrics: count each answer.
         corrections: keeps what people correct.
     """
 
-    def __init__(self, reader: Reader, settings: Settings, telemetry: Telemetry, corrections: Corrections) -> None:
+    def __init__(self, reader: Reader, settings: Settings, metrics: Metrics, corrections: Corrections) -> None:
         self._reader = reader
-        self._telemetry = telemetry
-        self._bodies = Bodies(settings)
+        self._metrics = metrics
         self._corrections = corrections
         self._explaining = asyncio.Semaphore(EXPLANATIONS_AT_ONCE)
         self._n_explaining = 0
-        self.engine = Engine(reader, settings, telemetry.count_batch)
+        self.bodies = BodyReader(settings)
+        self.engine = Engine(reader, settings, metrics.count_batch)
         self.model = _fingerprint(reader.card)
         self.is_closing = False
 
     async def read(self, request: Request) -> Response:
         """`POST /v1/read`: one picture in, its reading out."""
-        parameters = parameters_of(request.scope["query_string"])
-        async with self._bodies.held(request) as body:
-            upload = await self._bodies.upload(request, body)
-            parameters |= upload.fields
-            layout, framed = layout_of(parameters), flag_of(parameters, "framed")
-            name, data = _only_picture(upload)
-            page = await self.engine.read(data, layout)
-        self._telemetry.count_answer(page)
-        return _json(_as_dict(name, page, framed))
+        async with self.bodies.upload(request) as upload:
+            asked = upload.parameters(ReadParameters)
+            name, data = upload.picture()
+            page = await self.engine.read(data, asked.layout)
+        self._metrics.count_answer(page)
+        return _json(_as_dict(name, page, asked.framed))
 
     async def read_many(self, request: Request) -> Response:
         """`POST /v1/read-many`: a form of pictures in, their readings in the same order out."""
-        parameters = parameters_of(request.scope["query_string"])
-        async with self._bodies.held(request) as body:
-            upload = await self._bodies.upload(request, body)
-            parameters |= upload.fields
-            layout, framed = layout_of(parameters), flag_of(parameters, "framed")
-            if not upload.pictures or not body:
+        async with self.bodies.upload(request) as upload:
+            asked = upload.parameters(ReadParameters)
+            if not upload.pictures or upload.body_is_empty:
                 raise RequestError(400, "empty", "the form holds no picture")
-            # One after the other in threes: a single client shall not fill the queues.
-            turns = asyncio.Semaphore(3)
+            turns = asyncio.Semaphore(PICTURES_AT_ONCE)
             answers = await asyncio.gather(
-                *(self._read_one_of_many(name, data, layout, framed, turns) for name, data in upload.pictures)
+                *(self._read_one_of_many(name, data, asked, turns) for name, data in upload.pictures)
             )
         return _json({"pictures": answers})
 
     async def _read_one_of_many(
-        self, name: str, data: bytes, layout: str, framed: bool, turns: asyncio.Semaphore
+        self, name: str, data: bytes, asked: ReadParameters, turns: asyncio.Semaphore
     ) -> dict[str, Any]:
         async with turns:
             try:
-                page = await self.engine.read(data, layout)
+                page = await self.engine.read(data, asked.layout)
             except (ImageError, RequestError) as error:
                 if isinstance(error, RequestError) and error.status == 503:
                     raise
                 return {"image": name[:MAX_NAME], "error": str(error)}
-        self._telemetry.count_answer(page)
-        return _as_dict(name, page, framed)
+        self._metrics.count_answer(page)
+        return _as_dict(name, page, asked.framed)
 
     async def explain(self, request: Request) -> Response:
         """`POST /v1/explain`: a framed digit in, its ten bars and the map of the ink that mattered out."""
-        parameters = parameters_of(request.scope["query_string"])
-        async with self._bodies.held(request) as body:
-            upload = await self._bodies.upload(request, body)
-            digit = digit_of(parameters | upload.fields, "digit")
-            framed = await self.engine.decode(_only_picture(upload)[1])
+        async with self.bodies.upload(request) as upload:
+            digit = upload.parameters(ExplainParameters).digit
+            framed = await self.engine.decode(upload.picture()[1])
         if framed.shape != (28, 28):
             raise RequestError(422, "not_framed", "send the 28 x 28 picture which /v1/read?framed=true answered")
         if self._n_explaining >= MAX_WAITING_EXPLANATIONS:
@@ -110,30 +102,30 @@ class Api:
             self._n_explaining -= 1
 
     async def correct(self, request: Request) -> Response:
-        """`POST /v1/corrections`: a picture, the box of a digit in it and the truth in; kept when answered."""
-        parameters = parameters_of(request.scope["query_string"])
-        async with self._bodies.held(request) as body:
-            upload = await self._bodies.upload(request, body)
-            parameters |= upload.fields
-            truth, answer = digit_of(parameters, "truth"), digit_of(parameters, "answer")
-            if truth is None:
-                raise RequestError(422, "no_truth", "say which digit it is: truth=0 to 9")
-            _, data = _only_picture(upload)
-            page = await self.engine.read(data, layout_of(parameters))
-            asked = box_of(parameters)
-            item = _item_at(page, asked)
-            box = item.box if item else asked or (0, 0, page.width, page.height)
+        """`POST /v1/corrections`: a picture, the box of a digit in it and the truth in; on the disk when answered."""
+        async with self.bodies.upload(request) as upload:
+            asked = upload.parameters(CorrectionParameters)
+            truth = None if asked.truth == "none" else asked.truth
+            _, data = upload.picture()
+            page = await self.engine.read(data, asked.layout)
+            item = _item_at(page, asked.box)
+            box = item.box if item else asked.box or (0, 0, page.width, page.height)
             framed = item.framed if item else await self._framed_crop(data, box)
-            if item and answer is None:
-                answer = item.digit
+            answer = item.digit if item and asked.answer is None else asked.answer
             confidence = item.confidence if item and item.digit == answer else None
             number = await asyncio.to_thread(
                 self._corrections.add, data, box, answer, confidence, truth, self.model, framed
             )
-        self._telemetry.count_correction()
+        self._metrics.count_correction()
         return _json({"id": number, "truth": truth, "answer": answer, "box": list(box)})
 
-    async def _framed_crop(self, data: bytes, box: Box) -> np.ndarray:
+    async def take_back(self, number: int) -> Response:
+        """`DELETE /v1/corrections/{number}`: forget one correction."""
+        if not await asyncio.to_thread(self._corrections.remove, number):
+            raise RequestError(404, "no_correction", f"there is no correction {number}")
+        return _json({"id": number})
+
+    async def _framed_crop(self, data: bytes, box: Box) -> DigitImage:
         """Frame a place in which nothing was read."""
         image = await self.engine.decode(data)
         x, y, width, height = box
@@ -143,7 +135,7 @@ class Api:
         return await asyncio.to_thread(self._reader.frame, crop)
 
     async def card(self, request: Request) -> Response:
-        """`GET /v1/model`: the net's card."""
+        """`GET /v1/model`: the network's card."""
         return _json(self._reader.card | {"fingerprint": self.model})
 
     async def health(self, request: Request) -> Response:
@@ -159,18 +151,12 @@ class Api:
 
     async def metrics(self, request: Request) -> Response:
         """`GET /metrics`: Prometheus's text."""
-        return Response(self._telemetry.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     def close(self) -> None:
         """Finish what is in flight and let go of threads, processes and the file."""
         self.engine.close()
         self._corrections.close()
-
-
-def _only_picture(upload: Upload) -> tuple[str, bytes]:
-    if len(upload.pictures) != 1:
-        raise RequestError(400, "not_one_picture", f"send one picture, not {len(upload.pictures)}; see /v1/read-many")
-    return upload.pictures[0]
 
 
 def _as_dict(name: str, page: PageReading, framed: bool) -> dict[str, Any]:
@@ -190,7 +176,7 @@ def _item_at(page: PageReading, box: Box | None) -> Item | None:
     return next((item for item in items if item.box == box), None)
 
 
-def _explain(reader: Reader, framed: np.ndarray, digit: int | None) -> dict[str, Any]:
+def _explain(reader: Reader, framed: DigitImage, digit: int | None) -> dict[str, Any]:
     answer = reader.classify(framed[None])
     explained = int(answer.labels[0]) if digit is None else digit
     importance = occlusion_map(reader, framed, explained)
@@ -214,4 +200,4 @@ def _base64(data: bytes) -> str:
 
 
 def _json(answer: dict[str, Any]) -> Response:
-    return Response(json.dumps(answer, separators=(",", ":")), media_type="application/json")
+    return Response(_ENCODE(answer), media_type="application/json")

@@ -1,15 +1,18 @@
 """`create_app(reader)`: the page, the API and its documents as one ASGI app."""
 
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import FastAPI
+from fastapi import Path as PathParameter
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -18,9 +21,20 @@ from inkdigits.errors import InkdigitsError
 from inkdigits.reading.reader import Reader
 from inkdigits.web import schemas
 from inkdigits.web.api import Api
-from inkdigits.web.errors import RequestError
-from inkdigits.web.metrics import Telemetry
-from inkdigits.web.middleware import Door, Endpoint, as_request_error
+from inkdigits.web.errors import RequestError, as_request_error
+from inkdigits.web.metrics import Metrics
+from inkdigits.web.middleware import (
+    AnswerCrashes,
+    BearerToken,
+    Cors,
+    CountRequests,
+    Endpoint,
+    FastPath,
+    KnownOrigins,
+    SecurityHeaders,
+    TrustedHosts,
+    needs_token,
+)
 from inkdigits.web.settings import Settings
 
 STATIC = Path(__file__).parent / "static"
@@ -28,23 +42,24 @@ PAGES = {"/": "index.html", "/docs": "docs.html"}
 CODES = {404: "not_found", 405: "method_not_allowed"}
 TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}
 ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": schemas.ErrorAnswer, "description": "The request is refused."},
+    "4XX": {"model": schemas.ErrorAnswer, "description": "The request cannot be answered."},
     "503": {"model": schemas.ErrorAnswer, "description": "Too much to do; see Retry-After."},
 }
+LARGEST_ID = 2**63 - 1  # SQLite's
 NOT_KEPT: dict[int | str, dict[str, Any]] = {"507": {"model": schemas.ErrorAnswer, "description": "The disk is full."}}
 
 
 def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
-    """Return the ASGI app around a reader.
+    """Return the ASGI app around a reader, to be run or mounted in another app.
 
     Args:
         reader: answers every request.
-        settings: limits and doors; the safe ones where None.
+        settings: limits, and who may ask; the safe ones where None.
     """
     settings = settings or Settings()
-    telemetry = Telemetry()
+    metrics = Metrics()
     corrections = Corrections(settings.corrections or default_path(), settings.max_corrections_bytes)
-    api = Api(reader, settings, telemetry, corrections)
+    api = Api(reader, settings, metrics, corrections)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,32 +74,52 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        middleware=_middleware(settings, api),
     )
     app.state.api = api
     _add_api(app, api, with_token=settings.token is not None)
     static = _add_pages(app)
-    app.add_exception_handler(HTTPException, _refuse_http)
-    app.add_exception_handler(RequestError, _refuse)
-    app.add_exception_handler(InkdigitsError, _refuse)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid)
+    app.add_exception_handler(RequestError, _answer_error)
+    app.add_exception_handler(InkdigitsError, _answer_error)
     paths = {getattr(route, "path", "") for route in app.routes} | static
-    direct: dict[tuple[str, str], Endpoint] = {("POST", "/v1/read"): api.read}
-    app.add_middleware(Door, settings=settings, telemetry=telemetry, paths=frozenset(paths), direct=direct)
+    app.add_middleware(CountRequests, metrics=metrics, paths=frozenset(paths))
     return app
+
+
+def _middleware(settings: Settings, api: Api) -> list[Middleware]:
+    """Return what a request passes after it is counted, the outermost first."""
+    layers = [Middleware(SecurityHeaders)]
+    if settings.hosts is not None:
+        layers.append(Middleware(TrustedHosts, hosts=settings.hosts))
+    layers.append(Middleware(KnownOrigins, allow_origins=settings.allow_origins))
+    if settings.allow_origins:
+        methods, headers = ("GET", "POST", "DELETE"), ("Authorization", "Content-Type")
+        layers.append(
+            Middleware(Cors, allow_origins=settings.allow_origins, allow_methods=methods, allow_headers=headers)
+        )
+    layers.append(Middleware(AnswerCrashes))
+    if settings.token is not None:
+        layers.append(Middleware(BearerToken, token=settings.token))
+    layers.append(Middleware(FastPath, endpoints={("POST", "/v1/read"): api.read}))
+    return layers
 
 
 def _add_api(app: FastAPI, api: Api, with_token: bool) -> None:
     def add(
         method: str,
         path: str,
-        endpoint: Endpoint,
+        endpoint: Callable[..., Awaitable[Response]],
         summary: str,
         model: Any,
-        parameters: list[Any] | None = None,
+        parameters: type[schemas.Parameters] | None = None,
         body: dict[str, Any] | None = None,
         errors: dict[int | str, dict[str, Any]] = ERRORS,
     ) -> None:
-        extra: dict[str, Any] = {"parameters": parameters or []} | ({"requestBody": body} if body else {})
-        if with_token and path.startswith(("/v1/", "/metrics")):
+        extra: dict[str, Any] = {"parameters": parameters.document()} if parameters else {}
+        extra |= {"requestBody": body} if body else {}
+        if with_token and needs_token(path):
             extra["security"] = [{"bearer": []}]
         app.add_api_route(
             path,
@@ -97,26 +132,27 @@ def _add_api(app: FastAPI, api: Api, with_token: bool) -> None:
             response_class=PlainTextResponse if model is None else JSONResponse,
         )
 
+    async def take_back(number: Annotated[int, PathParameter(ge=1, le=LARGEST_ID)]) -> Response:
+        return await api.take_back(number)
+
     one, many = schemas.picture_body(), schemas.picture_body(many=True)
-    to_read = [schemas.LAYOUT, schemas.FRAMED]
+    to_read, to_correct = schemas.ReadParameters, schemas.CorrectionParameters
+    kept, removed, kept_errors = schemas.CorrectionAnswer, schemas.RemovedAnswer, ERRORS | NOT_KEPT
     add("POST", "/v1/read", api.read, "Read a picture", schemas.PictureAnswer, to_read, one)
     add("POST", "/v1/read-many", api.read_many, "Read many pictures", schemas.ManyAnswer, to_read, many)
-    which = [schemas.digit_parameter("digit", "the answer to explain; without it the most probable")]
-    add("POST", "/v1/explain", api.explain, "Why a digit was read so", schemas.ExplanationAnswer, which, one)
-    truth = schemas.digit_parameter("truth", "the right digit", required=True)
-    answer = schemas.digit_parameter("answer", "what was read; without it, what is read now")
-    told = [truth, answer, schemas.BOX, schemas.LAYOUT]
-    kept = schemas.CorrectionAnswer
-    add("POST", "/v1/corrections", api.correct, "Correct a digit", kept, told, one, errors=ERRORS | NOT_KEPT)
-    add("GET", "/v1/model", api.card, "The net's card", dict[str, Any])
+    why = "Why a digit was read so"
+    add("POST", "/v1/explain", api.explain, why, schemas.ExplanationAnswer, schemas.ExplainParameters, one)
+    add("POST", "/v1/corrections", api.correct, "Correct a digit", kept, to_correct, one, kept_errors)
+    add("DELETE", "/v1/corrections/{number}", take_back, "Take a correction back", removed, errors=kept_errors)
+    add("GET", "/v1/model", api.card, "The network's card", dict[str, Any])
     add("GET", "/health", api.health, "The process answers", schemas.StatusAnswer)
     add("GET", "/ready", api.ready, "The next picture would be read", schemas.StatusAnswer)
     add("GET", "/metrics", api.metrics, "Prometheus's text", None)
     if with_token:
-        _ask_for_token(app)
+        _describe_token(app)
 
 
-def _ask_for_token(app: FastAPI) -> None:
+def _describe_token(app: FastAPI) -> None:
     plain = app.openapi
 
     def with_bearer() -> dict[str, Any]:
@@ -150,11 +186,16 @@ def _page(file: Path) -> Endpoint:
     return answer
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _answer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, (RequestError, InkdigitsError))
     return as_request_error(error).response()
 
 
-async def _refuse_http(request: Request, error: Exception) -> Response:
+async def _answer_invalid(request: Request, error: Exception) -> Response:
+    return RequestError(422, "bad_path", "the path holds the number of a correction").response()
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = CODES.get(error.status_code, "refused")
     return RequestError(error.status_code, code, error.detail.lower(), error.headers).response()

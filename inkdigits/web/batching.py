@@ -25,7 +25,7 @@ class Batcher(Generic[Job, Answer]):
         capacity: jobs that may wait.
         max_batch: jobs in one call of `work`.
         patience_ms: see above; 0 for none.
-        observe: told the size of each batch.
+        observe: called with the size of each batch.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class Batcher(Generic[Job, Answer]):
 
     @property
     def is_full(self) -> bool:
-        """Whether the next job would be refused."""
+        """Whether the next job would be rejected."""
         return self._waiting.qsize() >= self._capacity
 
     async def ask(self, job: Job) -> Answer:
         """Return the job's answer.
 
         Raises:
-            Refusal: 503, the queue is full.
+            RequestError: 503, the queue is full.
         """
         if self.is_full:
             raise busy(self.name)
@@ -83,7 +83,7 @@ class Batcher(Generic[Job, Answer]):
                     self._waiting.put(None)
                     break
                 batch.append(following)
-            # Whoever has hung up meanwhile needs no answer.
+            # A client that has hung up meanwhile needs no answer.
             self._answer([pair for pair in batch if not pair[1].done()])
 
     def _answer(self, batch: list[tuple[Job, asyncio.Future[Answer]]]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of unknown make are decoded in a process of their own, which is killed when it takes too long.
+"""Pictures of unknown origin are decoded in a process of their own, which is killed when it takes too long.
 
 A picture of a few bytes can keep a decoder busy for minutes (a progressive JPEG of ten thousand scans), and a thread
 cannot be stopped.
@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 
+from inkdigits.arrays import GrayImage
 from inkdigits.errors import ImageError
 from inkdigits.web.decoder_process import ANSWER, ASK, BROKEN
 from inkdigits.web.errors import RequestError, busy
@@ -35,12 +36,12 @@ class Decoder:
         self._room = threading.BoundedSemaphore(processes + capacity)
         self._threads = ThreadPoolExecutor(processes, thread_name_prefix="inkdigits decoder")
 
-    async def decode(self, data: bytes, max_pixels: int) -> np.ndarray:
+    async def decode(self, data: bytes, max_pixels: int) -> GrayImage:
         """Return a picture as `images.read_image` does.
 
         Raises:
             ImageError: it cannot be read.
-            Refusal: 503, too many wait; 422, it took too long.
+            RequestError: 503, too many wait; 422, it took too long.
         """
         if not self._room.acquire(blocking=False):
             raise busy("large pictures")
@@ -55,7 +56,7 @@ class Decoder:
             _end(process)
         self._free.clear()
 
-    def _decode(self, data: bytes, max_pixels: int) -> np.ndarray:
+    def _decode(self, data: bytes, max_pixels: int) -> GrayImage:
         process, limit_s = (self._free.pop(), 0.0) if self._free else (_start(), START_S)
         late = threading.Event()
 
@@ -83,7 +84,7 @@ class Decoder:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C in the terminal is the server's to handle, a picture in flight shall be finished.
+    # A session of its own: the server handles Ctrl-C in the terminal, and finishes pictures in flight.
     return subprocess.Popen(
         [sys.executable, "-m", "inkdigits.web.decoder_process"],
         stdin=subprocess.PIPE,
@@ -92,7 +93,7 @@ def _start() -> subprocess.Popen[bytes]:
     )
 
 
-def _exchange(process: subprocess.Popen[bytes], data: bytes, max_pixels: int) -> np.ndarray | str:
+def _exchange(process: subprocess.Popen[bytes], data: bytes, max_pixels: int) -> GrayImage | str:
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(ASK.pack(len(data), max_pixels))

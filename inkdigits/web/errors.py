@@ -1,16 +1,18 @@
-"""How a request is refused: one exception, one JSON shape `{"error": {"code", "message"}}`."""
+"""How a request ends in an error: one exception, one JSON form `{"error": {"code", "message"}}`."""
 
 import json
 from collections.abc import Mapping
 
 from starlette.responses import Response
 
+from inkdigits.errors import DataError, InkdigitsError
+
 
 class RequestError(Exception):
     """A request that is answered with an error.
 
     Args:
-        status: the HTTP status, 4xx or 503.
+        status: the HTTP status, 4xx, 500, 503 or 507.
         code: a word for programs, which never changes.
         message: a line for people: what was wrong and what to do.
         headers: further headers of the answer.
@@ -29,10 +31,19 @@ class RequestError(Exception):
 
 
 def busy(what: str) -> RequestError:
-    """Return the refusal of a server that has enough to do."""
+    """Return the error of a server that has enough to do."""
     return RequestError(503, "busy", f"too many {what} at the moment; try again in a second", {"Retry-After": "1"})
 
 
 def error_json(code: str, message: str) -> bytes:
-    """Return the one shape of every error."""
+    """Return the body of every error."""
     return json.dumps({"error": {"code": code, "message": message}}).encode()
+
+
+def as_request_error(error: RequestError | InkdigitsError) -> RequestError:
+    """Return the error that a client sees for one of the library's."""
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, DataError):
+        return RequestError(507, "not_kept", "the server could not keep it; its disk may be full")
+    return RequestError(422, "unreadable_picture", str(error))

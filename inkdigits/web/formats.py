@@ -1,9 +1,10 @@
-"""What a request's bytes are, told from the bytes alone."""
+"""Which format a request's bytes are in, by the bytes alone."""
 
 import struct
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from inkdigits.web.errors import RequestError
 
@@ -16,10 +17,10 @@ NAMES = "PNG, JPEG, WebP, BMP, GIF and TIFF"
 
 
 def check_format(data: bytes) -> None:
-    """Pass a picture of a format that is allowed, judged by its first bytes, never by its name or type.
+    """Pass a picture of a format that is read, by its first bytes, never by its name or type.
 
     Raises:
-        Refusal: 400, nothing was sent; 415, it is something else.
+        RequestError: 400, nothing was sent; 415, it is something else.
     """
     if not data:
         raise RequestError(400, "empty", "the request holds no picture; send its bytes as the body")
@@ -27,7 +28,7 @@ def check_format(data: bytes) -> None:
         return
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return
-    raise RequestError(415, "unknown_format", f"not a picture of a kind that is read: {NAMES} are")
+    raise RequestError(415, "unknown_format", f"not a picture of a format that is read: {NAMES} are")
 
 
 def png_size(data: bytes) -> tuple[int, int] | None:
@@ -43,7 +44,7 @@ def png_size(data: bytes) -> tuple[int, int] | None:
     return (width, height) if width * height <= SMALL_PIXELS else None
 
 
-def as_png(image: np.ndarray) -> bytes:
+def as_png(image: NDArray[np.uint8]) -> bytes:
     """Return uint8 (H, W) or (H, W, 4) BGRA as a PNG file."""
     done, data = cv2.imencode(".png", image)
     assert done

@@ -1,39 +1,72 @@
-"""What a request holds: its body's pictures, its query's parameters."""
+"""What a request holds: its body's pictures, and its parameters from the query or the form.
+
+FastAPI's own `File`, `Form` and `Query` stay out: they read a body before its size, its time and the bytes that all
+requests hold can be limited, and a parameter may stand in the query or in the form.
+"""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
+from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from inkdigits.web.errors import RequestError, busy
+from inkdigits.web.internals import MultiPartException, parse_form
+from inkdigits.web.schemas import Parameters
 from inkdigits.web.settings import Settings
 
 NO_NAME = "-"  # what `inkdigits read` calls a picture from stdin
 MAX_FIELDS = 20
+MAX_QUERY_BYTES = 2_000
+
+P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What a request carries: pictures with their names, and the form's other fields."""
+    """What a request carries.
+
+    Attributes:
+        pictures: name and bytes of each.
+        fields: parameters of the query and of the form; the form's take precedence.
+        body_is_empty: whether nothing was sent at all.
+    """
 
     pictures: list[tuple[str, bytes]]
     fields: dict[str, str]
+    body_is_empty: bool
+
+    def picture(self) -> tuple[str, bytes]:
+        """Return name and bytes of the only picture.
+
+        Raises:
+            RequestError: 400, there are none or several.
+        """
+        if len(self.pictures) != 1:
+            message = f"send one picture, not {len(self.pictures)}; see /v1/read-many"
+            raise RequestError(400, "not_one_picture", message)
+        return self.pictures[0]
+
+    def parameters(self, model: type[P]) -> P:
+        """Return the parameters, checked.
+
+        Raises:
+            RequestError: 422, one is missing or makes no sense.
+        """
+        try:
+            return model.model_validate(self.fields)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            raise RequestError(422, *model.problem(str(first["loc"][0]), first["type"] == "missing")) from None
 
 
-class _Parser(MultiPartParser):
-    # A body is in memory already, and pictures are never written to a disk.
-    spool_max_size = 1 << 40
-
-
-class Bodies:
-    """Reads bodies, and knows how many bytes of them are held at the moment."""
+class BodyReader:
+    """Reads bodies within limits, and counts the bytes of them that are held at the moment."""
 
     def __init__(self, settings: Settings) -> None:
         self._max_body_bytes = settings.max_body_bytes
@@ -43,14 +76,30 @@ class Bodies:
         self.n_held_bytes = 0
 
     @asynccontextmanager
-    async def held(self, request: Request) -> AsyncIterator[bytes]:
-        """Give the body, which counts as held until the block ends.
+    async def upload(self, request: Request) -> AsyncIterator[Upload]:
+        """Give what a request carries; its body counts as held until the block ends.
 
         Raises:
-            Refusal: 413, it is too large; 408, it came too slowly; 503, too much is held.
+            RequestError: 414, the query is too long; 413, the body is too large or holds too many files; 408, it came
+                too slowly; 503, too much is held; 400, its form is damaged.
         """
+        query = _query_parameters(request.scope["query_string"])
         self._check_length(request)
         chunks: list[bytes] = []
+        try:
+            await self._receive(request, chunks)
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            content_type = request.headers.get("content-type", "")
+            if content_type.lower().startswith("multipart/form-data"):
+                pictures, fields = await self._form(request, body)
+            else:
+                pictures, fields = [(NO_NAME, body)], {}
+            yield Upload(pictures, query | fields, not body)
+        finally:
+            self.n_held_bytes -= sum(map(len, chunks))
+
+    async def _receive(self, request: Request, chunks: list[bytes]) -> None:
+        """Receive a body within the limits, chunk by chunk; all that came is in `chunks`, whatever happens."""
         n_bytes = 0
         try:
             async with asyncio.timeout(self._limit_s):
@@ -68,56 +117,23 @@ class Bodies:
                     if self.n_held_bytes > self._max_held_bytes:
                         raise busy("bytes")
                     more = message.get("more_body", False)
-            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
         except TimeoutError:
             message_408 = f"the body took longer than {self._limit_s:g} s"
             raise RequestError(408, "body_too_slow", message_408, {"Connection": "close"}) from None
-        finally:
-            self.n_held_bytes -= n_bytes
 
-    async def upload(self, request: Request, body: bytes) -> Upload:
-        """Return the pictures of a body: the body itself, or a multipart form's files.
-
-        Raises:
-            Refusal: 400, the form is damaged; 413, it holds too many files.
-        """
-        content_type = request.headers.get("content-type", "")
-        if not content_type.lower().startswith("multipart/form-data"):
-            return Upload([(NO_NAME, body)], {})
-        form = await self._form(request, body)
-        pictures, fields = [], {}
-        try:
-            for key, value in form.multi_items():
-                if isinstance(value, UploadFile):
-                    pictures.append((value.filename or NO_NAME, await value.read()))
-                else:
-                    fields[key] = value
-        finally:
-            await form.close()
-        return Upload(pictures, fields)
-
-    async def _form(self, request: Request, body: bytes) -> FormData:
-        async def stream() -> AsyncIterator[bytes]:
-            yield body
-
+    async def _form(self, request: Request, body: bytes) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
         _, options = parse_options_header(request.headers["content-type"])
         if not options.get(b"boundary"):
             raise RequestError(400, "bad_form", "the form's content type names no boundary")
         try:
-            parser = _Parser(
-                request.headers,
-                stream(),  # type: ignore[arg-type]
-                max_files=self._max_files,
-                max_fields=MAX_FIELDS,
-                max_part_size=self._max_body_bytes,
-            )
-            return await parser.parse()
+            files, fields = await parse_form(request.headers, body, self._max_files, MAX_FIELDS)
         except MultiPartException as error:
             if "Too many" in error.message:
                 raise RequestError(413, "too_many_files", f"a request holds {self._max_files} files at most") from None
             raise RequestError(400, "bad_form", f"the form is damaged ({error.message})") from None
-        except Exception as error:  # the parser's own errors share no public base class
+        except Exception as error:  # see `parse_form`
             raise RequestError(400, "bad_form", f"the form is damaged ({type(error).__name__})") from None
+        return [(name or NO_NAME, data) for name, data in files], fields
 
     def _check_length(self, request: Request) -> None:
         length = request.headers.get("content-length")
@@ -128,57 +144,10 @@ class Bodies:
         return RequestError(413, "too_large", f"a request holds {self._max_body_bytes:,} bytes at most")
 
 
-LAYOUTS = ("digit", "number", "page")
-MAX_QUERY_BYTES = 2_000
-
-
-def parameters_of(query_string: bytes) -> dict[str, str]:
-    """Return a query's parameters; of a name that stands there twice, the last.
-
-    Raises:
-        Refusal: 414, the query is too long.
-    """
+def _query_parameters(query_string: bytes) -> dict[str, str]:
+    """Return a query's parameters; of a name that stands there twice, the last."""
     if not query_string:
         return {}
     if len(query_string) > MAX_QUERY_BYTES:
         raise RequestError(414, "query_too_long", f"a query holds {MAX_QUERY_BYTES:,} bytes at most")
     return dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
-
-
-def layout_of(parameters: Mapping[str, str]) -> str:
-    """Return the layout asked for, "page" where none is."""
-    layout = parameters.get("layout", "page")
-    if layout not in LAYOUTS:
-        raise RequestError(422, "unknown_layout", "layout is digit, number or page")
-    return layout
-
-
-def flag_of(parameters: Mapping[str, str], name: str) -> bool:
-    """Return whether a parameter says yes; where it is missing it says no."""
-    value = parameters.get(name, "false").lower()
-    if value not in ("true", "false", "1", "0"):
-        raise RequestError(422, f"bad_{name}", f"{name} is true or false")
-    return value in ("true", "1")
-
-
-def digit_of(parameters: Mapping[str, str], name: str) -> int | None:
-    """Return a parameter that is one digit, None where it is missing."""
-    value = parameters.get(name)
-    if value is None:
-        return None
-    if len(value) != 1 or value not in "0123456789":
-        raise RequestError(422, f"bad_{name}", f"{name} is one digit, 0 to 9")
-    return int(value)
-
-
-def box_of(parameters: Mapping[str, str]) -> tuple[int, int, int, int] | None:
-    """Return the box "x,y,width,height" in pixels, None where it is missing."""
-    value = parameters.get("box")
-    if value is None:
-        return None
-    if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6}){3}", value):
-        raise RequestError(422, "bad_box", "box is x,y,width,height: four whole numbers of pixels")
-    x, y, width, height = map(int, value.split(","))
-    if width == 0 or height == 0:
-        raise RequestError(422, "bad_box", "box is empty")
-    return x, y, width, height

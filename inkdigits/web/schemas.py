@@ -1,12 +1,101 @@
-"""What the API answers, as models for its OpenAPI document; the answers themselves are `to_dict()` of the readings."""
+"""The API's parameters and answers as models: parameters are checked by them, and both make the OpenAPI document.
 
-from typing import Annotated, Any
+The answers themselves are `to_dict()` of the readings.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from inkdigits.arrays import Box
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Digit = Annotated[int, Field(ge=0, le=9)]
 Png = Annotated[str, Field(description="a PNG file in base64")]
+BOX_PATTERN = "^[0-9]{1,6}(,[0-9]{1,6}){3}$"
+
+
+def _box(value: object) -> Box:
+    """Return the box that "x,y,width,height" names, in pixels."""
+    if not re.fullmatch(BOX_PATTERN, str(value)):
+        raise ValueError("not four whole numbers")
+    x, y, width, height = map(int, str(value).split(","))
+    if width == 0 or height == 0:
+        raise ValueError("empty")
+    return x, y, width, height
+
+
+BoxText = Annotated[Box, BeforeValidator(_box), WithJsonSchema({"type": "string", "pattern": BOX_PATTERN})]
+
+
+class Parameters(BaseModel):
+    """What a request may say in its query or in its form; unknown names are passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+    # What each must be, for error messages.
+    rules: ClassVar[dict[str, str]] = {
+        "layout": "layout is digit, number or page",
+        "framed": "framed is true or false",
+        "digit": "digit is one digit, 0 to 9",
+        "truth": "truth is one digit, 0 to 9, or none where it is not a digit",
+        "answer": "answer is one digit, 0 to 9",
+        "box": "box is x,y,width,height: four whole numbers of pixels, not empty",
+    }
+
+    @classmethod
+    def problem(cls, name: str, is_missing: bool) -> tuple[str, str]:
+        """Return the code and the message of an error in one parameter."""
+        kind = "no" if is_missing else "unknown" if name == "layout" else "bad"
+        return f"{kind}_{name}", cls.rules[name]
+
+    @classmethod
+    def document(cls) -> list[dict[str, Any]]:
+        """Return the parameters as OpenAPI describes those of a query."""
+        schema = cls.model_json_schema()
+        described = []
+        for name, field in schema["properties"].items():
+            required = name in schema.get("required", ())
+            text = field.pop("description", "")
+            # None stands for a parameter that is left out; no text says it.
+            kinds = [kind for kind in field.pop("anyOf", [field]) if kind.get("type") != "null"]
+            default = {"default": field["default"]} if field.get("default") is not None else {}
+            kind = kinds[0] | default if len(kinds) == 1 else {"anyOf": kinds} | default
+            kind = {key: value for key, value in kind.items() if key != "title"}
+            described.append({"name": name, "in": "query", "required": required, "schema": kind, "description": text})
+        return described
+
+
+class LayoutParameters(Parameters):
+    """How to look at the picture."""
+
+    layout: Annotated[
+        Literal["digit", "number", "page"],
+        Field(description="the whole picture is one digit; one number; or any number of rows"),
+    ] = "page"
+
+
+class ReadParameters(LayoutParameters):
+    """What `/v1/read` and `/v1/read-many` take."""
+
+    framed: Annotated[bool, Field(description="with each digit, the 28 x 28 picture that the network saw")] = False
+
+
+class ExplainParameters(Parameters):
+    """What `/v1/explain` takes."""
+
+    digit: Annotated[Digit | None, Field(description="the answer to explain; without it the most probable")] = None
+
+
+class CorrectionParameters(LayoutParameters):
+    """What `/v1/corrections` takes."""
+
+    truth: Annotated[Digit | Literal["none"], Field(description="the right digit; none: it is not a digit")]
+    answer: Annotated[Digit | None, Field(description="what was read; without it, what is read now")] = None
+    box: Annotated[
+        BoxText | None,
+        Field(description="x,y,width,height of the digit in pixels, as answered; without it the whole picture"),
+    ] = None
 
 
 class _Schema(BaseModel):
@@ -18,10 +107,10 @@ class ItemAnswer(_Schema):
 
     digit: Digit
     confidence: Probability
-    accepted: Annotated[bool, Field(description="false where it is doubtful, or no digit")]
+    accepted: Annotated[bool, Field(description="false where it is doubtful, or not a digit")]
     box: Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
     alternatives: Annotated[list[tuple[Digit, Probability]], Field(description="other digits it may be")]
-    framed: Annotated[Png, Field(default="", description="what the net saw, 28 x 28, as PNG in base64; on request")]
+    framed: Annotated[Png, Field(default="", description="what the network saw, 28 x 28, as PNG in base64; on request")]
 
 
 class LineAnswer(_Schema):
@@ -73,10 +162,16 @@ class ExplanationAnswer(_Schema):
 class CorrectionAnswer(_Schema):
     """A correction that is on the disk."""
 
-    id: int
-    truth: Digit
+    id: Annotated[int, Field(description="its number, to take it back")]
+    truth: Annotated[Digit | None, Field(description="null where it is not a digit")]
     answer: Annotated[Digit | None, Field(description="what was read there")]
     box: Annotated[list[int], Field(min_length=4, max_length=4)]
+
+
+class RemovedAnswer(_Schema):
+    """A correction that was taken back."""
+
+    id: int
 
 
 class StatusAnswer(_Schema):
@@ -93,42 +188,13 @@ class ErrorDetail(_Schema):
 
 
 class ErrorAnswer(_Schema):
-    """The one shape of every error."""
+    """Every error."""
 
     error: ErrorDetail
 
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
-LAYOUT = {
-    "name": "layout",
-    "in": "query",
-    "schema": {"type": "string", "enum": ["digit", "number", "page"], "default": "page"},
-    "description": "the whole picture is one digit; one number; or any number of rows",
-}
-FRAMED = {
-    "name": "framed",
-    "in": "query",
-    "schema": {"type": "boolean", "default": False},
-    "description": "with each digit, the 28 x 28 picture that the net saw",
-}
-BOX = {
-    "name": "box",
-    "in": "query",
-    "schema": {"type": "string", "pattern": "^[0-9]{1,6}(,[0-9]{1,6}){3}$"},
-    "description": "x,y,width,height of the digit in pixels, as answered; without it the whole picture",
-}
-
-
-def digit_parameter(name: str, description: str, required: bool = False) -> dict[str, Any]:
-    """Return a query parameter that is one digit."""
-    return {
-        "name": name,
-        "in": "query",
-        "required": required,
-        "schema": {"type": "integer", "minimum": 0, "maximum": 9},
-        "description": description,
-    }
 
 
 def picture_body(many: bool = False) -> dict[str, Any]:

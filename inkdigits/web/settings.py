@@ -1,4 +1,4 @@
-"""What a server allows: limits, who may ask, where corrections lie. Every default is the safe one."""
+"""What a server allows: limits, who may ask, where corrections are kept. Every default is the safe one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits and doors of one server.
+    """Limits of one server, and who may ask it.
 
     Attributes:
         token: the bearer token asked for, None for none.
@@ -20,14 +20,14 @@ class Settings:
         max_files: of one read-many request.
         body_limit_s: time for a request's body to arrive.
         decode_limit_s: time for a picture to be decoded.
-        max_held_bytes: of all bodies in memory at once; past it new ones are told to come again.
+        max_held_bytes: of all bodies in memory at once; past it new ones are answered 503.
         digit_queue: small pictures of one digit that may wait at once.
         rows_queue: small pictures of rows that may wait at once.
         large_queue: large pictures that may wait at once, to be decoded or to be read.
         patience_ms: how long a request that finds no other waits for company in one model call.
         max_batch: requests in one model call.
         corrections: the SQLite file, None for `corrections.sqlite3` in INKDIGITS_HOME.
-        max_corrections_bytes: of that file; past it corrections are refused.
+        max_corrections_bytes: of that file; past it corrections are answered 507.
     """
 
     token: str | None = None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation.test_report import Seen
+from evaluation.helpers import Seen
 from typer.testing import CliRunner
 
 from inkdigits.audit import label_issues
@@ -140,7 +140,7 @@ def test_balance_is_reported(toy: Splits) -> None:
         "class 8 has no test images",
     ]
     assert "agree with every label of the test set" in str(found)
-    assert "There is none" in diagnosis_html(found)
+    assert "There are none" in diagnosis_html(found)
 
 
 def test_the_command_line(

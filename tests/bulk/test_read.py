@@ -15,16 +15,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from fake_reader import FakeReader
 
 from inkdigits.bulk import read
-from inkdigits.bulk.checkpoint import Done
-from inkdigits.bulk.pool import BATCH, CHUNK, answers
+from inkdigits.bulk.checkpoint import Counts, Done
+from inkdigits.bulk.pool import PICTURES_PER_CALL, PICTURES_PER_PART
 from inkdigits.bulk.progress import progress
-from inkdigits.bulk.read import Answer, as_text, count_doubtful, read_to_file
+from inkdigits.bulk.read import Answer, as_text, read_to_file
 from inkdigits.bulk.table import rows_of
 from inkdigits.data.splits import Split
-from inkdigits.errors import ImageError, InkdigitsError, OutputError
+from inkdigits.errors import InkdigitsError, InputError, ModelError, OutputError
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, NumberReading, PageReading
 
@@ -41,16 +40,23 @@ def line(text: str, accepted: list[bool]) -> NumberReading:
     return NumberReading(text, "".join(digits), 0.9, all(accepted), items)
 
 
-def test_doubtful_digits_are_marked_and_counted() -> None:
+def test_rejected_digits_are_marked_and_counted() -> None:
     page = PageReading(50, 50, (line("-12.5", [True, False, True]), line("7", [False])))
     answer = Answer("a.png", page)
     assert as_text(answer) == "a.png: -12?.5\na.png: 7?"
-    assert count_doubtful(answer) == 2
-    assert as_text(Answer("b.png", PageReading(5, 5, ()))) == "b.png: "
+    assert answer.counts == Counts(1, n_rejected=2)
+
+
+def test_a_picture_without_digits_is_counted() -> None:
+    answer = Answer("b.png", PageReading(5, 5, ()))
+    assert as_text(answer) == "b.png: ?"
+    assert answer.counts == Counts(1, n_empty=1)
 
 
 def test_an_error_takes_the_place_of_the_lines() -> None:
-    assert Answer("x", error="x: empty").to_dict() == {"image": "x", "error": "x: empty"}
+    answer = Answer("x", error="x: empty")
+    assert answer.to_dict() == {"image": "x", "error": "x: empty"}
+    assert answer.counts == Counts(1, n_errors=1)
 
 
 # Very many: the processes are real ones, so their number and that of pictures is kept small.
@@ -74,8 +80,8 @@ def scans(toy: tuple[Split, Split], tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("digit", "number", "page"):
-        monkeypatch.setitem(CHUNK, name, 7)
-        monkeypatch.setitem(BATCH, name, 5)
+        monkeypatch.setitem(PICTURES_PER_PART, name, 7)
+        monkeypatch.setitem(PICTURES_PER_CALL, name, 5)
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -92,11 +98,13 @@ def test_many_are_answered_to_the_bit_as_the_reader_answers_one(
     for path in sorted(scans.iterdir()):
         try:
             answer: PageReading | str = reader.read(path, layout)
-        except ImageError as error:
+        except InputError as error:
             answer = str(error)
         expected += [row._asdict() for row in rows_of(str(path), answer, kind)]
     assert lines_of(output) == expected
-    assert (summary.pictures, summary.errors) == (40, 3)
+    assert (summary.n_pictures, summary.n_errors) == (40, 3)
+    assert summary.n_empty == sum(row["line"] is None and row["error"] is None for row in expected)
+    assert summary.n_rejected == sum(row["marked"].count("?") for row in expected)
     assert sum(row["error"] is not None for row in expected) == 3
     assert list(tmp_path.iterdir()) == [output]
 
@@ -111,7 +119,8 @@ def test_the_same_pictures_are_the_same_rows_wherever_they_lie(scans: Path, tmp_
     outputs = []
     for i, names in enumerate(([str(scans)], [str(tmp_path / "shard.tar")], [str(tmp_path / "t.parquet")], [])):
         output = tmp_path / f"{i}.parquet"
-        read_to_file(str(output), names, "number", list_file=None if names else str(tmp_path / "list"), workers=2)
+        list_file = None if names else str(tmp_path / "list")
+        read_to_file(str(output), names, "number", list_file=list_file, workers=2 if i == 0 else 1)
         outputs.append(pq.read_table(output))
     assert outputs[0].equals(outputs[3])
     for table in outputs[1:3]:
@@ -128,7 +137,7 @@ def command(output: Path, *words: str) -> list[str]:
         "from inkdigits.bulk import pool\n"
         "from inkdigits.cli.main import main\n"
         "if __name__ == '__main__':\n"
-        "    pool.CHUNK.update(digit=3, number=3, page=3)\n"
+        "    pool.PICTURES_PER_PART.update(digit=3, number=3, page=3)\n"
         "    main()\n"
     )
     script = output.parent / "small_parts.py"
@@ -136,13 +145,16 @@ def command(output: Path, *words: str) -> list[str]:
     return [sys.executable, str(script), "read", "--output", str(output), "--workers", "1", *words]
 
 
-def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(scans: Path, tmp_path: Path) -> None:
-    names = [str(scans), "--layout", "number"]
+def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PICTURES_PER_PART, "number", 3)
     whole, output = tmp_path / "whole.csv", tmp_path / "rows.csv"
-    subprocess.run(command(whole, *names), check=True, capture_output=True)
+    read_to_file(str(whole), [str(scans)], "number", workers=1)
     parts_seen, kills = set(), 0
+    words = command(output, str(scans), "--layout", "number", "--resume")
     for parts in (1, 4, 9):
-        process = subprocess.Popen(command(output, *names, "--resume"), stderr=subprocess.PIPE, start_new_session=True)
+        process = subprocess.Popen(words, stderr=subprocess.PIPE, start_new_session=True)
         deadline = time.monotonic() + 60
         while process.poll() is None and time.monotonic() < deadline:
             if len(list(tmp_path.glob("rows.csv.parts/*.csv"))) >= parts:
@@ -154,11 +166,12 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(scans: Pat
         parts_seen.add(len(list(tmp_path.glob("rows.csv.parts/*.csv"))))
     assert kills >= 2
     assert len(parts_seen) > 1
-    subprocess.run(command(output, *names, "--resume"), check=True, capture_output=True)
+    read_to_file(str(output), [str(scans)], "number", resume=True, workers=1)
     assert output.read_bytes() == whole.read_bytes()
     assert not Path(f"{output}.parts").exists()
-    again = subprocess.run(command(output, *names, "--resume"), check=True, capture_output=True, text=True)
-    assert "is complete, of whatever inputs" in again.stderr
+    again = read_to_file(str(output), [str(scans)], "number", resume=True)
+    assert again.complete
+    assert "already complete" in str(again)
 
 
 def stopped(output: Path, scans: Path) -> None:
@@ -192,13 +205,13 @@ def test_other_inputs_and_settings_are_refused_and_nothing_is_mixed(
     ):
         with pytest.raises(OutputError, match=says):
             read_to_file(str(output), names, layout, kind, resume=True)
-    with pytest.raises(OutputError, match="--resume goes on with it, --overwrite begins anew"):
+    with pytest.raises(OutputError, match="use --resume to continue it"):
         read_to_file(str(output), [str(folder)], "digit")
     (folder / "001.png").write_bytes((folder / "002.png").read_bytes())
     with pytest.raises(OutputError, match="the inputs have changed"):
         read_to_file(str(output), [str(folder)], "digit", resume=True)
     read_to_file(str(output), [str(folder)], "digit", overwrite=True, workers=1)
-    with pytest.raises(OutputError, match="is there already; --overwrite replaces it"):
+    with pytest.raises(OutputError, match="exists already; use --overwrite"):
         read_to_file(str(output), [str(folder)], "digit")
 
 
@@ -217,29 +230,15 @@ def test_a_process_that_dies_is_one_line_and_its_pictures_are_read_later(
         for child in multiprocessing.active_children():
             os.kill(child.pid or 0, signal.SIGKILL)
 
-    with pytest.raises(InkdigitsError, match=r"a process killed by signal 9 near .*--resume goes on"):
+    with pytest.raises(InkdigitsError, match=r"a process killed by signal 9 near .*--resume"):
         read_to_file(str(output), [str(scans)], "digit", workers=1, report=kill)
     read_to_file(str(output), [str(scans)], "digit", workers=1, resume=True)
     assert len(output.read_text().splitlines()) == 41
 
 
-def test_one_that_breaks_the_reader_is_a_row_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fragile(FakeReader):
-        def read(self, image: np.ndarray, layout: str = "page") -> PageReading:
-            if image.shape == (13, 13):
-                raise ZeroDivisionError("thirteen")
-            return super().read(image, layout)
-
-    blobs = [cv2.imencode(".png", np.full((12 + i, 12 + i), 255, np.uint8))[1].tobytes() for i in range(3)]
-    pictures = [(f"{i}.png", blob, None) for i, blob in enumerate(blobs)]
-    found = dict(answers(Fragile(), pictures, "number"))  # type: ignore[arg-type]
-    assert found["1.png"] == "1.png: cannot be read (ZeroDivisionError: thirteen)"
-    assert [isinstance(answer, PageReading) for answer in found.values()] == [True, False, True]
-
-
 def test_a_column_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [b"x"]}), tmp_path / "t.parquet")
-    with pytest.raises(ImageError, match="'b' is not there"):
+    with pytest.raises(InputError, match="'b' is not there"):
         read_to_file(str(tmp_path / "rows.csv"), [str(tmp_path / "t.parquet")], column="b", workers=1)
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]  # or the next try would be refused
 
@@ -248,32 +247,50 @@ def run(output: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[s
     return subprocess.run(command(output, *words), capture_output=True, text=True, check=False, **more)
 
 
-def test_what_cannot_be_done_is_one_line(scans: Path, tmp_path: Path) -> None:
-    blocked = tmp_path / "file"
-    blocked.touch()
-    for output, words, says in (
-        (blocked / "rows.csv", [str(scans)], "cannot be written"),
-        (tmp_path / "rows.txt", [str(scans)], "rows are written as"),
-        (tmp_path / "rows.csv", ["--list", str(blocked)], "an empty list"),
-        (tmp_path / "rows.csv", [str(tmp_path / "*.gif")], "matches no file"),
-        (tmp_path / "rows.csv", [str(scans), "scanz/"], "scanz/: no such file or folder"),
-        (tmp_path / "rows.csv", [str(scans), "--model", "nowhere"], "no such model"),
-    ):
-        script = tmp_path / "a" / "rows"
-        script.parent.mkdir(exist_ok=True)
-        done = subprocess.run(
-            [*command(script)[:2], "read", "--output", str(output), *words], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 1, done.stderr
-        assert done.stdout == ""
-        assert done.stderr.startswith("error: ")
-        assert done.stderr.count("\n") == 1
-        assert says in done.stderr
+@pytest.mark.parametrize(
+    ("output", "names", "more", "error", "says"),
+    [
+        ("file/rows.csv", ["scans"], {}, OutputError, "cannot be written"),
+        ("rows.txt", ["scans"], {}, OutputError, "rows are written as"),
+        ("rows.csv", [], {"list_file": "file"}, InputError, "an empty list"),
+        ("rows.csv", [], {"list_file": "gone"}, InputError, "no such file"),
+        ("rows.csv", ["*.gif"], {}, InputError, "matches no file"),
+        ("rows.csv", ["scans", "scanz/"], {}, InputError, "scanz/: no such file or folder"),
+        ("rows.csv", ["scans"], {"model": "nowhere"}, ModelError, "no such model"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    scans: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    names: list[str],
+    more: dict[str, str],
+    error: type[InkdigitsError],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    Path("scans").symlink_to(scans)
+    with pytest.raises(error, match=says) as caught:
+        read_to_file(output, names, workers=1, **more)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert type(caught.value) is error
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "scans"}
 
 
-def test_a_full_disk_is_one_line_and_nothing_is_lost(scans: Path, tmp_path: Path) -> None:
+def test_the_command_prints_the_line_and_nothing_else(scans: Path, tmp_path: Path) -> None:
+    done = run(tmp_path / "rows.csv", str(scans), "scanz/")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: scanz/: no such file or folder\n"
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PICTURES_PER_PART, "digit", 3)
     output, words = tmp_path / "rows.csv", [str(scans), "--layout", "digit"]
-    assert run(output, *words).returncode == 0
+    read_to_file(str(output), [str(scans)], "digit", workers=1)
     whole = output.read_bytes()
     output.unlink()
     # No file may be larger than this: parts of three pictures and the manifest are smaller, their join is not.
@@ -286,8 +303,25 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(scans: Path, tmp_path: Path
         assert not list(tmp_path.glob("rows.csv.parts/*.part"))
         assert not output.exists()
     assert len(list(tmp_path.glob("rows.csv.parts/0*.csv"))) == 14
-    assert run(output, *words, "--resume").returncode == 0
+    read_to_file(str(output), [str(scans)], "digit", workers=1, resume=True)
     assert output.read_bytes() == whole
+
+
+# Runs as a worker's interpreter starts.
+INTERRUPT = """
+import os, signal, sys
+if "--multiprocessing-fork" in sys.orig_argv:
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_ctrl_c_while_workers_start_prints_nothing_of_theirs(scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPT)
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    done = run(tmp_path / "rows.csv", str(scans / "001.png"), env=os.environ | {"PYTHONPATH": path})
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "rows.csv").exists()
 
 
 def test_ctrl_c_is_one_line_and_says_how_to_go_on(scans: Path, tmp_path: Path) -> None:
@@ -300,17 +334,18 @@ def test_ctrl_c_is_one_line_and_says_how_to_go_on(scans: Path, tmp_path: Path) -
     assert (process.returncode, stderr) == (130, "stopped; the same command with --resume goes on\n")
 
 
-def test_progress_is_told_in_words_where_there_is_no_terminal(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_progress_is_logged_in_words_where_there_is_no_terminal(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    caplog.set_level("INFO", "inkdigits")
     clock = [100.0]
     monkeypatch.setattr(read.time, "monotonic", lambda: clock[0])
     with progress() as report:
-        report(Done(0, 100, 0, 0, 0.5, before=True))
+        report(Done(0, Counts(100), 0.5, before=True))
         for i in range(4):
             clock[0] += 20
-            report(Done(1 + i, 10, 1, 0, 0.5 + 0.1 * (i + 1)))
-    assert capsys.readouterr().err.splitlines() == [
+            report(Done(1 + i, Counts(10, n_errors=1), 0.5 + 0.1 * (i + 1)))
+    assert caplog.messages == [
         "70%: 120 pictures, 2 cannot be read, 0 a second, 1:00 left",
         "90%: 140 pictures, 4 cannot be read, 0 a second, 0:20 left",
     ]

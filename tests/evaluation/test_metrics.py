@@ -32,15 +32,15 @@ def confidence_and_right(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 
 
 @given(labels_and_answers())
-def test_confusion_matrix_and_mistakes_count_one_by_one(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+def test_confusion_matrix_and_errors_count_one_by_one(case: tuple[np.ndarray, np.ndarray, int]) -> None:
     y_true, y_pred, n_classes = case
     slow = [[0] * n_classes for _ in range(n_classes)]
-    mistakes = 0
+    errors = 0
     for truth, answer in zip(y_true, y_pred, strict=True):
         slow[truth][answer] += 1
-        mistakes += truth != answer
+        errors += truth != answer
     assert metrics.confusion_matrix(y_true, y_pred, n_classes).tolist() == slow
-    assert metrics.count_errors(y_true, y_pred) == mistakes
+    assert metrics.count_errors(y_true, y_pred) == errors
 
 
 @given(labels_and_answers())
@@ -214,7 +214,7 @@ def test_edit_distance_by_recursion(a: str, b: str) -> None:
     ("call", "says"),
     [
         (lambda: metrics.count_errors(np.zeros(3), np.zeros(2)), "3 and 2"),
-        (lambda: metrics.count_errors(np.zeros(0), np.zeros(0)), "nothing to judge"),
+        (lambda: metrics.count_errors(np.zeros(0), np.zeros(0)), "is empty"),
         (lambda: significance.wilson_interval(3, 2), "3 right of 2"),
         (lambda: significance.wilson_interval(0, 0), "0 right of 0"),
         (lambda: metrics.confusion_matrix(np.array([0]), np.array([10]), 10), "0 to 9"),

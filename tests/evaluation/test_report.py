@@ -1,16 +1,18 @@
 """Reports: one file that needs nothing else, tells what the evaluation counted, and can be read without seeing it."""
 
 import re
-from html.parser import HTMLParser
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import save_linear_onnx
-from evaluation.test_evaluation import made_up
+from evaluation.helpers import Seen, made_up
 
+import inkdigits
 from inkdigits.data.splits import Split
-from inkdigits.errors import RunError
+from inkdigits.errors import OutputError
 from inkdigits.evaluation import figures, report
 from inkdigits.evaluation.comparison import compare
 from inkdigits.evaluation.digits import Evaluation, evaluate
@@ -27,35 +29,6 @@ FACTS = {
     "versions": {"keras": "3.12.0"},
     "machine": "Linux x86_64",
 }
-
-
-class Seen(HTMLParser):
-    """What a page is made of."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.images: list[dict[str, str | None]] = []
-        self.links: list[str] = []
-        self.ids: list[str] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
-        self.links += [value for key in ("href", "src", "srcset", "action") if (value := found.get(key))]
-        self.ids += [found["id"]] if found.get("id") else []  # type: ignore[list-item]
-        if tag == "img":
-            self.images.append(found)
-        if tag not in ("img", "br", "meta", "html"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag != "html":
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +77,7 @@ def test_the_page_tells_what_was_counted(html: str, linear: tuple[Evaluation, In
     evaluation, _ = linear
     text = " ".join(Seen(html).text.replace("\xa0", " ").split())
     truth, answer, count = evaluation.confused[0]
-    assert f"mistakes{evaluation.mistakes}in 200 test images" in text
+    assert f"errors{evaluation.n_errors} in 200 test images" in text
     assert f"{truth} read as {answer}: {count} times" in text
     assert f"{evaluation.loss:.4f}" in text
     assert "How to read it." in text
@@ -112,13 +85,13 @@ def test_the_page_tells_what_was_counted(html: str, linear: tuple[Evaluation, In
         assert fact in text
 
 
-def test_thirty_worst_mistakes_with_truth_answer_and_confidence(html: str, linear: tuple[Evaluation, Inside]) -> None:
+def test_thirty_worst_errors_with_truth_answer_and_confidence(html: str, linear: tuple[Evaluation, Inside]) -> None:
     evaluation, _ = linear
-    section = html.split(">Worst mistakes</h2>")[1].split("<h2")[0]
+    section = html.split(">Worst errors</h2>")[1].split("<h2")[0]
     assert section.count("<img") == 30
-    worst = int(evaluation.worst_mistakes(1)[0])
+    worst = int(evaluation.worst_errors(1)[0])
     assert f"image {worst}" in section
-    assert f"{evaluation.answers.confidence[worst] * 100:.1f} % sure" in section
+    assert f"{evaluation.answers.confidence[worst] * 100:.1f} % confident" in section
 
 
 def test_samples_have_ten_bars_each(html: str) -> None:
@@ -127,22 +100,30 @@ def test_samples_have_ten_bars_each(html: str) -> None:
     assert len(re.findall(r"height:[\d.]+%", section)) == 100
 
 
-def test_sigmoids_are_said_to_be_no_probabilities(linear: tuple[Evaluation, Inside]) -> None:
-    evaluation, inside = linear
-    scores = np.full((1, 10), 0.4, np.float32)
-    png = b""
-    assert "no probabilities" in report.confidence_body(evaluation, png, Inside("sigmoid", scores, None))
-    assert "4.000" in report.confidence_body(evaluation, png, Inside("sigmoid", scores, None))
-    assert "no probabilities" not in report.confidence_body(evaluation, png, inside)
+def test_sigmoids_are_not_called_probabilities(html: str, linear: tuple[Evaluation, Inside]) -> None:
+    evaluation, _ = linear
+    assert "not probabilities" not in html
+    inside = Inside("sigmoid", np.full((1, 10), 0.4, np.float32), None)
+    page = report.run_html(evaluation, figures.figures_of(evaluation), inside=inside)
+    assert "not probabilities" in page
+    assert "4.000" in page
 
 
 def test_the_matrix_is_drawn_as_the_tutorial_does(linear: tuple[Evaluation, Inside]) -> None:
     evaluation, _ = linear
-    figure = figures.draw_confusion(evaluation)
+    figure = figures.draw_confusion(evaluation.confusion, evaluation.class_names)
     axes = figure.axes[0]
     assert tuple(figure.get_size_inches()) == (10, 7)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted", "Truth")
     assert [text.get_text() for text in axes.texts] == [str(n) for n in evaluation.confusion.ravel()]
+
+
+def test_a_matrix_is_drawn_where_it_is_asked_for() -> None:
+    figure = figures.blank_figure(4, 2)
+    left, right = figure.subplots(1, 2)
+    assert figures.draw_confusion(np.array([[3, 1], [0, 2]]), ["cat", "dog"], right) is figure
+    assert not left.texts
+    assert [text.get_text() for text in right.texts] == ["3", "1", "0", "2"]
 
 
 def test_side_by_side_matrices_share_a_scale() -> None:
@@ -151,12 +132,12 @@ def test_side_by_side_matrices_share_a_scale() -> None:
     assert scales[0] == scales[1]
 
 
-def test_a_report_without_history_weights_or_mistakes(tmp_path: Path) -> None:
+def test_a_report_without_history_weights_or_errors(tmp_path: Path) -> None:
     base = made_up(1, 1.0)
     answers = type(base.answers)(base.split.labels, np.eye(10)[base.split.labels], np.ones(400), np.ones(400, bool))
     path = report.save_run_report(tmp_path, Evaluation("perfect", {}, base.split, answers))
     html = path.read_text()
-    assert "There is none." in html
+    assert "There are none." in html
     assert "Nothing was confused." in html
     assert ">Training</h2>" not in html
     assert ">Weights</h2>" not in html
@@ -202,7 +183,32 @@ def test_linear_weights_are_found_and_other_nets_have_none(tiny_model: Path, tmp
     assert look_inside(OnnxModel(tmp_path / "squared.onnx"), np.zeros((1, 28, 28), np.uint8)).weights is None
 
 
-def test_what_cannot_be_written_is_said_in_one_line(tmp_path: Path) -> None:
+def test_what_cannot_be_written_is_said_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(OutputError, match=r"report\.html: cannot be written"):
+        save_page(tmp_path / "report.html", b"")
+    assert list(tmp_path.iterdir()) == [tmp_path / "report.html"]
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot write the report"):
+    with pytest.raises(OutputError, match="file"):
         save_page(tmp_path / "file" / "report.html", b"")
+
+
+@pytest.mark.parametrize("missing", ["jinja2", "matplotlib", "seaborn"])
+def test_a_missing_library_is_known_before_anything_is_evaluated(missing: str) -> None:
+    code = f"""
+import sys
+sys.modules["{missing}"] = None
+try:
+    import inkdigits.evaluation.report
+except ImportError as error:
+    print(error.name)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [missing]
+
+
+def test_templates_are_files_of_the_packages_that_use_them() -> None:
+    packages = Path(inkdigits.__file__).parent
+    found = {path.relative_to(packages).parts[0] for path in packages.glob("*/templates/*.html")}
+    assert found == {"evaluation", "audit", "sweep", "training"}
+    assert (packages / "evaluation" / "templates" / "report.css").is_file()

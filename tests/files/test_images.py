@@ -1,8 +1,13 @@
 import contextlib
+import errno
 import io
+import os
+import sys
+import warnings
 import zlib
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from inkdigits.errors import ImageError
-from inkdigits.files.images import read_image
+from inkdigits.errors import ImageError, OutputError
+from inkdigits.files import images
+from inkdigits.files.images import load_image, read_image, save_picture
 
 GREY = np.arange(12 * 20, dtype=np.uint8).reshape(12, 20)
 
@@ -46,6 +52,48 @@ def test_path_bytes_pil_and_array_give_one_answer(tmp_path: Path) -> None:
     path.write_bytes(PNG)
     for source in (path, str(path), PNG, Image.fromarray(GREY), GREY):
         np.testing.assert_array_equal(read_image(source), GREY)
+
+
+def test_files_opened_in_binary_mode_are_read_from_where_they_stand(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"head" + PNG)
+    with path.open("rb") as file, path.open("rb", buffering=0) as raw:
+        for source in (file, raw):
+            source.seek(4)
+            np.testing.assert_array_equal(read_image(source), GREY)
+    np.testing.assert_array_equal(read_image(io.BytesIO(PNG)), GREY)
+    np.testing.assert_array_equal(read_image(Trickle(PNG)), GREY)
+
+
+class Trickle:
+    """A file that returns less than it is asked for, as sockets do."""
+
+    def __init__(self, content: bytes) -> None:
+        self._file = io.BytesIO(content)
+
+    def read(self, size: int, /) -> bytes:
+        return self._file.read(min(size, 7))
+
+
+def test_files_that_are_no_pictures_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"no picture")
+    with path.open("rb") as file, pytest.raises(ImageError, match=r"a\.png: not an image"):
+        read_image(file)
+    with path.open() as text, pytest.raises(ImageError, match=r"a\.png: not opened in binary mode"):
+        read_image(text)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=r"the file: cannot be read .*closed"):
+        read_image(closed())
+    with pytest.raises(ImageError, match="the upload: empty"):
+        read_image(io.BytesIO(), name="the upload")
+    with pytest.raises(ImageError, match="more than 50 bytes"):
+        read_image(io.BytesIO(PNG), max_bytes=50)
+
+
+def closed() -> io.BytesIO:
+    file = io.BytesIO(PNG)
+    file.close()
+    return file
 
 
 def test_an_array_is_copied() -> None:
@@ -176,6 +224,75 @@ def test_limits_are_checked_before_decoding() -> None:
         read_image(PNG, max_bytes=50)
 
 
+BUMPY = cv2.resize(np.random.default_rng(0).integers(0, 256, (7, 9), dtype=np.uint8), (117, 83))
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read pictures of more than 2,500 pixels reduced, in bands of three rows or so."""
+    monkeypatch.setattr(images, "FULL_PIXELS", 2_500)
+    monkeypatch.setattr(images, "BAND_PIXELS", 400)
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P", "I;16", "CMYK", "1", "PNG", "JPEG", "array", "floats"])
+def test_large_pictures_are_read_reduced(mode: str) -> None:
+    picture = Image.fromarray(BUMPY)
+    source: object = picture
+    if mode in ("PNG", "JPEG"):
+        source = encoded(picture.convert("RGB"), mode)
+    elif mode == "array":
+        source = np.dstack([BUMPY] * 3)
+    elif mode == "floats":
+        source = BUMPY / 255
+    elif mode == "I;16":
+        source = Image.fromarray(BUMPY.astype(np.uint16) * 257)
+    elif mode != "L":
+        source = picture.convert(mode)
+    found = load_image(source)  # type: ignore[arg-type]
+    assert (found.width, found.height, found.reduction) == (117, 83, 2)
+    padded = np.pad(BUMPY if mode != "1" else np.asarray(picture.convert("1").convert("L")), ((0, 1), (0, 1)), "edge")
+    means = padded.reshape(42, 2, 59, 2).mean(axis=(1, 3))
+    assert found.pixels.shape == means.shape
+    loss = np.abs(found.pixels - means)
+    assert loss.max() <= (12 if mode in ("JPEG", "P") else 1.5)
+    assert found.to_stored((1, 2, 3, 4)) == (2, 4, 6, 8)
+    assert found.to_stored((50, 40, 9, 2)) == (100, 80, 17, 3)  # no further than the picture
+    assert found.from_stored((3, 4, 4, 4)) == (1, 2, 3, 2)
+
+
+@pytest.mark.usefixtures("small_limits")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_turned_large_picture_has_the_size_that_is_seen(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = load_image(encoded(Image.fromarray(BUMPY), "JPEG", exif=exif))
+    width, height = (83, 117) if orientation >= 5 else (117, 83)
+    assert (found.width, found.height) == (width, height)
+    assert found.pixels.shape == (-(-height // 2), -(-width // 2))
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_large_pictures_of_32_bits_are_named() -> None:
+    with pytest.raises(ImageError, match="32 bits"):
+        read_image(encoded(Image.fromarray(BUMPY.astype(np.float32)), "TIFF"))
+
+
+def test_a_hundred_megapixels_are_read_without_a_warning_or_a_filter() -> None:
+    filters = list(warnings.filters)
+    found = load_image(encoded(Image.new("1", (10_000, 10_000), 1), "PNG"))
+    assert (found.width, found.reduction, found.pixels.shape) == (10_000, 2, (5_000, 5_000))
+    assert found.pixels.min() == 255
+    assert warnings.filters == filters
+
+
+def test_small_pictures_are_read_as_they_are() -> None:
+    found = load_image(PNG)
+    assert (found.width, found.height, found.reduction) == (20, 12, 1)
+    assert found.to_stored((1, 2, 99, 99)) == (1, 2, 99, 99)
+    assert load_image(found) is found
+
+
 @pytest.mark.parametrize(
     "array",
     [
@@ -236,3 +353,36 @@ def test_odd_arrays_raise_nothing_but_image_error(array: np.ndarray) -> None:
     except ImageError:
         return
     assert image.shape == array.shape[:2]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".PNG"])
+def test_pictures_are_saved_whole(tmp_path: Path, suffix: str) -> None:
+    save_picture(tmp_path / f"a{suffix}", BUMPY)
+    assert np.abs(read_image(tmp_path / f"a{suffix}").astype(int) - BUMPY).mean() < 4
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="file names there are UTF-8")
+def test_a_name_that_is_not_utf8_is_saved_and_read(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    save_picture(path, GREY)
+    np.testing.assert_array_equal(read_image(path), GREY)
+    with pytest.raises(OutputError, match="no known format"):
+        save_picture(tmp_path / os.fsdecode(b"a.pn\xe9"), GREY)
+
+
+def test_pictures_that_cannot_be_saved_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match=r"a\.txt: no known format"):
+        save_picture(tmp_path / "a.txt", GREY)
+    with pytest.raises(OutputError, match=r"17000 x 3 pixels cannot be saved as \.webp"):
+        save_picture(tmp_path / "a.webp", np.zeros((3, 17_000), np.uint8))
+    with pytest.raises(OutputError, match="cannot be written"):
+        save_picture(tmp_path / "none" / "a.png", GREY)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        save_picture(tmp_path / "a.png", GREY)
+    assert not list(tmp_path.iterdir())

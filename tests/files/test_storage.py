@@ -1,5 +1,7 @@
 import io
 import logging
+import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +13,10 @@ import pytest
 
 from inkdigits.bulk import inputs
 from inkdigits.bulk.checkpoint import Done
-from inkdigits.bulk.pool import CHUNK
+from inkdigits.bulk.pool import PICTURES_PER_PART
 from inkdigits.bulk.read import read_files, read_to_file
 from inkdigits.data.splits import Split
-from inkdigits.errors import ImageError, OutputError
+from inkdigits.errors import ImageError, InputError, OutputError
 from inkdigits.files import storage
 
 pytest.importorskip("pyarrow")
@@ -38,6 +40,60 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         storage.write_whole(str(path), fail)
     assert path.read_bytes() == b"first"
     assert names_in(tmp_path) == {"x"}
+
+
+def test_a_file_that_is_written_takes_its_name_at_the_end_and_what_stood_there_stays_until_then(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"first")
+    with storage.whole_file(path) as file:
+        file.write(b"second")
+        file.flush()
+        assert path.read_bytes() == b"first"
+        (part,) = names_in(tmp_path) - {"x"}
+        assert part.endswith(".part")
+    assert path.read_bytes() == b"second"
+    with pytest.raises(KeyboardInterrupt), storage.whole_file(path):
+        raise KeyboardInterrupt
+    assert names_in(tmp_path) == {"x"}
+
+
+def test_content_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda file: (calls.append("fsync"), fsync(file)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("rename"), replace(a, b)))
+    storage.write_bytes(tmp_path / "x", b"content")
+    assert calls == ["fsync", "rename"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's full device")
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "part").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match="No space left on device") as caught:
+        storage.write_whole(tmp_path / "x", lambda file: file.write(b"new" * 100_000), str(tmp_path / "part"))
+    assert "\n" not in str(caught.value)
+    assert names_in(tmp_path) == set()
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    with pytest.raises(FileNotFoundError), storage.whole_folder(folder) as partial:
+        shutil.copy(tmp_path / "missing", partial / "a")
+    assert names_in(tmp_path) == set()
+    (tmp_path / ".set.partial").mkdir()  # left behind by a kill
+    (tmp_path / ".set.partial" / "old").touch()
+    with storage.whole_folder(folder) as partial:
+        (partial / "a").touch()
+        assert not folder.exists()
+    assert names_in(tmp_path) == {"set"}
+    assert names_in(folder) == {"a"}
+
+
+def test_a_missing_input_is_no_damaged_picture(tmp_path: Path) -> None:
+    for path, says in ((tmp_path / "gone", "no such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(InputError, match=says) as caught:
+            storage.open_input(str(path))
+        assert not isinstance(caught.value, ImageError)
 
 
 def test_removing_takes_files_and_folders_and_nothing(tmp_path: Path) -> None:
@@ -110,14 +166,14 @@ def test_an_upload_that_fails_leaves_no_object(store: str) -> None:
 
 def test_errors_of_a_store_are_one_line(store: str) -> None:
     for path in (f"{store}/missing.png", "s3://nobody/x.png", "s3://"):
-        with pytest.raises(ImageError, match=path) as told:
+        with pytest.raises(InputError, match=path) as told:
             storage.read_remote(path, 100)
         assert "\n" not in str(told.value)
         assert "Request ID" not in str(told.value)
     with pytest.raises(OutputError, match="nobody"):
         storage.write_bytes("s3://nobody/x.csv", b"")
     for name in (f"{store}/empty/", f"{store}/*.png"):
-        with pytest.raises(ImageError):
+        with pytest.raises(InputError):
             list(inputs.find_files([name]))
 
 
@@ -132,6 +188,7 @@ def test_names_in_a_store_mean_what_they_mean_on_a_disk(store: str, blobs: list[
     for i in range(3):
         put(f"{store}/in/{i % 2}/{i}.png", blobs[i])
     put(f"{store}/in/notes.txt", b"no picture")
+    put(f"{store}/in/.git/hidden.png", blobs[0])
     found = [f"{store}/in/{name}" for name in ("0/0.png", "0/2.png", "1/1.png")]
     assert list(inputs.find_files([f"{store}/in"])) == found
     assert list(inputs.find_files([f"{store}/in/*/*.png"])) == found
@@ -145,7 +202,7 @@ def test_names_in_a_store_mean_what_they_mean_on_a_disk(store: str, blobs: list[
 def test_many_from_a_store_into_a_store_are_the_rows_of_a_disk(
     store: str, blobs: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(CHUNK, "digit", 4)
+    monkeypatch.setitem(PICTURES_PER_PART, "digit", 4)
     shard = io.BytesIO()
     with tarfile.open(fileobj=shard, mode="w") as archive:
         for i, blob in enumerate(blobs):
@@ -172,7 +229,7 @@ def test_many_from_a_store_into_a_store_are_the_rows_of_a_disk(
 def test_a_run_into_a_store_goes_on_where_it_was_stopped(
     store: str, blobs: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(CHUNK, "digit", 2)
+    monkeypatch.setitem(PICTURES_PER_PART, "digit", 2)
     for i, blob in enumerate(blobs):
         (tmp_path / f"{i}.png").write_bytes(blob)
 
@@ -185,7 +242,7 @@ def test_a_run_into_a_store_goes_on_where_it_was_stopped(
         read_to_file(output, [str(tmp_path)], "digit", workers=1, report=stop)
     assert "rows.csv.parts/manifest.json" in storage.names_in(f"{store}/stopped")
     summary = read_to_file(output, [str(tmp_path)], "digit", workers=1, resume=True)
-    assert 0 < summary.pictures_now < summary.pictures == 9
+    assert 0 < summary.n_pictures_now < summary.n_pictures == 9
     read_to_file(str(tmp_path / "rows.csv"), [str(tmp_path)], "digit", workers=1)
     assert get(output) == (tmp_path / "rows.csv").read_bytes()
     assert storage.names_in(f"{store}/stopped") == ["rows.csv"]

@@ -4,8 +4,8 @@ import pytest
 
 from inkdigits.data.splits import Split
 from inkdigits.files.images import read_image
-from inkdigits.reading.normalise.digit import BOX, _percentile, frame_digit, frame_ink, is_framed, pen_width
-from inkdigits.reading.normalise.paper import has_light_ink, remove_paper
+from inkdigits.reading.normalise.digit import BOX, frame_digit, frame_ink, is_framed, pen_width
+from inkdigits.reading.normalise.paper import has_light_ink, percentiles, remove_paper
 from inkdigits.reading.reader import Reader
 
 Splits = tuple[Split, Split]
@@ -207,9 +207,9 @@ def test_what_is_no_grey_image_is_refused(image: np.ndarray) -> None:
             function(image)
 
 
-def test_the_percentile_of_strokes_is_numpys_to_the_bit() -> None:
+def test_percentiles_are_numpys_to_the_bit() -> None:
     rng = np.random.default_rng(0)
     for n in (1, 2, 3, 7, 60, 171, 400):
         for percent in (0, 4, 50, 85, 97, 100):
             values = rng.integers(49, 256, n).astype(np.uint8)
-            assert _percentile(np.sort(values), percent) == np.percentile(values, percent)
+            assert percentiles(values, percent) == [np.percentile(values, percent)]

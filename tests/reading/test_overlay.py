@@ -1,6 +1,6 @@
 import numpy as np
 
-from inkdigits.reading.overlay import ACCEPTED, DOUBTFUL, draw_explanation, draw_overlay
+from inkdigits.reading.overlay import ACCEPTED, REJECTED, draw_explanation, draw_overlay
 from inkdigits.reading.results import Item, NumberReading
 
 
@@ -14,14 +14,14 @@ def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
     return bool((picture == np.array(colour, np.uint8)).all(axis=2).any())
 
 
-def test_an_overlay_tells_accepted_from_doubtful_by_colour_and_by_shape() -> None:
+def test_an_overlay_tells_accepted_from_rejected_by_colour_and_by_shape() -> None:
     paper = np.full((600, 800), 230, np.uint8)
-    for accepted, colour, other in ((True, ACCEPTED, DOUBTFUL), (False, DOUBTFUL, ACCEPTED)):
+    for accepted, colour, other in ((True, ACCEPTED, REJECTED), (False, REJECTED, ACCEPTED)):
         one = item(1, accepted, (300, 200, 80, 120))
         overlay = draw_overlay(paper, [NumberReading("1", "1", 0.9, accepted, (one,))])
         assert has(overlay, colour)
         assert not has(overlay, other)
-    # The right edge of a doubtful box has gaps.
+    # The right edge of a rejected box has gaps.
     dashed = (overlay[200:321, 380] != 230).any(axis=1)
     assert 0.3 < dashed.mean() < 0.8
 

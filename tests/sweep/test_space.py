@@ -2,7 +2,6 @@ import pytest
 
 from inkdigits.errors import RecipeError
 from inkdigits.sweep.space import (
-    FIELDS,
     Range,
     exactly,
     fit_for,
@@ -13,7 +12,7 @@ from inkdigits.sweep.space import (
     read_space,
     train_flags,
 )
-from inkdigits.training.recipes import RECIPES, Recipe
+from inkdigits.training.recipes import HYPERPARAMETERS, RECIPES
 
 HIDDEN, CNN = RECIPES["hidden"], RECIPES["cnn"]
 
@@ -37,12 +36,12 @@ def test_words_are_read(name: str, text: str, values: object) -> None:
     assert read_space(HIDDEN, {name: text}) == {name: values}
 
 
-def test_every_field_of_a_recipe_is_a_knob() -> None:
-    for name in FIELDS:
+def test_every_field_of_a_recipe_is_a_hyperparameter() -> None:
+    for name in HYPERPARAMETERS:
         for recipe in RECIPES.values():
             value = getattr(recipe, name)
             assert fit_for(name, plain(value)) == value
-            space = read_space(Recipe("plain"), {name: exactly(plain(value))})
+            space = read_space(recipe, {name: exactly(plain(value))})
             assert space[name] == (plain(value),)
 
 
@@ -52,7 +51,7 @@ def test_every_field_of_a_recipe_is_a_knob() -> None:
         ({"activation": "relu,tahn"}, "nearest: tanh"),
         ({"optimizer": "adamm"}, "nearest: Adam"),
         ({"los": "mse"}, "nearest: loss"),
-        ({"hidden": "100,ten"}, "'ten' is not units of hidden layers"),
+        ({"hidden": "100,ten"}, "'100\\+ten'|'ten' is not whole numbers of units"),
         ({"hidden": "0"}, "from 1 to 10000"),
         ({"convolutions": "5y16"}, "written like 5x32"),
         ({"batch_norm": "maybe"}, "not yes or no"),

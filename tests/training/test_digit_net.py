@@ -11,25 +11,10 @@ from inkdigits.reading.calibration import probabilities_of
 from inkdigits.reading.reader import Reader
 from inkdigits.training import digit_net, networks
 from inkdigits.training.recipes import Recipe, resolve
-from inkdigits.training.synthesis.digits import NONE
 
 Splits = tuple[Split, Split]
 SHIPPED_MISSES = 33
 SMALL = ("5x4", "pool", "3x6s", "pool")
-
-
-def test_composed_epochs_roll_on_and_depend_on_their_number_alone(toy: Splits) -> None:
-    source, again = (digit_net.Composed(toy[0], 90, seed=5) for _ in range(2))
-    try:
-        first, second = source(1), source(2)
-        np.testing.assert_array_equal(first.images[30:], second.images[:60])
-        assert (second.images[60:] != first.images[:30]).any()
-        np.testing.assert_array_equal(again(2).images, second.images)
-        assert len(first) == 90
-        assert first.labels.max() == NONE
-    finally:
-        source.close()
-        again.close()
 
 
 def test_relative_scores_are_measured_from_no_digit(toy: Splits) -> None:
@@ -55,10 +40,26 @@ def test_calibration_finds_the_temperature(sharpness: float, toy: Splits) -> Non
         def predict(self, images: np.ndarray, batch_size: int, verbose: int) -> np.ndarray:
             return honest * sharpness
 
-    found = digit_net.calibrate(Net(), toy[1])  # type: ignore[arg-type]
+    found = digit_net.calibrate(Net(), "logits_none", toy[1], toy[0])  # type: ignore[arg-type]
     assert found["temperature"] == pytest.approx(sharpness, rel=0.35)
     confidence = probabilities_of(honest * sharpness, "logits_none", found["temperature"]).max(axis=1)
     assert (confidence >= found["threshold"]).mean() == pytest.approx(0.99, abs=0.006)
+
+
+def test_without_held_out_digits_there_is_no_threshold_and_the_card_says_why(toy: Splits) -> None:
+    model = networks.build(resolve("linear", output="logits"), 0)
+    found = digit_net.calibrate(model, "logits", None, toy[0])
+    assert found["temperature"] == 1
+    assert "threshold" not in found
+    assert "--validation" in found["no_threshold"]
+
+
+def test_any_recipe_gets_a_threshold_from_held_out_digits(toy: Splits) -> None:
+    model = networks.build(resolve("linear", output="logits"), 0)
+    found = digit_net.calibrate(model, "logits", toy[1], toy[0])
+    confidence = probabilities_of(model.predict(toy[1].images, verbose=0), "logits", 1.0).max(axis=1)
+    assert (confidence >= found["threshold"]).mean() == pytest.approx(0.99, abs=0.006)
+    assert found["temperature"] == 1
 
 
 def test_convolutions_are_written_as_words() -> None:

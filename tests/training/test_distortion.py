@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.training.synthesis.distortion import CHUNK, Distorted, distort
+from inkdigits.training.synthesis.distortion import CHUNK, distort
 
 Splits = tuple[Split, Split]
 
@@ -42,17 +41,3 @@ def test_digits_stay_in_the_picture(toy: Splits) -> None:
     ink = toy[0].images.sum(axis=(1, 2), dtype=float)
     kept = distort(toy[0].images, 0.7, 2).sum(axis=(1, 2), dtype=float) / ink
     assert np.quantile(kept, 0.01) > 0.7
-
-
-@pytest.mark.parametrize("epoch", [1, 5])
-def test_an_epoch_depends_on_seed_and_number_alone(epoch: int, toy: Splits) -> None:
-    source, late = (Distorted(toy[0], 0.7, seed=6) for _ in range(2))
-    try:
-        for number in range(1, epoch + 1):
-            shown = source(number)
-        np.testing.assert_array_equal(late(epoch).images, shown.images)
-        np.testing.assert_array_equal(shown.labels, toy[0].labels)
-        assert (source(epoch + 1).images != shown.images).any()
-    finally:
-        source.close()
-        late.close()

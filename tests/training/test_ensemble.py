@@ -7,11 +7,11 @@ from conftest import save_linear_onnx
 
 import inkdigits
 from inkdigits.data.splits import Split
-from inkdigits.errors import ModelError, RecipeError, RunError
+from inkdigits.errors import ModelError, OutputError, RecipeError, RunError
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.reader import Reader
-from inkdigits.training.ensemble import USES, DistillationData, combine
-from inkdigits.training.synthesis.distortion import distort
+from inkdigits.training.ensemble import combine
+from inkdigits.training.epochs import distilled
 
 Splits = tuple[Split, Split]
 
@@ -66,10 +66,9 @@ def test_a_committee_is_cooled_as_its_members_are_and_teaches_as_it_is(
     mean = np.mean([softmax(OnnxModel(path).scores(toy[1].images)) for path in paths], axis=0)
     answers = Reader(committee).classify(toy[1].images)
     np.testing.assert_allclose(answers.confidence, softmax(np.log(mean) / 0.6).max(axis=1), atol=1e-5)
-    taught = DistillationData(toy[1], 0.0, 0, committee)
-    lesson = taught(1)
-    taught.close()
-    np.testing.assert_allclose(lesson.labels, OnnxModel(committee).scores(lesson.images), atol=1e-5)
+    with distilled(toy[1], 0.0, 0, committee) as source:
+        images, labels = source.epoch(1)
+    np.testing.assert_allclose(labels, OnnxModel(committee).scores(images), atol=1e-5)
 
 
 def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Path], tmp_path: Path) -> None:
@@ -85,7 +84,7 @@ def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Pa
     save_linear_onnx(other, np.zeros((784, 10), np.float32), np.zeros(10, np.float32), {"output": "sigmoid"})
     with pytest.raises(ModelError, match="train with --output softmax"):
         combine([members[0], other], tmp_path / "committee.onnx")
-    with pytest.raises(ModelError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         combine(members, tmp_path / "nowhere" / "committee.onnx")
     assert list(tmp_path.iterdir()) == [other]
     with pytest.raises(ModelError, match="there already"):
@@ -102,22 +101,6 @@ def test_what_a_teacher_takes_the_place_of_is_refused(toy: Splits, tiny_model: P
     with pytest.raises(RecipeError, match="composed does not go with a teacher"):
         inkdigits.train("reader", data=toy, runs_dir=tmp_path / "runs", teacher=tiny_model, validation=50)
     assert not (tmp_path / "runs").exists()
-
-
-def test_an_epoch_is_the_teachers_view_of_distorted_digits(members: list[Path], toy: Splits) -> None:
-    first, late = (DistillationData(toy[0], 0.7, 5, members[0]) for _ in range(2))
-    try:
-        one, two = first(1), first(2)
-        assert len(one) == len(two) == len(toy[0])
-        np.testing.assert_array_equal(late(2).images, two.images)
-        np.testing.assert_allclose(two.labels, softmax(OnnxModel(members[0]).scores(two.images)), atol=1e-5)
-        # Two thirds are those of the epoch before.
-        n = len(toy[0]) // USES
-        np.testing.assert_array_equal(two.images[:-n], one.images[n:])
-        np.testing.assert_array_equal(two.images[-n:], distort(toy[0].images[2::USES], 0.7, (5, 2 + USES)))
-    finally:
-        first.close()
-        late.close()
 
 
 def test_a_net_learns_from_a_teacher_alone(toy: Splits, tiny_model: Path, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 import dataclasses
+import json
 
 import pytest
 
 from inkdigits.errors import RecipeError
-from inkdigits.training.recipes import RECIPES, change, nearest, resolve
+from inkdigits.training.hyperparameters import nearest
+from inkdigits.training.recipes import RECIPES, change, from_dict, resolve, resolve_digit
 
 
 def test_the_tutorials_recipes_are_as_the_tutorial_has_them() -> None:
@@ -28,7 +30,7 @@ def test_every_setting_can_be_changed() -> None:
     ("name", "changes", "words"),
     [
         ("liner", {}, "no recipe 'liner'; nearest: linear"),
-        ("zzz", {}, "there are: champion, cnn, fast, hidden, linear"),
+        ("zzz", {}, "there are: champion, cnn, fast, hidden, line, linear, reader"),
         ("hidden", {"optimiser": "adam"}, "no setting 'optimiser'; nearest: optimizer"),
         ("hidden", {"output": "softmaxx"}, "no output 'softmaxx'; nearest: softmax"),
         ("hidden", {"schedule": "cosin"}, "nearest: cosine"),
@@ -38,16 +40,20 @@ def test_every_setting_can_be_changed() -> None:
         ("hidden", {"hidden": (100, 0)}, "hidden must be whole numbers of units"),
         ("hidden", {"learning_rate": 0.0}, "learning_rate must be over 0"),
         ("hidden", {"learning_rate": float("nan")}, "learning_rate must be over 0"),
-        ("hidden", {"learning_rate": 1e30}, "under a million"),
+        ("hidden", {"learning_rate": 1e30}, "under 1e+06"),
         ("hidden", {"composed": 10}, "include some that are no digit"),
         ("hidden", {"ema": 1.0}, "ema must be at least 0 and under 1"),
         ("hidden", {"label_smoothing": 0.1, "loss": "hinge"}, "label_smoothing goes with"),
         ("cnn", {"convolutions": ["big"]}, "written like 5x32"),
         ("cnn", {"convolutions": ["5x32ps"]}, "written like 5x32"),
-        ("cnn", {"distortion": -0.1}, "distortion must be from 0"),
+        ("cnn", {"distortion": -0.1}, "distortion must be at least 0"),
         ("reader", {"distortion": 0.5}, "leave one of the two out"),
-        ("cnn", {"weight_decay": 2}, "weight_decay must be from 0 to 1"),
+        ("cnn", {"weight_decay": 2}, "weight_decay must be at least 0 and at most 1"),
         ("fast", {"beta_1": 1.0}, "beta_1 must be at least 0 and under 1"),
+        ("line", {"hidden": (100,)}, "'line' has no setting 'hidden'"),
+        ("line", {"loss": "mse"}, "'line' has no setting 'loss'"),
+        ("line", {"validation": 0}, "validation of at least 10"),
+        ("line", {"composed": 0}, "composed of at least 1"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_words(name: str, changes: dict, words: str) -> None:
@@ -60,6 +66,22 @@ def test_what_makes_no_sense_is_refused_with_words(name: str, changes: dict, wor
 def test_a_changed_recipe_is_checked_again() -> None:
     with pytest.raises(RecipeError, match="epochs"):
         change(RECIPES["linear"], epochs=-1)
+
+
+def test_the_line_recipe_takes_the_settings_that_make_sense_and_survives_json() -> None:
+    recipe = resolve(
+        "line", learning_rate=1e-3, epochs=5, batch_size=32, ema=0.9, schedule="constant", channels=(4,) * 5
+    )
+    stored = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    assert from_dict(stored) == recipe
+    assert from_dict(stored | {"a_setting_of_later": 1}) == recipe
+    assert sum(stage.epochs for stage in resolve("line").stages) == resolve("line").epochs  # type: ignore[attr-defined]
+
+
+def test_where_single_digits_are_trained_the_line_recipe_is_refused() -> None:
+    assert resolve_digit("cnn", epochs=1) == resolve("cnn", epochs=1)
+    with pytest.raises(RecipeError, match="single digits"):
+        resolve_digit("line")
 
 
 def test_nearest_knows_no_case() -> None:

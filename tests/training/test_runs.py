@@ -87,6 +87,16 @@ def test_a_damaged_run_is_refused(text: str, tmp_path: Path) -> None:
         runs.read(run.name, tmp_path)
 
 
+def test_a_damaged_run_does_not_hide_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good, damaged = finished(tmp_path), finished(tmp_path)
+    (damaged.path / "run.json").write_text("{")
+    assert runs.list_runs(tmp_path) == [good]
+    (record,) = caplog.records
+    assert damaged.name in record.getMessage()
+    with pytest.raises(RunError, match=f"no such run; the newest in .* are: {good.name}"):
+        runs.read("other", tmp_path)
+
+
 def test_a_runs_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(RunError, match="cannot write the run"):

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -6,7 +7,7 @@ from inkdigits.reading.normalise.digit import is_framed
 from inkdigits.training.synthesis.degrade import enlarge, gridded
 from inkdigits.training.synthesis.digits import NONE, another_hand, compose_digits
 from inkdigits.training.synthesis.non_digits import MAKERS, WEIGHTS, Maker
-from inkdigits.training.synthesis.strokes import DRAWN_STYLES, HANDS, drawn, segments
+from inkdigits.training.synthesis.strokes import DRAWN_STYLES, HANDS, drawn, segments, smooth_curve
 
 Splits = tuple[Split, Split]
 
@@ -72,6 +73,25 @@ def test_drawn_styles_fill_their_canvas(label: int) -> None:
         assert strokes.dtype == np.float32
         assert 0.01 < strokes.mean() < 0.5
         assert strokes.max() == 1
+
+
+@pytest.mark.parametrize(("steps", "overshoot"), [(8, 0), (6, 1)])
+def test_a_curve_passes_through_its_points_and_turns_sharply_at_one_given_twice(steps: int, overshoot: float) -> None:
+    points = np.array([[0, 0], [1, 0], [1, 0], [1, 1], [0, 2]], float)
+    curve = smooth_curve(points, steps, overshoot)
+    np.testing.assert_allclose(curve[::steps], points, atol=1e-12)
+    assert len(curve) == 4 * steps + 1
+    assert np.abs(curve[steps : 2 * steps] - [1, 0]).max() < 0.1  # no more than a small loop at the corner
+
+
+def test_the_callers_opencv_threads_are_left_alone(toy: Splits) -> None:
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        compose_digits(toy[0].images, toy[0].labels, 20, seed=0)
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_calculator_digits_are_ten_different_ones() -> None:

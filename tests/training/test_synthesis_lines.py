@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from inkdigits.reading.normalise.line import normalise_line
-from inkdigits.training.synthesis.line_strokes import GLYPHS
 from inkdigits.training.synthesis.lines import compose_line, strips
+from inkdigits.training.synthesis.strokes import GLYPHS
 from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits
 
 

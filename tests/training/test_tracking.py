@@ -16,7 +16,7 @@ import pytest
 
 import inkdigits
 from inkdigits.data.splits import Split
-from inkdigits.errors import RecordError
+from inkdigits.errors import MissingExtraError, RecordError
 from inkdigits.evaluation.cells import CellsEvaluation
 from inkdigits.evaluation.model_evaluation import ModelEvaluation
 from inkdigits.evaluation.outliers import Outliers
@@ -231,7 +231,7 @@ def test_a_missing_package_is_said_before_training(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     where: dict[str, Any] = {"mlflow": "local"} if package == "mlflow" else {"tensorboard": True}
-    with pytest.raises(RecordError, match=rf"{package} is missing: `pip install 'inkdigits\[track,train\]'`"):
+    with pytest.raises(MissingExtraError, match=rf"{package} is missing: `pip install 'inkdigits\[track\]'`"):
         inkdigits.train("linear", data=toy, runs_dir=tmp_path / "runs", progress=False, **where)
     assert not list(tmp_path.glob("runs/linear*"))
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import inkdigits
+from inkdigits.cli.main import app
 from inkdigits.data.splits import Split
 from inkdigits.errors import DataError, RecipeError, RunError, TrainingError
 from inkdigits.evaluation.metrics import calibration_error
@@ -41,11 +43,15 @@ def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
     card = Reader(run.path).card
     assert (card["output"], card["seed"], card["recipe"]["activation"]) == ("sigmoid", 3, "tanh")
     assert card["data"] == {"name": "printed digits", "sha256": toy[0].sha256, "n": 600}
+    assert "--validation" in card["no_threshold"]
+    assert answers.accepted.all()
 
 
 def test_a_validation_part_is_held_out(toy: Splits, tmp_path: Path) -> None:
     run = inkdigits.train("linear", data=toy, runs_dir=tmp_path, epochs=1, validation=100, progress=False)
     assert 0 <= run.history[0]["val_accuracy"] <= 1
+    answers = Reader(run.path).classify(toy[0].images)
+    assert 0.9 < answers.accepted.mean() < 1
 
 
 def test_a_net_taught_to_be_modest_says_how_sure_it_may_be(toy: Splits, tmp_path: Path) -> None:
@@ -99,44 +105,63 @@ def test_a_finished_run_and_an_unknown_one_cannot_be_resumed(toy: Splits, tmp_pa
         inkdigits.train(data=toy, runs_dir=tmp_path, resume="linear-0")
 
 
-SETTINGS = ("hidden", "--hidden", "50", "--dropout", "0.3", "--epochs", "400", "--seed", "5")
+SETTINGS = ("hidden", "--hidden", "50", "--dropout", "0.3", "--epochs", "4", "--seed", "5")
+# Waits for a signal in the middle of the third epoch, when some of its steps are done and no checkpoint is written.
+STOP_IN_EPOCH_3 = """
+import signal
+from inkdigits.training import loop
+run_epoch, epochs = loop.run_epoch, []
+
+def run_and_wait(model, steps, show=None):
+    epochs.append(steps)
+    if len(epochs) == 3:
+        steps.run(0, steps.n // 2)
+        print("waiting", flush=True)
+        signal.pause()
+    return run_epoch(model, steps, show)
+
+loop.run_epoch = run_and_wait
+"""
 
 
-def command(folder: Path, data: Path, *words: str) -> list[str]:
-    code = "from inkdigits.cli.main import main; main()"
+def command(folder: Path, data: Path, *words: str, before: str = "") -> list[str]:
+    code = before + "\nfrom inkdigits.cli.main import main; main()"
     return [sys.executable, "-c", code, "train", *words, "--data", str(data), "--runs", str(folder)]
 
 
-def start_and_stop(folder: Path, data: Path, how: signal.Signals) -> runs.Run:
-    """Start a training in a process of its own and stop it after some epochs of its four hundred."""
-    process = subprocess.Popen(command(folder, data, *SETTINGS), stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    for line in process.stderr:
-        if line.startswith("Epoch 4/"):
-            break
-    process.send_signal(how)
-    process.wait(60)
-    process.stderr.close()
+def start_and_stop(folder: Path, data: Path, how: signal.Signals) -> tuple[runs.Run, str]:
+    """Start a training in a process of its own, stop it in its third epoch, and return what it said to that."""
+    words = command(folder, data, *SETTINGS, before=STOP_IN_EPOCH_3)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "waiting\n"
+        process.send_signal(how)
+        _, told = process.communicate(timeout=60)
     (run,) = runs.list_runs(folder)
-    return run
+    return run, told
 
 
-@pytest.mark.slow
+@pytest.fixture(scope="module")
+def whole(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> inkdigits.Run:
+    folder = tmp_path_factory.mktemp("whole")
+    return inkdigits.train(
+        "hidden", data=toy_folder, runs_dir=folder, hidden=50, dropout=0.3, epochs=4, seed=5, progress=False
+    )
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
 def test_a_killed_training_resumed_ends_as_one_never_stopped(
-    how: signal.Signals, toy_folder: Path, tmp_path: Path
+    how: signal.Signals, whole: inkdigits.Run, toy_folder: Path, tmp_path: Path
 ) -> None:
-    whole = inkdigits.train(
-        "hidden", data=toy_folder, runs_dir=tmp_path / "a", hidden=50, dropout=0.3, epochs=400, seed=5, progress=False
-    )
-    stopped = start_and_stop(tmp_path / "b", toy_folder, how)
+    stopped, told = start_and_stop(tmp_path, toy_folder, how)
+    assert ("--resume" in told) == (how is signal.SIGINT)
     assert not stopped.finished
-    assert 4 <= len(stopped.history) < 400
-    for settings, word in (({"epochs": 401}, "epochs"), ({"seed": 6}, "seed"), ({"recipe": "cnn"}, "recipe")):
+    assert len(stopped.history) == 2
+    for settings, word in (({"epochs": 5}, "epochs"), ({"seed": 6}, "seed"), ({"recipe": "cnn"}, "recipe")):
         with pytest.raises(RunError, match=f"was started with {word}"):
-            inkdigits.train(runs_dir=tmp_path / "b", resume=stopped.name, **settings)
-    resumed = inkdigits.train(runs_dir=tmp_path / "b", resume=stopped.name, epochs=400, progress=False)
+            inkdigits.train(runs_dir=tmp_path, resume=stopped.name, **settings)
+    resumed = inkdigits.train(runs_dir=tmp_path, resume=stopped.name, epochs=4, progress=False)
     assert (weights(resumed) == weights(whole)).all()
     assert resumed.figures == whole.figures
     drop = [{k: v for k, v in row.items() if k != "seconds"} for row in resumed.history]
@@ -157,9 +182,9 @@ def test_the_command_line_trains_and_lists(toy_folder: Path, tmp_path: Path) -> 
     assert (path / "model.onnx").is_file()
     assert "Epoch 1/1\n19/19 - " in done.stderr
     assert "mistakes in 200)" in done.stderr
-    listing = [sys.executable, "-c", "from inkdigits.cli.main import main; main()", "runs", "--runs", str(tmp_path)]
-    assert path.name in subprocess.run(listing, capture_output=True, text=True, check=True).stdout
-    told = json.loads(subprocess.run([*listing, "--json"], capture_output=True, text=True, check=True).stdout)
+    listing = ["runs", "--runs", str(tmp_path)]
+    assert path.name in CliRunner().invoke(app, listing).stdout
+    told = json.loads(CliRunner().invoke(app, [*listing, "--json"]).stdout)
     assert told["finished"]
     assert told["recipe"]["learning_rate"] == 0.01
 

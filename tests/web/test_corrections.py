@@ -1,4 +1,4 @@
-"""Corrections: kept for good, listed, given out in MNIST's format, forgotten."""
+"""Corrections: kept, listed, exported in MNIST's format, taken back, forgotten."""
 
 import concurrent.futures
 import contextlib
@@ -8,11 +8,11 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
-import threading
+import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,13 +20,18 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra `web` is not installed")
 
+from click.testing import Result
 from fake_reader import FakeReader
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
+from web.server import port_of, start_server, stop
 
+from inkdigits.cli.main import app
 from inkdigits.data.corrections import Corrections, export_corrections, latest
 from inkdigits.data.loading import load_data
-from inkdigits.errors import DataError
+from inkdigits.errors import DataError, InkdigitsError, OutputError
 from inkdigits.web import Settings, create_app
+from inkdigits.web.serve import serve
 
 BOX = (1, 2, 30, 40)
 
@@ -46,8 +51,8 @@ def store(tmp_path: Path) -> Corrections:
     return Corrections(tmp_path / "new" / "corrections.sqlite3")
 
 
-def add(store: Corrections, truth: int, picture: bytes = b"picture") -> int:
-    return store.add(picture, BOX, 1, 0.5, truth, "net", framed(truth))
+def add(store: Corrections, truth: int | None, picture: bytes = b"picture") -> int:
+    return store.add(picture, BOX, 1, 0.5, truth, "net", framed(truth or 0))
 
 
 def test_a_correction_comes_back_as_it_was(store: Corrections) -> None:
@@ -84,16 +89,15 @@ def test_many_threads_and_two_programs_add_at_once(store: Corrections) -> None:
     other.close()
 
 
-def test_a_new_file_in_another_programs_hands_is_waited_for(store: Corrections) -> None:
+def test_a_new_file_in_another_programs_hands_is_waited_for(
+    store: Corrections, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.path.parent.mkdir()
-    with contextlib.closing(sqlite3.connect(store.path, check_same_thread=False, isolation_level=None)) as other:
+    with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")  # before which SQLite gives up turning to WAL at once, whatever its timeout
-        release = threading.Timer(0.3, other.execute, ["COMMIT"])
-        release.start()
-        try:
-            assert add(store, 7) == 1
-        finally:
-            release.join()
+        # The other program is done while this one waits.
+        monkeypatch.setattr(time, "sleep", lambda _: other.in_transaction and other.execute("COMMIT"))
+        assert add(store, 7) == 1
     store.close()
 
 
@@ -139,17 +143,96 @@ def test_the_export_is_a_data_set_in_mnists_format(store: Corrections, tmp_path:
     assert test.labels.tolist() == [0, 5, 0]
     assert train.labels.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
     assert np.array_equal(train.images[3], framed(4))
-    with pytest.raises(DataError, match="exists"):
+    with pytest.raises(OutputError, match="exists"):
         export_corrections(store.all(), tmp_path / "out")
     store.close()
 
 
 def test_one_correction_is_enough_to_export_and_none_is_not(store: Corrections, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no corrections"):
+    with pytest.raises(DataError, match="no corrected digits"):
         export_corrections(store.all(), tmp_path / "out")
     add(store, 5)
     assert export_corrections(store.all(), tmp_path / "out") == (1, 1)
     assert load_data(tmp_path / "out")[0].labels.tolist() == [5]
+    store.close()
+
+
+def test_what_is_not_a_digit_is_kept_but_not_exported(store: Corrections, tmp_path: Path) -> None:
+    add(store, None, b"a blot")
+    with pytest.raises(DataError, match="no corrected digits"):
+        export_corrections(store.all(), tmp_path / "out")
+    for i in range(4):
+        add(store, i, str(i).encode())
+    assert "not a digit" in str(store.all()[0])
+    assert store.all()[0].to_dict()["truth"] is None
+    export_corrections(store.all(), tmp_path / "out")
+    train, test = load_data(tmp_path / "out")
+    assert train.labels.tolist() == [0, 1, 2, 3]
+    assert test.labels.tolist() == [0, 1, 2, 3]  # none of their numbers is for testing
+    store.close()
+
+
+def test_a_correction_can_be_taken_back_with_its_picture(store: Corrections) -> None:
+    assert not store.remove(1)
+    first = add(store, 3, b"a picture that somebody wants gone" * 100)
+    second = add(store, 4, b"a picture that somebody wants gone" * 100)
+    assert store.remove(second)
+    assert [correction.id for correction in store.all()] == [first]
+    assert not store.remove(second)
+    assert store.remove(first)
+    assert add(store, 5) == second + 1  # no number is given twice
+    store.close()
+    for file in store.path.parent.iterdir():
+        assert b"somebody wants gone" not in file.read_bytes()
+
+
+def test_a_digit_keeps_its_side_of_the_export(store: Corrections, tmp_path: Path) -> None:
+    for i in range(7):
+        add(store, i, str(i).encode())
+    export_corrections(store.all(), tmp_path / "before")
+    store.remove(2)
+    add(store, 9, b"0")  # corrected again: still for testing
+    export_corrections(store.all(), tmp_path / "after")
+    assert load_data(tmp_path / "before")[1].labels.tolist() == [0, 5]
+    assert load_data(tmp_path / "after")[1].labels.tolist() == [5, 9]
+    store.close()
+
+
+FORMAT_1 = """
+CREATE TABLE pictures (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE corrections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    picture TEXT NOT NULL REFERENCES pictures (sha256),
+    x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
+    answer INTEGER, confidence REAL,
+    truth INTEGER NOT NULL CHECK (truth BETWEEN 0 AND 9),
+    time TEXT NOT NULL,
+    model TEXT NOT NULL,
+    framed BLOB NOT NULL CHECK (length(framed) = 784)
+);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_an_older_version_is_upgraded_and_loses_nothing(store: Corrections) -> None:
+    store.path.parent.mkdir()
+    insert = "INSERT INTO corrections VALUES (?, 'sum', 1, 2, 30, 40, 1, 0.5, ?, '2026-01-01T00:00:00Z', 'net', ?)"
+    with contextlib.closing(sqlite3.connect(store.path)) as old:
+        old.executescript(FORMAT_1)
+        old.execute("INSERT INTO pictures VALUES ('sum', 'picture')")
+        for number in (1, 2, 7):
+            old.execute(insert, (number, number, framed(number).tobytes()))
+        old.execute("DELETE FROM corrections WHERE id = 7")
+        old.commit()
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:  # as several programs at once
+        found = list(threads.map(lambda _: Corrections(store.path).all(), range(4)))
+    for corrections in found:
+        assert [(c.id, c.truth, c.box, c.picture_sha256) for c in corrections] == [
+            (1, 1, BOX, "sum"),
+            (2, 2, BOX, "sum"),
+        ]
+        assert np.array_equal(corrections[1].framed, framed(2))
+    assert add(store, None) == 8
     store.close()
 
 
@@ -185,14 +268,40 @@ def test_a_digit_that_was_overlooked_can_be_corrected_too(client: TestClient) ->
     assert answer.json() == {"id": 1, "truth": 3, "answer": None, "box": [50, 50, 20, 30]}
 
 
+def test_it_can_be_said_that_it_is_not_a_digit(client: TestClient, tmp_path: Path) -> None:
+    answer = client.post("/v1/corrections?truth=none&answer=7", content=drawing())
+    assert answer.json() == {"id": 1, "truth": None, "answer": 7, "box": [17, 17, 7, 67]}
+    assert [c.truth for c in Corrections(tmp_path / "c.sqlite3").all()] == [None]
+
+
+def test_a_correction_is_taken_back_by_its_number(client: TestClient, tmp_path: Path) -> None:
+    number = client.post("/v1/corrections?truth=1", content=drawing()).json()["id"]
+    assert client.delete(f"/v1/corrections/{number}").json() == {"id": number}
+    assert Corrections(tmp_path / "c.sqlite3").all() == []
+    for path, status, code in ((number, 404, "no_correction"), ("x", 422, "bad_path"), (2**63, 422, "bad_path")):
+        response = client.delete(f"/v1/corrections/{path}")
+        assert (response.status_code, response.json()["error"]["code"]) == (status, code)
+
+
 @pytest.mark.parametrize(
     "query",
     [
-        *("", "truth=10", "truth=-1", "truth=NaN", "truth=", "truth=²", "truth=7&answer=x", "truth=7&box=1,2,3"),
+        *(
+            "",
+            "truth=10",
+            "truth=-1",
+            "truth=NaN",
+            "truth=",
+            "truth=²",
+            "truth=7&answer=x",
+            "truth=7&answer=none",
+            "truth=None",
+            "truth=7&box=1,2,3",
+        ),
         *("truth=7&box=a,b,c,d", "truth=7&box=NaN,0,1,1", "truth=7&box=0,0,0,5", "truth=7&box=900,900,5,5"),
     ],
 )
-def test_bad_corrections_are_refused_and_not_kept(client: TestClient, tmp_path: Path, query: str) -> None:
+def test_bad_corrections_are_rejected_and_not_kept(client: TestClient, tmp_path: Path, query: str) -> None:
     response = client.post(f"/v1/corrections?{query}", content=drawing())
     assert response.status_code == 422
     assert set(response.json()["error"]) == {"code", "message"}
@@ -212,25 +321,8 @@ def test_a_store_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ as people use it
 
 
-def start_server(home: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
-    """Start `inkdigits serve` on a free port of loopback; return the process and its address."""
-    environment = os.environ | {"INKDIGITS_HOME": str(home)}
-    command = [sys.executable, "-m", "inkdigits", "serve", "--port", "0", *arguments]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    assert server.stdout is not None
-    return server, server.stdout.readline().strip()
-
-
-def stop(server: subprocess.Popen[str], how: signal.Signals) -> int:
-    server.send_signal(how)
-    server.communicate(timeout=60)
-    return server.returncode
-
-
-def cli(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"INKDIGITS_HOME": str(home)}
-    command = [sys.executable, "-m", "inkdigits", "corrections", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+def cli(home: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["corrections", *arguments], env={"INKDIGITS_HOME": str(home)})
 
 
 def test_kill_9_loses_no_correction_that_was_answered(tmp_path: Path) -> None:
@@ -261,44 +353,46 @@ def test_kill_9_loses_no_correction_that_was_answered(tmp_path: Path) -> None:
 def test_the_commands(tmp_path: Path) -> None:
     assert cli(tmp_path, "list").stdout == ""
     done = cli(tmp_path, "export", str(tmp_path / "out"))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: ")
+    assert (type(done.exception), done.stdout) == (DataError, "")
     store = Corrections(tmp_path / "corrections.sqlite3")
-    for truth in range(6):
+    truths = [*range(6), None]
+    for truth in truths:
         add(store, truth, str(truth).encode())
     store.close()
-    assert len(cli(tmp_path, "list").stdout.splitlines()) == 6
+    lines = cli(tmp_path, "list").stdout.splitlines()
+    assert (len(lines), "not a digit" in lines[6]) == (7, True)
     rows = [json.loads(line) for line in cli(tmp_path, "list", "--json").stdout.splitlines()]
-    assert [row["truth"] for row in rows] == list(range(6))
+    assert [row["truth"] for row in rows] == truths
     done = cli(tmp_path, "export", str(tmp_path / "out"))
-    assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path / "out"))
+    assert (done.exit_code, done.stdout.strip()) == (0, str(tmp_path / "out"))
+    assert "not digits: 1" in done.stderr
     assert len(load_data(tmp_path / "out")[0]) == 4
-    assert cli(tmp_path, "clear").returncode == 1  # nobody there to say yes
-    assert cli(tmp_path, "clear", "--yes").returncode == 0
+    assert cli(tmp_path, "clear").exit_code == 1  # nobody there to say yes
+    assert cli(tmp_path, "clear", "--yes").exit_code == 0
     assert cli(tmp_path, "list").stdout == ""
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_the_server_stops_cleanly_and_finishes_what_is_in_flight(tmp_path: Path, how: signal.Signals) -> None:
     server, address = start_server(tmp_path)
-    # A picture that takes a moment: the signal arrives while it is read.
-    page = cv2.imencode(".png", np.tile(cv2.imdecode(np.frombuffer(drawing(), np.uint8), 0), (20, 16)))[1].tobytes()
+    head = (
+        f"POST /v1/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(drawing())}\r\nExpect: 100-continue\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port_of(address)), timeout=60) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 100")  # the app waits for the picture
+        server.send_signal(how)
+        connection.sendall(drawing())
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["lines"]
+    server.communicate(timeout=60)
+    assert server.returncode in (0, -how, 128 + how)
 
-    def read() -> int:
-        with urllib.request.urlopen(urllib.request.Request(f"{address}v1/read", data=page), timeout=60) as response:
-            return len(json.load(response)["lines"])
 
-    with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        reading = thread.submit(read)
-        waiting = concurrent.futures.wait([reading], timeout=0.2)
-        assert stop(server, how) in (0, -how, 128 + how)
-        assert not waiting.done or reading.result()
-        assert reading.result() > 0
-
-
-def test_what_is_no_request_is_refused_in_the_one_shape(tmp_path: Path) -> None:
+def test_what_is_no_request_is_answered_in_the_one_form(tmp_path: Path) -> None:
     server, address = start_server(tmp_path)
-    port = int(address.rstrip("/").rpartition(":")[2])
+    port = port_of(address)
     endless = b"GET / HTTP/1.1\r\n" + b"X-Header: " + b"x" * 3_000_000
     for sent in (b"NONSENSE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, endless):
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
@@ -317,24 +411,37 @@ def test_what_is_no_request_is_refused_in_the_one_shape(tmp_path: Path) -> None:
     assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
 
 
-def test_the_server_warns_when_it_is_open_to_the_network(tmp_path: Path) -> None:
-    server, _ = start_server(tmp_path, "--host", "0.0.0.0")
-    server.terminate()
-    assert "warning: anybody who reaches 0.0.0.0" in server.communicate(timeout=60)[1]
+@pytest.fixture
+def serve_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`serve` in this process: it does all but answer."""
+    monkeypatch.setattr("inkdigits.web.serve.Server.run", lambda *_, **__: None)
+    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
 
 
-def test_a_taken_port_is_an_error_of_one_line(tmp_path: Path) -> None:
-    server, address = start_server(tmp_path)
-    port = address.rstrip("/").rpartition(":")[2]
-    command = [sys.executable, "-m", "inkdigits", "serve", "--port", port]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "is taken" in done.stderr
-    assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
+@pytest.mark.usefixtures("serve_at_once")
+@pytest.mark.parametrize(
+    ("host", "token", "warned"), [("0.0.0.0", None, "--token"), ("0.0.0.0", "a", "anybody"), ("127.0.0.1", None, "")]
+)
+def test_the_server_warns_when_it_is_open_to_the_network(
+    host: str, token: str | None, warned: str, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    serve(None, host, 0, token)
+    assert warned in caplog.text
+    assert bool(caplog.records) == bool(warned)
 
 
-@pytest.mark.parametrize("arguments", [("--token", "a b"), ("--allow-origin", "*"), ("--model", "missing.onnx")])
-def test_senseless_settings_are_errors_of_one_line(arguments: tuple[str, str]) -> None:
-    command = [sys.executable, "-m", "inkdigits", "serve", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (1, 1, "")
+@pytest.mark.usefixtures("serve_at_once")
+def test_a_taken_port_is_an_error(home: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(InkdigitsError, match="is taken"):
+        serve(None, "127.0.0.1", other.getsockname()[1])
+
+
+@pytest.mark.usefixtures("serve_at_once")
+@pytest.mark.parametrize(
+    "settings",
+    [{"token": "a b"}, {"allow_origins": ("*",)}, {"model": "missing.onnx"}, {"host": "no.such.host.invalid"}],
+)
+def test_senseless_settings_are_errors_of_one_line(settings: dict[str, Any], home: Path) -> None:
+    with pytest.raises(InkdigitsError) as error:
+        serve(**{"model": None, "host": "127.0.0.1", "port": 0} | settings)
+    assert "\n" not in str(error.value)

@@ -1,5 +1,6 @@
-"""The page as people use it: a real browser, the shipped nets, a server of its own."""
+"""The page as people use it: a real browser, the shipped networks, a server of its own."""
 
+import base64
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-from web.test_corrections import start_server, stop  # noqa: E402
+from web.server import start_server, stop  # noqa: E402
 
 from inkdigits.data.corrections import Corrections  # noqa: E402
 
@@ -40,6 +41,10 @@ TWO: list[Stroke] = [[(0, 25), (15, 5), (35, 0), (55, 10), (58, 32), (40, 60), (
 SCRIBBLE: list[Stroke] = [[(i * 9, (i % 2) * 90 + (i * 37) % 50) for i in range(24)]]
 LETTER: list[Stroke] = [[(0, 110), (0, 0), (55, 5), (60, 40), (0, 55), (65, 110)]]
 STAR: list[Stroke] = [[(0, 50), (110, 50)], [(55, 0), (55, 110)], [(10, 10), (100, 100)], [(100, 10), (10, 100)]]
+
+
+# A picture of one pixel, as the server sends pictures.
+PIXEL = base64.b64encode(cv2.imencode(".png", np.zeros((1, 1), np.uint8))[1].tobytes()).decode()
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +91,8 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     yield open_
     for context in contexts:
         context.close()
-    # Said by the browser itself of what these tests do on purpose.
-    meant = re.compile("ERR_INTERNET_DISCONNECTED|status of 415")
+    # What the browser itself logs of what these tests do on purpose.
+    meant = re.compile("ERR_INTERNET_DISCONNECTED|status of (401|415)")
     assert [problem for problem in problems if not meant.search(problem)] == []
 
 
@@ -108,6 +113,10 @@ def expect_text(page: Any, text: str) -> None:
         "text => [...document.querySelectorAll('#lines .digit')].map((d) => d.firstChild.data).join('') === text",
         arg=text,
     )
+
+
+def expect_note(page: Any, word: str) -> None:
+    page.wait_for_function("word => document.querySelector('#note').textContent.includes(word)", arg=word)
 
 
 def sheet(path: Path) -> list[tuple[int, int, int, int]]:
@@ -160,7 +169,7 @@ def test_several_digits_are_one_number_and_undo_and_clear_take_back(open_page: C
 
 
 @pytest.mark.parametrize("strokes", [SCRIBBLE, LETTER, STAR], ids=["scribble", "letter", "star"])
-def test_what_is_no_digit_is_told_so(open_page: Callable[..., Any], strokes: list[Stroke]) -> None:
+def test_what_is_not_a_digit_is_marked_so(open_page: Callable[..., Any], strokes: list[Stroke]) -> None:
     page = open_page()
     draw(page, strokes, 150, 100)
     page.wait_for_function("() => document.querySelector('#note').textContent === 'no digit'")
@@ -195,21 +204,113 @@ def test_a_photo_gets_boxes_in_the_right_places_and_text_to_take(open_page: Call
     assert page.locator("#pad").is_visible()
 
 
-@pytest.mark.parametrize("way", ["drop", "paste"])
-def test_a_picture_may_be_dropped_or_pasted(open_page: Callable[..., Any], tmp_path: Path, way: str) -> None:
-    sheet(tmp_path / "sheet.jpg")
-    page = open_page()
+def hand_over(page: Any, way: str, *paths: Path) -> None:
+    """Drop files on the page, or paste them."""
     page.evaluate(
-        """([bytes, way]) => {
+        """([files, way]) => {
             const data = new DataTransfer();
-            data.items.add(new File([new Uint8Array(bytes)], "sheet.jpg", { type: "image/jpeg" }));
+            for (const [name, bytes] of files) {
+                data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/jpeg" }));
+            }
             const event = way === "drop" ? new DragEvent("drop", { dataTransfer: data, bubbles: true })
                                          : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
             document.querySelector("#stage").dispatchEvent(event);
         }""",
-        [list((tmp_path / "sheet.jpg").read_bytes()), way],
+        [[[path.name, list(path.read_bytes())] for path in paths], way],
     )
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_picture_may_be_dropped_or_pasted(open_page: Callable[..., Any], tmp_path: Path, way: str) -> None:
+    sheet(tmp_path / "sheet.jpg")
+    page = open_page()
+    hand_over(page, way, tmp_path / "sheet.jpg")
     expect_text(page, "427")
+    assert page.locator("#pages").is_hidden()
+
+
+def test_of_several_dropped_pictures_each_is_read(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    sheet(tmp_path / "sheet.jpg")
+    seven = np.full((300, 300), 255, np.uint8)
+    cv2.polylines(seven, [np.array(SEVEN[0], np.int32) * 2 + 50], False, 0, 12, cv2.LINE_AA)
+    cv2.imwrite(str(tmp_path / "seven.png"), seven)
+    page = open_page()
+    hand_over(page, "drop", tmp_path / "sheet.jpg", tmp_path / "seven.png")
+    expect_text(page, "427")
+    assert page.locator("#page").inner_text() == "1 / 2 · sheet.jpg"
+    page.locator(".digit").nth(0).click()
+    page.locator("#keys button").nth(9).click()
+    expect_text(page, "927")
+    page.click("#next")
+    expect_text(page, "7")
+    assert page.locator("#page").inner_text() == "2 / 2 · seven.png"
+    assert page.locator("#next").is_disabled()
+    page.click("#previous")
+    expect_text(page, "927")  # with what was corrected
+    page.click("#clear")
+    assert page.locator("#pages").is_hidden()
+
+
+def test_what_the_browser_cannot_show_has_boxes_and_a_word_but_no_broken_icon(
+    open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    sheet(tmp_path / "sheet.tiff")
+    page = open_page()
+    page.set_input_files("#file", tmp_path / "sheet.tiff")
+    expect_text(page, "427")
+    page.locator(".digit").nth(1).click()  # draws the page anew
+    page.wait_for_selector("#unshown:visible")
+    assert page.locator("#photo").is_hidden()
+    assert page.locator("#boxes rect").count() == 3
+
+
+def test_numbers_of_one_row_stand_apart(open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    answer = {
+        "image": "-",
+        "width": 300,
+        "height": 100,
+        "lines": [{"text": "7 7", "digits": "77", "confidence": 0.99, "accepted": True, "items": []}],
+    }
+    item = {"digit": 7, "confidence": 0.99, "accepted": True, "alternatives": [], "framed": PIXEL}
+    answer["lines"][0]["items"] = [item | {"box": [10, 10, 40, 80]}, item | {"box": [200, 10, 40, 80]}]
+    page.route("**/v1/read*", lambda route: route.fulfill(json=answer))
+    page.route("**/v1/explain*", lambda route: route.fulfill(json={"map": PIXEL}))
+    draw(page, SEVEN, 100, 100)
+    expect_text(page, "77")
+    assert page.locator(".mark").bounding_box()["width"] > 8
+
+
+def test_a_large_picture_can_be_enlarged_and_moved(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    sheet(tmp_path / "sheet.jpg")
+    page = open_page()
+    assert page.locator("#zoom").is_hidden()
+    page.set_input_files("#file", tmp_path / "sheet.jpg")
+    expect_text(page, "427")
+    rect = page.locator("#boxes rect").first
+    before = rect.bounding_box()
+    letters = page.locator("#boxes text").first.bounding_box()["height"]
+    for _ in range(3):
+        page.click("#larger")
+    assert page.locator("#zoom-level").inner_text() == "300 %"
+    after = rect.bounding_box()
+    assert after["width"] == pytest.approx(3 * before["width"], rel=0.1)
+    assert page.locator("#boxes text").first.bounding_box()["height"] < 1.6 * letters
+    page.locator(".digit").last.click()  # is brought into sight
+    frame, chosen = page.locator("#stage").bounding_box(), page.locator("#boxes .chosen rect").bounding_box()
+    assert frame["x"] <= chosen["x"] <= frame["x"] + frame["width"] - chosen["width"]
+    assert frame["y"] <= chosen["y"] <= frame["y"] + frame["height"] - chosen["height"]
+    page.focus("#stage")
+    left = page.evaluate("document.querySelector('#stage').scrollLeft")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function("left => document.querySelector('#stage').scrollLeft < left", arg=left)
+    page.mouse.move(frame["x"] + 200, frame["y"] + 200)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, 100)
+    page.keyboard.up("Control")
+    page.wait_for_function("() => document.querySelector('#zoom-level').textContent === '200 %'")
+    page.click("#clear")
+    assert page.locator("#pad").bounding_box()["width"] <= frame["width"]
 
 
 def test_the_server_gets_the_very_bytes_of_the_file(open_page: Callable[..., Any], tmp_path: Path) -> None:
@@ -221,7 +322,7 @@ def test_the_server_gets_the_very_bytes_of_the_file(open_page: Callable[..., Any
     expect_text(page, "427")
 
 
-def test_a_file_that_is_no_picture_is_told_so(open_page: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_is_an_error(open_page: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "letter.png").write_bytes(b"hello")
     page = open_page()
     page.set_input_files("#file", tmp_path / "letter.png")
@@ -237,10 +338,46 @@ def test_a_correction_reaches_the_file(open_page: Callable[..., Any], home: Path
     page.locator(".digit").nth(1).click()
     page.locator("#keys button").nth(3).click()
     expect_text(page, "43")
-    assert page.locator(".digit.mended").count() == 1
+    assert page.locator(".digit.corrected").count() == 1
     kept = Corrections(home / "corrections.sqlite3").all()[before:]
     assert [(c.answer, c.truth) for c in kept] == [(2, 3)]
     assert kept[0].framed.max() > 200
+
+
+def test_a_correction_says_not_a_digit_and_is_taken_back(open_page: Callable[..., Any], home: Path) -> None:
+    store = Corrections(home / "corrections.sqlite3")
+    before = len(store.all())
+    page = open_page()
+    draw(page, FOUR, 60, 60)
+    draw(page, TWO, 190, 62)
+    expect_text(page, "42")
+    page.locator(".digit").nth(1).click()
+    assert page.locator("#take-back").is_disabled()
+    page.click("#not-digit")
+    page.wait_for_selector(".digit.removed")
+    assert [c.truth for c in store.all()[before:]] == [None]
+    with page.expect_download() as saved:
+        page.click("#csv")
+    rows = Path(saved.value.path()).read_text().splitlines()
+    assert [row.split(",")[2] for row in rows[1:]] == ["4", ""]
+    page.click("#take-back")
+    page.wait_for_selector(".digit.removed", state="detached")
+    expect_text(page, "42")
+    assert len(store.all()) == before
+    # The same by keys: wrong once, then right, then neither.
+    page.locator(".digit").nth(1).focus()
+    for key in ("3", "5", "x", "Backspace"):
+        page.keyboard.press(key)
+    page.wait_for_function("() => document.querySelector('#note').textContent === 'taken back'")
+    expect_text(page, "45")
+    assert [c.truth for c in store.all()[before:]] == [3, 5]
+    page.keyboard.press("Backspace")
+    expect_text(page, "43")
+    page.keyboard.press("Backspace")
+    expect_text(page, "42")
+    assert page.locator(".digit.corrected").count() == 0
+    assert len(store.all()) == before
+    store.close()
 
 
 def test_the_keyboard_alone_is_enough(open_page: Callable[..., Any], home: Path) -> None:
@@ -302,15 +439,22 @@ def test_languages(browser: Any, address: str, locale: str, word: str) -> None:
 def test_a_token_comes_with_the_address_or_is_asked_for(browser: Any, tmp_path: Path) -> None:
     server, address = start_server(tmp_path, "--token", "sesame")
     try:
-        for path in ("#token=sesame", ""):
-            context = browser.new_context(viewport=DESKTOP)
+        for path in ("#token=sesame", "", "#token=wrong"):
+            context = browser.new_context(viewport=DESKTOP, locale="en-GB")
             page = context.new_page()
             page.goto(address + path)
             draw(page, SEVEN, 100, 100)
-            if not path:
-                page.fill("#token", "sesame")
-                page.keyboard.press("Enter")
+            if path != "#token=sesame":
+                expect_note(page, "wrong" if path else "asks for a token")
+                assert page.evaluate("document.activeElement.id") == "token"
+                for token in ("still wrong", "sesame"):
+                    page.fill("#token", token)
+                    page.keyboard.press("Enter")
+                    if token != "sesame":
+                        expect_note(page, "wrong")
+                        page.wait_for_function("() => document.querySelector('#token').value === ''")
             expect_text(page, "7")
+            assert page.locator("#key").is_hidden()
             assert "sesame" not in page.url
             context.close()
     finally:
@@ -354,7 +498,7 @@ def test_axe_finds_nothing(
     page.set_input_files("#file", tmp_path / "sheet.jpg")
     expect_text(page, "427")
     page.locator("#keys button").nth(3).click()
-    page.wait_for_selector(".digit.mended")
+    page.wait_for_selector(".digit.corrected")
     assert violations(page) == []
     documents = open_page(viewport, "docs", color_scheme=scheme)
     documents.wait_for_selector("details")

@@ -7,10 +7,8 @@ from inkdigits.reading.layout.regions import connected_components, largest_in
 from inkdigits.reading.layout.ruled_lines import without_rules
 from inkdigits.reading.layout.structures import Components, WorkCopy
 
+# More components than these are noise; the largest are looked at.
 MAX_PIECES = 4000
-
-
-# --- ink and what is no ink ------------------------------------------------------------------------------------------
 
 
 def find_components(work: WorkCopy) -> Components:

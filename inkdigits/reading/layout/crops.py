@@ -3,18 +3,24 @@
 import cv2
 import numpy as np
 
-from inkdigits.reading.layout.geometry import hull_of, mapped_box, rotation, sample_picture
+from inkdigits.arrays import Box, Floats, GrayImage, Ink, Transform
+from inkdigits.reading.geometry import (
+    between_centres,
+    box_of,
+    hull_of,
+    map_box,
+    rotation,
+    sample_picture,
+    translation,
+)
 from inkdigits.reading.layout.ink import page_density
-from inkdigits.reading.layout.structures import Chain, Components, TextLine, WorkCopy
+from inkdigits.reading.layout.structures import Chain, Components, Owners, TextLine, WorkCopy
 
 # In a row's crop, digits are at most this tall: more than the nets look at.
 DIGIT_HEIGHT_PX = 72
 MAX_CROP_WIDTH_PX = 6000
 # All crops of a picture together hold about this many pixels at most; beyond, they are made coarser.
 MAX_CROPS_PX = 16_000_000
-
-
-# --- crops -----------------------------------------------------------------------------------------------------------
 
 
 def _step(work: WorkCopy, row: Chain) -> float:
@@ -31,12 +37,12 @@ def coarsening(work: WorkCopy, rows: list[Chain]) -> float:
     return max(1.0, float(np.sqrt(sum(areas) / MAX_CROPS_PX)))
 
 
-def cut_line(image: np.ndarray, work: WorkCopy, pieces: Components, row: Chain, coarser: float) -> TextLine:
+def cut_line(image: GrayImage, work: WorkCopy, pieces: Components, row: Chain, coarser: float) -> TextLine:
     """Return the row's crop, upright and level, with its ink and the way back to the picture."""
     members = [number for unit in row.units for number in unit.members] + list(row.marks)
     turn = rotation(float(np.arctan(row.slope)))
     level = np.linalg.inv(turn)
-    x, y, w, h = hull_of([mapped_box(level, pieces.boxes[number]) for number in members])
+    x, y, w, h = hull_of([map_box(level, pieces.boxes[number]) for number in members])
     margin = 0.15 * float(np.median([unit.box[3] for unit in row.units])) + 2
     step = coarser * _step(work, row)
     size = int(np.ceil((w + 2 * margin) / step)), int(np.ceil((h + 2 * margin) / step))
@@ -48,12 +54,12 @@ def cut_line(image: np.ndarray, work: WorkCopy, pieces: Components, row: Chain, 
     pen = np.array(pens, np.float32)[owner]
     ink = np.where(owner > 0, _crop_ink(crop, work, pen, to_work), 0).astype(np.uint8)
     from_work = np.linalg.inv(to_work)
-    boxes = [_ink_box(ink, owner, i + 1, mapped_box(from_work, unit.box)) for i, unit in enumerate(row.units)]
-    marks = np.array([mapped_box(from_work, pieces.boxes[mark]) for mark in row.marks]).reshape(-1, 4)
+    boxes = [_ink_box(ink, owner, i + 1, map_box(from_work, unit.box)) for i, unit in enumerate(row.units)]
+    marks = np.array([map_box(from_work, pieces.boxes[mark]) for mark in row.marks]).reshape(-1, 4)
     return TextLine(crop, ink, owner, np.array(boxes, np.int64), np.rint(marks).astype(np.int64), to_picture)
 
 
-def _owner(pieces: Components, row: Chain, to_work: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _owner(pieces: Components, row: Chain, to_work: Transform, size: tuple[int, int]) -> Owners:
     """Return uint16 (h, w) for a crop: on and just around each unit's ink its number from 1, on marks the next one."""
     number = np.zeros(len(pieces.boxes) + 1, np.uint16)
     for index, unit in enumerate(row.units):
@@ -63,28 +69,26 @@ def _owner(pieces: Components, row: Chain, to_work: np.ndarray, size: tuple[int,
     left, top = max(0, x - 2), max(0, y - 2)
     own = number[pieces.labels[top : y + h + 2, left : x + w + 2]]
     own = np.where(own > 0, own, cv2.dilate(own, np.ones((5, 5), np.uint8)))
-    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
-    shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
-    centres = np.linalg.inv(half) @ shift @ to_work @ half
-    return cv2.warpAffine(own, centres[:2], size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
+    centres = between_centres(translation(-left, -top), to_work)
+    return np.asarray(cv2.warpAffine(own, centres[:2], size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP), np.uint16)
 
 
-def _ink_box(ink: np.ndarray, owner: np.ndarray, number: int, about: tuple[float, ...]) -> tuple[int, int, int, int]:
+def _ink_box(ink: Ink, owner: Owners, number: int, about: tuple[float, ...]) -> Box:
     """Return the box x, y, width, height of the ink which that number owns, somewhere in the box `about`."""
     left, top = max(0, int(about[0]) - 1), max(0, int(about[1]) - 1)
     window = np.s_[top : int(about[1] + about[3]) + 2, left : int(about[0] + about[2]) + 2]
-    ys, xs = np.nonzero((owner[window] == number) & (ink[window] > 64))
-    if not len(xs):
+    found = box_of((owner[window] == number) & (ink[window] > 64))
+    if found is None:
         return left, top, max(1, round(about[2])), max(1, round(about[3]))
-    x, y = int(xs.min()), int(ys.min())
-    return left + x, top + y, int(xs.max()) - x + 1, int(ys.max()) - y + 1
+    x, y, width, height = found
+    return left + x, top + y, width, height
 
 
-def _crop_ink(crop: np.ndarray, work: WorkCopy, pen: np.ndarray, to_work: np.ndarray) -> np.ndarray:
+def _crop_ink(crop: GrayImage, work: WorkCopy, pen: Floats, to_work: Transform) -> Floats:
     """Return float32: the crop's ink, 0 = paper and 255 = as dark as `pen` there, at the crop's own resolution."""
     dark = 255 - crop if work.light_ink else crop
     paper = sample_picture(work.paper, to_work, (crop.shape[1], crop.shape[0]))
     density = page_density(dark, paper, work.bright).astype(np.float32)
     low = 0.5 * sample_picture(work.floor, to_work, (crop.shape[1], crop.shape[0])).astype(np.float32)
-    ink: np.ndarray = 255 * np.clip((density - low) / np.maximum(0.9 * pen - low, 1), 0, 1)
+    ink: Floats = 255 * np.clip((density - low) / np.maximum(0.9 * pen - low, 1), 0, 1)
     return ink

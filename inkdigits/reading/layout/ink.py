@@ -3,10 +3,12 @@
 import cv2
 import numpy as np
 
-from inkdigits.reading.layout.geometry import reduce_picture, sample_picture, turn_back
+from inkdigits.arrays import GrayImage, Ink, Mask
+from inkdigits.reading.geometry import resized, sample_picture, turn_back
 from inkdigits.reading.layout.regions import connected_components, largest_in, weighted_median
 from inkdigits.reading.layout.sheet import find_sheet
 from inkdigits.reading.layout.structures import WorkCopy
+from inkdigits.reading.normalise.paper import strokes_are_light
 
 # Layout is found on a copy of about this size (longest side); crops come from the picture itself.
 WORK_SIDE_PX = 1600
@@ -14,10 +16,7 @@ WORK_SIDE_PX = 1600
 MIN_WORK_SIDE_PX = 480
 
 
-# --- the working copy ------------------------------------------------------------------------------------------------
-
-
-def work_copy(image: np.ndarray, quarter_turns: int) -> WorkCopy:
+def work_copy(image: GrayImage, quarter_turns: int) -> WorkCopy:
     """Return the sheet in the picture, turned, brought to a size at which a pen is some pixels wide, paper removed."""
     to_picture, (width, height) = find_sheet(image)
     longest = max(height, width)
@@ -37,45 +36,43 @@ def work_copy(image: np.ndarray, quarter_turns: int) -> WorkCopy:
     return WorkCopy(light_ink, paper, bright, density, floor, _pen_level(density, floor), to_picture)
 
 
-def page_density(dark: np.ndarray, paper: np.ndarray, bright: float) -> np.ndarray:
+def page_density(dark: GrayImage, paper: GrayImage, bright: float) -> Ink:
     """Return how much of the paper's light is missing, uint8, 0 = none and 255 = all.
 
     Where it is far darker than the `bright` paper of the picture there is no paper, and its texture counts for less.
     """
     light = np.maximum(paper.astype(np.float32), max(24.0, 0.35 * bright))
-    density: np.ndarray = np.clip(255 * (paper.astype(np.float32) - dark) / light, 0, 255).astype(np.uint8)
+    density: Ink = np.clip(255 * (paper.astype(np.float32) - dark) / light, 0, 255).astype(np.uint8)
     return density
 
 
-def page_paper(dark: np.ndarray) -> np.ndarray:
+def page_paper(dark: GrayImage) -> GrayImage:
     """Return the paper's brightness behind dark ink: closing wider than any stroke, on a small copy."""
     height, width = dark.shape
-    small = reduce_picture(dark, 200 / max(height, width))
+    small = resized(dark, 200 / max(height, width), enlarge=cv2.INTER_AREA)
     small = cv2.medianBlur(small, 3)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (21, 21))
     small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, kernel, borderType=cv2.BORDER_REPLICATE)
-    return cv2.resize(cv2.blur(small, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(cv2.blur(small, (3, 3)), (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _is_light_ink(image: np.ndarray) -> bool:
-    """Say whether ink is lighter than its surroundings: strokes are few, so they are the longer tail of the greys."""
-    small = reduce_picture(image, min(1.0, 400 / max(image.shape))).astype(np.float32)
-    span = max(3, int(max(small.shape) / 14)) | 1
-    local = small - cv2.blur(small, (span, span))
-    return float((local**3).sum()) > 0
+def _is_light_ink(image: GrayImage) -> bool:
+    """Say whether ink is lighter than its surroundings, on a small copy: a page's strokes are fine."""
+    small = resized(image, min(1.0, 400 / max(image.shape)))
+    return strokes_are_light(small, max(3, int(max(small.shape) / 14)) | 1)
 
 
-def brightness_steps(paper: np.ndarray) -> np.ndarray:
+def brightness_steps(paper: GrayImage) -> Mask:
     """Return bool (h, w): where the paper's brightness jumps, at the edges of sheets and of hard shadows."""
-    small = reduce_picture(paper, 0.25)
+    small = resized(paper, 0.25)
     kernel = np.ones((5, 5), np.uint8)
     high, low = cv2.dilate(small, kernel), cv2.erode(small, kernel)
     jump = (low < 0.75 * high).astype(np.uint8)
-    steps: np.ndarray = cv2.resize(jump, paper.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
+    steps: Mask = cv2.resize(jump, paper.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
     return steps
 
 
-def binarise(work: WorkCopy) -> np.ndarray:
+def binarise(work: WorkCopy) -> Ink:
     """Return ink as uint8 0 / 1: each piece's pixels that are about a third as dark as the pen that drew it.
 
     That is the picture's usual pen for pieces at least half as dark as it; paler ones, such as pencil on a printed
@@ -86,11 +83,11 @@ def binarise(work: WorkCopy) -> np.ndarray:
     labels, _, _ = connected_components((density > np.maximum(work.floor, 0.12 * pen)).astype(np.uint8))
     peaks = largest_in(density, labels, int(labels.max(initial=0)) + 1)
     least = np.where(peaks >= 0.5 * pen, 0.3 * pen, np.where(peaks >= 0.25 * pen, 0.4 * peaks, np.inf))
-    binary: np.ndarray = (density > np.maximum(least.astype(np.float32)[labels], work.floor)).astype(np.uint8)
+    binary: Ink = (density > np.maximum(least.astype(np.float32)[labels], work.floor)).astype(np.uint8)
     return binary
 
 
-def _grain(density: np.ndarray) -> float:
+def _grain(density: Ink) -> float:
     """Return a density that the paper's own grain stays under: its median and six robust standard deviations."""
     sample = density[::3, ::3]
     middle, upper = np.percentile(sample, (50, 70))
@@ -99,7 +96,7 @@ def _grain(density: np.ndarray) -> float:
     return float(middle) + 6 * spread
 
 
-def _pen_level(density: np.ndarray, floor: np.ndarray) -> float:
+def _pen_level(density: Ink, floor: GrayImage) -> float:
     """Return the pen's usual density: the median of its pieces' darkest pixels, long and dark ones counting most."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats((density > floor).astype(np.uint8), connectivity=8)
     if count < 2:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from inkdigits.arrays import GrayImage
 from inkdigits.reading.layout.components import find_components
 from inkdigits.reading.layout.crops import coarsening, cut_line
 from inkdigits.reading.layout.ink import work_copy
@@ -9,7 +10,7 @@ from inkdigits.reading.layout.rows import chain_units, find_units, page_slope, s
 from inkdigits.reading.layout.structures import TextLine
 
 
-def find_lines(image: np.ndarray, quarter_turns: int = 0) -> list[TextLine]:
+def find_lines(image: GrayImage, quarter_turns: int = 0) -> list[TextLine]:
     """Return the rows of ink in a picture, from top to bottom.
 
     Args:

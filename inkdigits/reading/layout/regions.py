@@ -3,14 +3,17 @@
 import cv2
 import numpy as np
 
+from inkdigits.arrays import AnyImage, Boxes, Floats, Regions
 
-def connected_components(binary: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+
+def connected_components(binary: AnyImage) -> tuple[Regions, Boxes, Boxes]:
     """Return the labels int32 (h, w) of a binary picture, and each region's box x, y, width, height and area."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(binary, connectivity=8)
-    return labels, stats[1:, :4], stats[1:, cv2.CC_STAT_AREA]
+    numbers = np.asarray(stats, np.int32)
+    return np.asarray(labels, np.int32), numbers[1:, :4], numbers[1:, cv2.CC_STAT_AREA]
 
 
-def largest_in(values: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
+def largest_in(values: AnyImage, labels: AnyImage, count: int) -> Floats:
     """Return float64 (count,), the largest value on each label; 0 for label 0."""
     largest = np.zeros(count)
     inside = np.flatnonzero(labels)
@@ -18,7 +21,7 @@ def largest_in(values: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray
     return largest
 
 
-def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
+def weighted_median(values: Floats, weights: Floats) -> float:
     """Return the median of values (N,) by weights (N,)."""
     order = np.argsort(values)
     total = np.cumsum(weights[order])

@@ -3,23 +3,21 @@
 import cv2
 import numpy as np
 
-from inkdigits.reading.layout.geometry import hull_of
+from inkdigits.arrays import Boxes, Indices, Mask, Points
+from inkdigits.reading.geometry import hull_of
 from inkdigits.reading.layout.regions import largest_in, weighted_median
 from inkdigits.reading.layout.structures import Chain, Components, Unit
 
 MAX_LINES = 400
 
 
-# --- from pieces to rows ---------------------------------------------------------------------------------------------
-
-
-def _touches_border(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _touches_border(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
     x, y, w, h = boxes.T
-    touches: np.ndarray = (x <= 1) | (y <= 1) | (x + w >= shape[1] - 1) | (y + h >= shape[0] - 1)
+    touches: Mask = (x <= 1) | (y <= 1) | (x + w >= shape[1] - 1) | (y + h >= shape[0] - 1)
     return touches
 
 
-def usual_height(boxes: np.ndarray, area: np.ndarray, shape: tuple[int, ...]) -> float:
+def usual_height(boxes: Boxes, area: Indices, shape: tuple[int, ...]) -> float:
     """Return the usual height of digits: the median over pieces, the large ones that lie inside counting most."""
     w, h = boxes[:, 2].astype(float), boxes[:, 3].astype(float)
     weights = np.minimum(w, 3 * h) * np.minimum(h, 3 * w) + h
@@ -27,14 +25,14 @@ def usual_height(boxes: np.ndarray, area: np.ndarray, shape: tuple[int, ...]) ->
     return weighted_median(h, np.where(odd, 0.02, 1.0) * weights)
 
 
-def _is_filled(boxes: np.ndarray, area: np.ndarray) -> np.ndarray:
+def _is_filled(boxes: Boxes, area: Indices) -> Mask:
     """Say which pieces fill their box about as a disc does, and are not slim as a 1 is."""
     w, h = boxes[:, 2], boxes[:, 3]
-    filled: np.ndarray = (area > 0.73 * w * h) & (np.minimum(w, h) > 0.6 * np.maximum(w, h))
+    filled: Mask = (area > 0.73 * w * h) & (np.minimum(w, h) > 0.6 * np.maximum(w, h))
     return filled
 
 
-def sorted_by_size(pieces: Components, height: float, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def sorted_by_size(pieces: Components, height: float, shape: tuple[int, ...]) -> tuple[Indices, Indices]:
     """Return the numbers of the pieces that may be digits, and of those that may be marks beside or parts of them."""
     w, h = pieces.boxes[:, 2], pieces.boxes[:, 3]
     outside = _touches_border(pieces.boxes, shape)
@@ -46,7 +44,7 @@ def sorted_by_size(pieces: Components, height: float, shape: tuple[int, ...]) ->
     return np.flatnonzero(main), np.flatnonzero(small)
 
 
-def _is_blob(pieces: Components, main: np.ndarray) -> np.ndarray:
+def _is_blob(pieces: Components, main: Mask) -> Mask:
     """Say which pieces are stains: filled all through, or many times thicker than the pen."""
     if not main.any():
         return main
@@ -55,11 +53,11 @@ def _is_blob(pieces: Components, main: np.ndarray) -> np.ndarray:
     slim = pieces.boxes[:, 2:].min(axis=1)
     filled = _is_filled(pieces.boxes, pieces.area) & (deepest > 0.38 * slim)
     thick = (deepest > 2.4 * float(np.median(deepest[main])) + 1) & (deepest > 0.3 * slim)
-    blobs: np.ndarray = filled | thick
+    blobs: Mask = filled | thick
     return blobs
 
 
-def find_units(boxes: np.ndarray, main: np.ndarray, small: np.ndarray, height: float) -> list[Unit]:
+def find_units(boxes: Boxes, main: Indices, small: Indices, height: float) -> list[Unit]:
     """Join pieces that lie above each other within a digit's height: broken strokes, the bar of a 5."""
     members: list[list[int]] = []
     hulls = np.zeros((len(main), 4), np.int64)
@@ -78,13 +76,13 @@ def find_units(boxes: np.ndarray, main: np.ndarray, small: np.ndarray, height: f
     return [Unit(tuple(some), hull_of([hull])) for some, hull in zip(members, hulls, strict=False)]
 
 
-def _are_parts(box: np.ndarray, others: np.ndarray, height: float) -> np.ndarray:
+def _are_parts(box: Boxes, others: Boxes, height: float) -> Mask:
     """Say which boxes (N, 4) stand above or below a box so close that both are parts of one digit."""
     x, y, w, h = others.T
     overlap = np.minimum(box[0] + box[2], x + w) - np.maximum(box[0], x)
     span = np.maximum(box[1] + box[3], y + h) - np.minimum(box[1], y)
     near = span - box[3] - h < 0.3 * height
-    parts: np.ndarray = (overlap >= 0.5 * np.minimum(box[2], w)) & near & (span <= 1.35 * np.maximum(height, h))
+    parts: Mask = (overlap >= 0.5 * np.minimum(box[2], w)) & near & (span <= 1.35 * np.maximum(height, h))
     return parts
 
 
@@ -122,7 +120,7 @@ def chain_units(units: list[Unit], slope: float) -> list[list[Unit]]:
     return sorted(rows, key=lambda row: float(np.mean([u.centre[1] - slope * u.centre[0] for u in row])))
 
 
-def with_small(row: list[Unit], boxes: np.ndarray, small: np.ndarray, slope: float, height: float) -> Chain:
+def with_small(row: list[Unit], boxes: Boxes, small: Indices, slope: float, height: float) -> Chain:
     """Return the row with the small marks (minus, comma, dots) that lie on its band and near its units."""
     centres = np.array([unit.centre for unit in row])
     row_slope = _row_slope(centres, slope, height)
@@ -134,7 +132,7 @@ def with_small(row: list[Unit], boxes: np.ndarray, small: np.ndarray, slope: flo
     return Chain(tuple(row), tuple(int(number) for number in small[beside]), row_slope)
 
 
-def _row_slope(centres: np.ndarray, slope: float, height: float) -> float:
+def _row_slope(centres: Points, slope: float, height: float) -> float:
     """Return how much a row falls per pixel (Theil and Sen: the median over pairs), or the page's usual slope."""
     if len(centres) < 4:
         return slope

@@ -5,6 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from inkdigits.arrays import Indices, Ink, Points
 from inkdigits.reading.layout.regions import connected_components
 from inkdigits.reading.layout.rows import usual_height
 from inkdigits.reading.layout.structures import Rule
@@ -12,7 +13,7 @@ from inkdigits.reading.layout.structures import Rule
 MAX_RULES = 200
 
 
-def without_rules(binary: np.ndarray, faint: np.ndarray) -> np.ndarray:
+def without_rules(binary: Ink, faint: Ink) -> Ink:
     """Return the ink without straight lines longer than digits: ruled and squared paper, tables, edges of the paper.
 
     Args:
@@ -20,7 +21,8 @@ def without_rules(binary: np.ndarray, faint: np.ndarray) -> np.ndarray:
         faint: uint8 (h, w), 1 on whatever is darker than paper, as rules are often printed pale.
     """
     flat = np.arange(binary.size, dtype=np.int64).reshape(binary.shape)
-    across, down = _rules(binary, faint, flat), _rules(*(np.ascontiguousarray(a.T) for a in (binary, faint, flat)))
+    across = _rules(binary, faint, flat)
+    down = _rules(np.ascontiguousarray(binary.T), np.ascontiguousarray(faint.T), np.ascontiguousarray(flat.T))
     down = [replace(rule, ends=rule.ends[:, ::-1]) for rule in down]
     slack = 4 + 0.008 * max(binary.shape)
     framed = [_is_side(rule, down, slack) for rule in across] + [_is_side(rule, across, slack) for rule in down]
@@ -38,7 +40,7 @@ def _is_side(rule: Rule, others: list[Rule], slack: float) -> bool:
     return all(any(_meets(end, other.ends, slack) for other in others) for end in rule.ends)
 
 
-def _meets(point: np.ndarray, ends: np.ndarray, slack: float) -> bool:
+def _meets(point: Points, ends: Points, slack: float) -> bool:
     low, high = ends.min(axis=0) - slack, ends.max(axis=0) + slack
     return bool((point >= low).all() and (point <= high).all())
 
@@ -51,14 +53,14 @@ def _is_longer_than_digits(rule: Rule, height: float, count: int) -> bool:
     return rule.length >= 1.15 * height >= 0.05 * rule.length
 
 
-def _without(binary: np.ndarray, pixels: list[np.ndarray]) -> np.ndarray:
+def _without(binary: Ink, pixels: list[Indices]) -> Ink:
     cleaned = binary.copy()
     for some in pixels:
         cleaned.ravel()[some] = 0
     return cleaned
 
 
-def _rules(binary: np.ndarray, faint: np.ndarray, flat: np.ndarray) -> list[Rule]:
+def _rules(binary: Ink, faint: Ink, flat: Indices) -> list[Rule]:
     """Return near-horizontal straight lines, with their pixels as values of `flat`, less what crosses them."""
     width = binary.shape[1]
     longest = max(binary.shape)
@@ -84,7 +86,7 @@ def _rules(binary: np.ndarray, faint: np.ndarray, flat: np.ndarray) -> list[Rule
     return rules
 
 
-def _rule_pixels(binary: np.ndarray, flat: np.ndarray, rule: np.ndarray, x: int, y: int) -> np.ndarray:
+def _rule_pixels(binary: Ink, flat: Indices, rule: Ink, x: int, y: int) -> Indices:
     """Return the pixels of the line in `rule` (a mask whose corner lies at x, y), none if it is no fine line."""
     columns = np.flatnonzero(rule.any(axis=0))
     thickness = rule.sum(axis=0, dtype=float)[columns]
@@ -104,5 +106,5 @@ def _rule_pixels(binary: np.ndarray, flat: np.ndarray, rule: np.ndarray, x: int,
     window = binary[rows, span + x]
     # A stroke that crosses the line goes on above or below it.
     crossed = window[:2].all(axis=0) | window[-2:].all(axis=0)
-    pixels: np.ndarray = flat[rows[2:-2, ~crossed], (span + x)[~crossed]].ravel()
+    pixels: Indices = flat[rows[2:-2, ~crossed], (span + x)[~crossed]].ravel()
     return pixels

@@ -3,14 +3,14 @@
 import cv2
 import numpy as np
 
-from inkdigits.reading.layout.geometry import reduce_picture
+from inkdigits.arrays import AnyImage, GrayImage, Points, Transform
+from inkdigits.reading.geometry import resized
 
-# More components than these are noise; the tallest are looked at.
 # The sheet's outline is looked for at this size (longest side).
 SHEET_SIDE_PX = 320
 
 
-def find_sheet(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+def find_sheet(image: GrayImage) -> tuple[Transform, tuple[int, int]]:
     """Find a light sheet with four straight sides that lies on something darker.
 
     Returns:
@@ -22,7 +22,7 @@ def find_sheet(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     scale = SHEET_SIDE_PX / max(height, width)
     if scale >= 1 or min(height, width) * scale < 40:
         return whole
-    small = reduce_picture(image, scale)
+    small = resized(image, scale)
     small = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
     corners = _light_quadrilateral(small)
     if corners is None:
@@ -34,10 +34,13 @@ def find_sheet(image: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
     target = round((np.linalg.norm(b - a) + np.linalg.norm(c - d)) / 2), 0
     target = target[0], round((np.linalg.norm(d - a) + np.linalg.norm(c - b)) / 2)
     upright = np.array([[0, 0], [target[0], 0], target, [0, target[1]]], np.float32)
-    return cv2.getPerspectiveTransform(upright, corners.astype(np.float32)), (int(target[0]), int(target[1]))
+    return np.asarray(cv2.getPerspectiveTransform(upright, corners.astype(np.float32)), np.float64), (
+        int(target[0]),
+        int(target[1]),
+    )
 
 
-def _light_quadrilateral(small: np.ndarray) -> np.ndarray | None:
+def _light_quadrilateral(small: AnyImage) -> Points | None:
     """Return float64 (4, 2), the corners, clockwise from the top left, of a light sheet in a small picture, if any.
 
     From dark to light thresholds, so that a shadow on the sheet belongs to it rather than to the table.
@@ -56,7 +59,7 @@ def _light_quadrilateral(small: np.ndarray) -> np.ndarray | None:
     return None
 
 
-def _corners(contour: np.ndarray, small: np.ndarray) -> np.ndarray | None:
+def _corners(contour: Points, small: AnyImage) -> Points | None:
     """Return a contour's four corners if it is the outline of a sheet that is lighter than what lies around it."""
     inside = cv2.drawContours(np.zeros_like(small), [contour], -1, 1, -1).astype(bool)
     if np.median(small[inside]) < 1.35 * np.percentile(small[~inside], 75) + 10:

@@ -4,6 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
+from inkdigits.arrays import Box, Boxes, Floats, GrayImage, Indices, Ink, Points, Regions, Transform
+from inkdigits.reading.geometry import box_around, corners_of, map_points
+
+Owners = NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -19,21 +25,21 @@ class TextLine:
         transform: float64 (3, 3), takes homogeneous crop pixels to the picture's pixels.
     """
 
-    image: np.ndarray
-    ink: np.ndarray
-    owner: np.ndarray
-    boxes: np.ndarray
-    marks: np.ndarray
-    transform: np.ndarray
+    image: GrayImage
+    ink: Ink
+    owner: Owners
+    boxes: Boxes
+    marks: Boxes
+    transform: Transform
 
-    def piece(self, index: int) -> np.ndarray:
+    def piece(self, index: int) -> Ink:
         """Return uint8 (height, width): the ink in box `index`, without what its neighbours reach into it."""
         x, y, width, height = self.boxes[index]
         window = np.s_[y : y + height, x : x + width]
-        own: np.ndarray = np.where(self.owner[window] == index + 1, self.ink[window], 0).astype(np.uint8)
+        own: Ink = np.where(self.owner[window] == index + 1, self.ink[window], 0).astype(np.uint8)
         return own
 
-    def to_picture(self, box: Sequence[float]) -> tuple[int, int, int, int]:
+    def to_picture(self, box: Sequence[float]) -> Box:
         """Return the box in the picture, x, y, width, height, around the ink in a box of the crop."""
         x, y, width, height = (round(value) for value in box)
         left, top = max(0, x), max(0, y)
@@ -44,11 +50,8 @@ class TextLine:
             outline = [(first, rows + top), (first, rows + top + 1), (last, rows + top), (last, rows + top + 1)]
             points = np.concatenate([np.stack(side, axis=1) for side in outline])
         else:
-            points = np.array([[x, y], [x + width, y], [x, y + height], [x + width, y + height]])
-        mapped = np.c_[points, np.ones(len(points))] @ self.transform.T
-        mapped = mapped[:, :2] / mapped[:, 2:]
-        low, high = np.floor(mapped.min(axis=0) + 0.01), np.ceil(mapped.max(axis=0) - 0.01)
-        return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
+            points = corners_of((x, y, width, height))
+        return box_around(map_points(self.transform, points), slack_px=0.01)
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,12 @@ class WorkCopy:
     """
 
     light_ink: bool
-    paper: np.ndarray
+    paper: GrayImage
     bright: float
-    density: np.ndarray
-    floor: np.ndarray
+    density: Ink
+    floor: GrayImage
     pen: float
-    to_picture: np.ndarray
+    to_picture: Transform
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,10 @@ class Components:
         pen: float64 (N,), the density of the pen that drew each.
     """
 
-    labels: np.ndarray
-    boxes: np.ndarray
-    area: np.ndarray
-    pen: np.ndarray
+    labels: Regions
+    boxes: Boxes
+    area: Indices
+    pen: Floats
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,9 @@ class Rule:
     """A straight line: its length, its ends (2, 2) as x, y, whether it runs far, and its pixels' flat indices."""
 
     length: int
-    ends: np.ndarray
+    ends: Points
     far: bool
-    pixels: np.ndarray
+    pixels: Indices
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Unit:
     """What may be one digit: pieces of ink (their numbers) that lie within one box x, y, width, height."""
 
     members: tuple[int, ...]
-    box: tuple[int, int, int, int]
+    box: Box
 
     @property
     def centre(self) -> tuple[float, float]:

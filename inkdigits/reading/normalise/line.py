@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inkdigits.reading.normalise.paper import check, resized
+from inkdigits.arrays import Box, Floats, GrayImage, Ink, Transform
+from inkdigits.reading.geometry import box_of, map_points, resized
+from inkdigits.reading.normalise.paper import INK, check, strokes_are_light
 
-# A row's strip for the line net
-
-# A row's paper is judged on a copy at most this tall; cells cut from logbooks are smaller anyway.
+# A line's paper is found on a copy at most this tall; cells cut from logbooks are smaller anyway.
 LINE_WORK_PX = 48
 # Digits fill this share of the strip's height: room for commas below, and for a box that was taken too small.
 LINE_INK_SHARE = 0.7
@@ -26,11 +26,11 @@ class LineImage:
         transform: float64 (2, 3), takes the strip's pixels (x, y, 1) to the row's.
     """
 
-    image: np.ndarray
-    transform: np.ndarray
+    image: GrayImage
+    transform: Transform
 
 
-def normalise_line(image: np.ndarray, height: int, zoom: float = 1.0, shear: float = 0.0) -> np.ndarray:
+def normalise_line(image: GrayImage, height: int, zoom: float = 1.0, shear: float = 0.0) -> GrayImage:
     """Return the line net's strip of a row of ink: paper away, digits at one height, ink light.
 
     Args:
@@ -48,7 +48,7 @@ def normalise_line(image: np.ndarray, height: int, zoom: float = 1.0, shear: flo
     return place_line(image, height, zoom, shear).image
 
 
-def place_line(image: np.ndarray, height: int, zoom: float = 1.0, shear: float = 0.0) -> LineImage:
+def place_line(image: GrayImage, height: int, zoom: float = 1.0, shear: float = 0.0) -> LineImage:
     """Return what `normalise_line` does, with the way back to the row's pixels."""
     check(image)
     scale = min(1.0, LINE_WORK_PX / image.shape[0])
@@ -59,7 +59,7 @@ def place_line(image: np.ndarray, height: int, zoom: float = 1.0, shear: float =
     return LineImage(strip.image, strip.transform * to_row)
 
 
-def ink_box(ink: np.ndarray, strip: LineImage, first: float, last: float) -> tuple[int, int, int, int]:
+def ink_box(ink: Ink, strip: LineImage, first: float, last: float) -> Box:
     """Return the box x, y, width, height, in a row's pixels, of the ink between two columns of its strip.
 
     Args:
@@ -72,20 +72,19 @@ def ink_box(ink: np.ndarray, strip: LineImage, first: float, last: float) -> tup
         The box around the ink there; around the columns themselves where there is none.
     """
     height, width = strip.image.shape[0], ink.shape[1]
-    corners = np.array([[first, 0, 1], [last, 0, 1], [first, height, 1], [last, height, 1]]) @ strip.transform.T
+    corners = map_points(strip.transform, np.array([[first, 0], [last, 0], [first, height], [last, height]]))
     left, right = (int(np.clip(round(x), 0, width)) for x in (corners[[0, 2], 0].mean(), corners[[1, 3], 0].mean()))
     top, end = (int(np.clip(round(y), 0, len(ink))) for y in (corners[:, 1].min(), corners[:, 1].max()))
     right, end = max(right, left + 1), max(end, top + 1)
-    rows, columns = np.nonzero(ink[top:end, left:right] > 96)
-    if not len(rows):
+    found = box_of(ink[top:end, left:right] > INK)
+    if found is None:
         return min(left, width - 1), min(top, len(ink) - 1), right - left, end - top
-    x, y = left + int(columns.min()), top + int(rows.min())
-    return x, y, int(np.ptp(columns)) + 1, int(np.ptp(rows)) + 1
+    return left + found[0], top + found[1], found[2], found[3]
 
 
-def _line_ink(work: np.ndarray) -> np.ndarray:
+def _line_ink(work: GrayImage) -> Floats:
     """Return float32 (h, w), darkness against the paper around, 1 = the row's firm ink."""
-    if _line_has_light_ink(work):
+    if strokes_are_light(work, max(3, len(work) // 2 * 2 + 1)):
         work = 255 - work
     side = max(3, int(0.4 * work.shape[0])) | 1
     closed = cv2.morphologyEx(work, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
@@ -96,15 +95,7 @@ def _line_ink(work: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip((ink.astype(np.float32) - paper) / max(firm - paper, 4), 0, 1))
 
 
-def _line_has_light_ink(work: np.ndarray) -> bool:
-    """Ink is the rarer side of the local mean: the third moment tells which."""
-    side = max(3, len(work) // 2 * 2 + 1)
-    grey = work.astype(np.float32)
-    off = grey - cv2.blur(grey, (side, side), borderType=cv2.BORDER_REFLECT_101)
-    return bool((off**3).sum() > 0)
-
-
-def _line_box(ink: np.ndarray) -> tuple[int, int, int, int]:
+def _line_box(ink: Floats) -> Box:
     """Return x, y, width, height around what may be digits: no table lines, no neighbours' ink at the edges."""
     rows, columns = ink.shape
     mask = (ink > 0.45).astype(np.uint8)
@@ -125,7 +116,7 @@ def _line_box(ink: np.ndarray) -> tuple[int, int, int, int]:
     return x, y, int(right[keep].max()) - x, int(low[keep].max()) - y
 
 
-def _table_lines(mask: np.ndarray) -> np.ndarray:
+def _table_lines(mask: Ink) -> Ink:
     """Return uint8 (h, w), 1 on straight lines across, and on upright ones near the row's ends."""
     rows = len(mask)
     across = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, max(9, int(0.8 * rows))), np.uint8))
@@ -133,10 +124,10 @@ def _table_lines(mask: np.ndarray) -> np.ndarray:
     zone = max(2, int(0.16 * rows))
     upright[:, zone:-zone] = 0
     grown = cv2.dilate(across, np.ones((3, 1), np.uint8)), cv2.dilate(upright, np.ones((1, 3), np.uint8))
-    return np.asarray(cv2.max(*grown))
+    return np.asarray(cv2.max(*grown), np.uint8)
 
 
-def _line_image(ink: np.ndarray, box: tuple[int, int, int, int], height: int, zoom: float, shear: float) -> LineImage:
+def _line_image(ink: Floats, box: Box, height: int, zoom: float, shear: float) -> LineImage:
     """Return the strip of `ink` in which the box takes its share of the height; its way back is to the ink's pixels."""
     x, y, width, tall = box
     middle = y + tall / 2
@@ -150,4 +141,4 @@ def _line_image(ink: np.ndarray, box: tuple[int, int, int, int], height: int, zo
     image = np.zeros((height, -(-used // LINE_WIDTH_STEP_PX) * LINE_WIDTH_STEP_PX), np.uint8)
     warped = cv2.warpAffine(ink, forth, (used, height), flags=cv2.INTER_LINEAR)
     image[:, :used] = warped * 255 + 0.5
-    return LineImage(image, np.asarray(cv2.invertAffineTransform(forth)))
+    return LineImage(image, np.asarray(cv2.invertAffineTransform(forth), np.float64))

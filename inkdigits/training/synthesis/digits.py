@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from inkdigits.arrays import Rng
@@ -29,8 +28,6 @@ def compose_digits(
         uint8 (n, 28, 28) and int64 (n,), where 10 means "no digit".
     """
     rng = np.random.default_rng(seed)
-    # OpenCV's threads cost more than they bring on pictures of this size.
-    cv2.setNumThreads(1)
     made = np.zeros((n, 28, 28), np.uint8)
     truth = np.zeros(n, np.int64)
     chosen = rng.integers(0, len(images), n)

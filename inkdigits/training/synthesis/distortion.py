@@ -4,13 +4,9 @@ Some 10 microseconds an image: the images of a chunk stand in one tall picture, 
 """
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 
 import cv2
 import numpy as np
-
-from inkdigits.data.splits import Split
 
 SIDE = 28
 MARGIN = 2  # rows of paper between the images of the tall picture, which nothing is drawn across
@@ -45,38 +41,6 @@ def distort(images: np.ndarray, distortion: float, seed: int | Sequence[int]) ->
         chunk = images[start : start + CHUNK]
         result[start : start + CHUNK] = _sampled(chunk, _sources(rng, len(chunk), distortion))
     return result
-
-
-class Distorted:
-    """A split whose images are distorted anew each epoch: call it with the epoch (1, 2, ...) to get that epoch's split.
-
-    What an epoch shows depends on `seed` and its number alone, so that a resumed training sees the same. The next
-    epoch's images are made by a thread while the net learns from this one's.
-
-    Args:
-        split: what to distort.
-        distortion: > 0, as for `distort`.
-        seed: >= 0.
-    """
-
-    def __init__(self, split: Split, distortion: float, seed: int) -> None:
-        self._split, self._distortion, self._seed = split, distortion, seed
-        self._made: dict[int, Future[np.ndarray]] = {}
-        self._thread = ThreadPoolExecutor(1)
-
-    def __call__(self, epoch: int) -> Split:
-        """Return the split of an epoch."""
-        for number in (epoch, epoch + 1):
-            if number not in self._made:
-                self._made[number] = self._thread.submit(
-                    distort, self._split.images, self._distortion, (self._seed, number)
-                )
-        self._made = {number: images for number, images in self._made.items() if number in (epoch, epoch + 1)}
-        return replace(self._split, images=self._made[epoch].result())
-
-    def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown(cancel_futures=True)
 
 
 def _sources(rng: np.random.Generator, n: int, distortion: float) -> np.ndarray:

@@ -8,10 +8,9 @@ import numpy as np
 from inkdigits.arrays import Rng
 from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.training.synthesis.camera import cropped, photograph, scan
-from inkdigits.training.synthesis.line_strokes import DRAWN_WEIGHT, GLYPHS, smooth
+from inkdigits.training.synthesis.strokes import DRAWN_WEIGHT, GLYPHS, smooth_curve
 from inkdigits.training.synthesis.styles import (
     PEN_PX,
-    STYLES,
     Digits,
     Hand,
     Strips,
@@ -39,21 +38,6 @@ def strips(rng: Rng, digits: Digits, style: Style, count: int, height: int) -> S
         images.append(normalise_line(picture, height, zoom))
         texts.append(text)
     return images, texts
-
-
-# The digits of a process which composes for others; sent once, for they are large.
-_digits: list[Digits] = []
-
-
-def start_process(images: np.ndarray, labels: np.ndarray) -> None:
-    """Make ready a process of a pool for `strips_in_process`: MNIST's images uint8 (N, 28, 28) and labels."""
-    cv2.setNumThreads(1)
-    _digits[:] = [Digits(images, labels)]
-
-
-def strips_in_process(seed: tuple[int, ...], style: str, count: int, height: int) -> Strips:
-    """Return `strips` with the digits that the process was started with; the same seed makes the same strips."""
-    return strips(np.random.default_rng(seed), _digits[0], STYLES[style], count, height)
 
 
 def _write(rng: Rng, digits: Digits, text: str, style: Style) -> np.ndarray:
@@ -201,8 +185,7 @@ def _drawn(rng: Rng, digit: int, size: float, hand: Hand) -> tuple[np.ndarray, i
     canvas = np.zeros((int(tall * 1.3) + 2 * pad, int(wide + abs(slant) * tall) + 2 * pad), np.uint8)
     shift = pad + max(0.0, -slant) * tall
     for stroke in strokes:
-        points = stroke + rng.normal(0, 0.05, (len(stroke), 2))
-        points = smooth(points)
+        points = smooth_curve(stroke + rng.normal(0, 0.05, (len(stroke), 2)), steps=6, overshoot=1)
         x = points[:, 0] * wide + slant * tall * (1 - points[:, 1]) + shift
         y = points[:, 1] * tall + pad
         poly = np.stack([x, y], axis=1) * 16

@@ -1,56 +1,155 @@
-"""Digits drawn stroke by stroke: forms which MNIST hardly has."""
+"""Digits drawn stroke by stroke: forms which MNIST hardly has.
+
+A form is written as "x y x y ...; x y ...": control points in hundredths of the digit's box, x to the right, y down,
+strokes parted by ";". Each stroke is one smooth curve through its points; a point given twice is a corner.
+"""
 
 from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
-from inkdigits.arrays import Rng
+from inkdigits.arrays import Floats, Rng
+
+Form = list[Floats]  # strokes, each float64 (points, 2): x, y as shares of the digit's box
 
 SIDE = 112  # four times 28: strokes are some ten pixels wide, so pens can be changed smoothly
 
-
-# Forms that people outside MNIST's offices write: control points (x, y) of smooth strokes in a unit box, y downwards.
-HANDS: dict[int, tuple[tuple[tuple[tuple[float, float], ...], ...], ...]] = {
+# Single digits as people outside MNIST's offices write them.
+_HANDS = {
     1: (
-        (((0.1, 0.38), (0.4, 0.2), (0.6, 0.0)), ((0.6, 0.0), (0.58, 0.5), (0.55, 1.0))),  # a long upstroke
-        (((0.2, 0.3), (0.5, 0.0)), ((0.5, 0.0), (0.5, 1.0)), ((0.15, 1.0), (0.5, 0.98), (0.85, 1.0))),  # with a foot
-        (((0.0, 0.9), (0.3, 0.6), (0.6, 0.0)), ((0.6, 0.0), (0.62, 0.6), (0.9, 1.0))),  # like a lambda
-        (((0.3, 0.12), (0.5, 0.0)), ((0.5, 0.0), (0.5, 1.0)), ((0.3, 1.0), (0.7, 1.0))),  # printed, with serifs
+        "10 38 40 20 60 0; 60 0 58 50 55 100",  # a long upstroke
+        "20 30 50 0; 50 0 50 100; 15 100 50 98 85 100",  # with a foot
+        "0 90 30 60 60 0; 60 0 62 60 90 100",  # like a lambda
+        "30 12 50 0; 50 0 50 100; 30 100 70 100",  # printed, with serifs
     ),
-    2: ((((0.1, 0.2), (0.5, 0.0), (0.85, 0.25), (0.5, 0.65), (0.05, 0.95), (0.2, 0.75), (0.5, 0.95), (1.0, 0.9)),),),
+    2: ("10 20 50 0 85 25 50 65 5 95 20 75 50 95 100 90",),
     4: (
         # In one go: down, across, and back through the bar.
-        (((0.6, 0.0), (0.35, 0.35), (0.05, 0.65), (0.5, 0.62), (0.95, 0.6), (0.85, 0.45), (0.65, 0.75), (0.55, 1.0)),),
-        (((0.45, 0.0), (0.25, 0.3), (0.05, 0.62), (0.5, 0.6), (1.0, 0.58)), ((0.7, 0.35), (0.62, 0.7), (0.55, 1.0))),
-        (((0.1, 0.0), (0.05, 0.3), (0.1, 0.55), (0.5, 0.55), (0.85, 0.5)), ((0.85, 0.0), (0.8, 0.5), (0.78, 1.0))),
+        "60 0 35 35 5 65 50 62 95 60 85 45 65 75 55 100",
+        "45 0 25 30 5 62 50 60 100 58; 70 35 62 70 55 100",
+        "10 0 5 30 10 55 50 55 85 50; 85 0 80 50 78 100",
     ),
-    6: ((((0.9, 0.0), (0.3, 0.05), (0.1, 0.5), (0.1, 0.95), (0.9, 0.95), (0.9, 0.5), (0.15, 0.5)),),),
+    6: ("90 0 30 5 10 50 10 95 90 95 90 50 15 50",),
     7: (
-        (((0.0, 0.1), (0.5, 0.02), (0.95, 0.0), (0.65, 0.5), (0.4, 1.0)), ((0.2, 0.52), (0.6, 0.5), (1.0, 0.45))),
-        (((0.0, 0.25), (0.1, 0.0), (0.5, 0.08), (1.0, 0.0), (0.6, 0.5), (0.45, 1.0)), ((0.1, 0.5), (0.95, 0.5))),
+        "0 10 50 2 95 0 65 50 40 100; 20 52 60 50 100 45",
+        "0 25 10 0 50 8 100 0 60 50 45 100; 10 50 95 50",
     ),
     9: (
         # The tail turns back to the left and, in haste, runs along the line.
-        (((0.85, 0.15), (0.4, 0.0), (0.1, 0.25), (0.45, 0.5), (0.85, 0.2), (0.85, 0.7), (0.5, 1.0), (0.05, 0.85)),),
-        (
-            (
-                (0.8, 0.1),
-                (0.3, 0.02),
-                (0.2, 0.4),
-                (0.75, 0.35),
-                (0.8, 0.1),
-                (0.75, 0.7),
-                (0.3, 1.0),
-                (0.1, 0.9),
-                (0.9, 0.95),
-            ),
-        ),
-        (((0.8, 0.1), (0.3, 0.0), (0.1, 0.3), (0.5, 0.45), (0.8, 0.1), (0.8, 0.5), (0.75, 1.0)),),
+        "85 15 40 0 10 25 45 50 85 20 85 70 50 100 5 85",
+        "80 10 30 2 20 40 75 35 80 10 75 70 30 100 10 90 90 95",
+        "80 10 30 0 10 30 50 45 80 10 80 50 75 100",
     ),
 }
 # How often a digit of these is drawn in such a form.
 HANDS_SHARE = {0: 0.03, 1: 0.3, 2: 0.08, 4: 0.25, 6: 0.05, 7: 0.18, 9: 0.22}
+
+# Digits within a line of writing.
+_GLYPHS = {
+    0: (
+        "50 0 10 25 5 70 45 100 85 70 85 25 50 0 30 10",
+        "50 5 10 30 10 75 45 100 90 60 75 10 40 0 60 15 105 5",
+    ),
+    1: (
+        "0 50 62 0 62 100",
+        "0 95 70 0 72 100",
+        "0 100 35 50 80 0 70 50 70 100",
+        "0 85 80 0 80 0 60 100",
+        "0 75 60 0 60 0 55 100; 15 100 100 97",
+        "0 70 55 0 50 100",
+        "15 40 60 0 58 100; 20 100 95 98",
+        "10 25 55 0 55 100; 15 100 90 100",
+        "50 0 50 100",
+        "55 0 50 50 50 100",
+    ),
+    2: (
+        "5 25 30 0 75 10 75 40 35 80 10 97 15 75 40 85 70 100 100 85",
+        "10 20 45 0 80 20 60 55 20 95 5 85 30 75 65 100 90 115",
+        "15 35 20 10 50 0 75 20 65 50 10 100 10 100 50 97 95 100",
+        "20 30 10 15 40 0 80 20 50 70 10 95 5 75 35 72 60 95 75 125 100 115",
+        "50 30 25 40 8 20 40 0 80 15 60 55 10 97 10 97 50 92 95 100",
+        "40 20 25 35 5 20 35 0 75 20 55 60 10 90 20 70 50 90 95 95",
+        "35 30 10 20 40 0 75 20 60 60 25 95 0 85 20 70 60 85 90 110 80 140 65 130",
+        "0 10 50 0 80 10 45 50 5 95 5 95 90 95",
+        "45 35 20 30 20 5 55 0 75 25 60 60 20 95 5 75 30 70 55 95 75 115 100 100",
+        "20 20 45 0 70 20 55 60 15 90 10 70 35 75 60 90 100 75",
+    ),
+    3: (
+        "5 12 45 0 75 20 40 45 40 45 80 70 45 100 0 88",
+        "5 3 80 0 80 0 35 40 35 40 80 65 50 100 0 92",
+    ),
+    4: (
+        "10 0 5 50 15 62 85 58; 75 10 72 100",
+        "30 0 0 60 0 60 90 60; 65 30 60 100",
+        "15 5 10 40 30 55 65 45 75 5 75 5 70 100",
+        "45 0 5 65 5 65 90 65; 50 40 48 100",
+        "70 10 30 5 10 35 30 55 65 40 75 5 70 100",
+        "60 0 10 60 10 60 85 55; 60 0 55 100",
+        "20 10 15 65 15 65 70 70 100 60; 65 25 60 100",
+        "20 0 5 70 5 70 65 72; 75 45 72 110",
+        "25 0 5 55 25 65 95 55; 60 35 45 105",
+    ),
+    5: (
+        "25 5 15 45 50 40 85 65 60 97 5 90; 25 5 90 0",
+        "90 0 30 3 30 3 20 45 60 45 80 75 40 100 0 90",
+        "90 5 35 0 20 30 60 50 75 80 40 100 0 90",
+        "15 10 15 50 15 50 55 40 80 70 50 100 0 85; 20 8 95 5",
+    ),
+    6: (
+        "75 0 25 35 10 75 45 100 80 75 50 50 15 70",
+        "50 0 10 50 15 90 50 100 80 75 55 55 25 70 20 85",
+    ),
+    7: (
+        "0 5 85 0 85 0 35 100; 20 50 85 47",
+        "0 20 5 2 5 2 85 0 85 0 40 100; 20 52 80 48",
+        "0 25 3 2 3 2 85 2 85 2 45 100",
+        "0 5 40 10 85 0 60 45 40 100",
+    ),
+    8: (
+        "75 15 45 0 15 20 45 47 80 75 45 100 10 75 50 45 80 15 60 2",
+        "80 10 30 5 25 35 75 65 50 100 15 80 40 50 85 5",
+    ),
+    9: (
+        "80 15 45 0 15 20 40 45 80 30 85 10 85 60 60 95 10 95",
+        "55 25 35 35 15 20 45 0 85 20 85 65 50 100 10 85",
+        "75 10 30 5 15 35 50 45 75 10 75 10 70 100",
+        "70 30 40 45 10 25 35 0 80 10 80 50 70 85 35 100 0 80 15 65",
+        "75 15 40 0 10 25 35 50 75 30 80 55 50 100 5 90",
+    ),
+}
+# How often a drawing replaces MNIST's digit, against the style's `drawn`: what MNIST lacks most, most.
+DRAWN_WEIGHT = {1: 2.6, 2: 1.9, 4: 1.7, 7: 1.6, 9: 1.4, 0: 0.5, 3: 0.4, 5: 0.6, 6: 0.4, 8: 0.4}
+
+
+def _read(forms: dict[int, tuple[str, ...]]) -> dict[int, list[Form]]:
+    return {
+        digit: [[np.array(stroke.split(), float).reshape(-1, 2) / 100 for stroke in way.split(";")] for way in ways]
+        for digit, ways in forms.items()
+    }
+
+
+HANDS, GLYPHS = _read(_HANDS), _read(_GLYPHS)
+
+
+def smooth_curve(points: Floats, steps: int, overshoot: float) -> Floats:
+    """Return float64 (n, 2), a curve through points float64 (N, 2), those included (Catmull and Rom 1974).
+
+    Args:
+        points: a point given twice is a corner. Fewer than three are returned as they are.
+        steps: places on the curve from each point to the next.
+        overshoot: how the curve leaves its ends: 0 as if it began from rest, 1 as if it had come along the straight
+            line through the first two points.
+    """
+    if len(points) < 3:
+        return points
+    before = (1 + overshoot) * points[:1] - overshoot * points[1:2]
+    after = (1 + overshoot) * points[-1:] - overshoot * points[-2:-1]
+    padded = np.concatenate([before, points, after])
+    t = (np.arange(steps) / steps)[None, :, None]
+    p0, p1, p2, p3 = (padded[i : len(padded) - 3 + i, None] for i in range(4))
+    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    return np.concatenate([curve.reshape(-1, 2), points[-1:]])
 
 
 def drawn(rng: Rng, label: int) -> np.ndarray:
@@ -63,21 +162,15 @@ def drawn(rng: Rng, label: int) -> np.ndarray:
     thick = int(rng.integers(6, 15))
     strokes = np.zeros((SIDE, SIDE), np.float32)
     for control in forms[rng.integers(0, len(forms))]:
-        points = np.array(control) + rng.normal(0, 0.035, (len(control), 2))
+        points = control + rng.normal(0, 0.035, (len(control), 2))
         draw_smooth(strokes, corner + points * size, thick, sharp=bool(rng.random() < 0.2))
     return strokes
 
 
-def draw_smooth(canvas: np.ndarray, points: np.ndarray, thick: int, sharp: bool = False) -> None:
-    """Draw a smooth line through points (N, 2), in place (Catmull and Rom 1974); `sharp`: straight ones."""
-    if not sharp and len(points) > 2:
-        padded = np.concatenate([points[:1], points, points[-1:]])
-        t = np.linspace(0, 1, 9)[:, None]
-        pieces = []
-        for a, b, c, d in zip(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], strict=True):
-            pieces.append(b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))))
-        points = np.concatenate(pieces)
-    cv2.polylines(canvas, [np.rint(points * 8).astype(np.int32)], False, 1.0, thick, cv2.LINE_AA, 3)
+def draw_smooth(canvas: Floats, points: Floats, thick: int, sharp: bool = False) -> None:
+    """Draw a smooth line through points (N, 2) in pixels, in place; `sharp`: straight ones."""
+    curve = points if sharp else smooth_curve(points, steps=8, overshoot=0)
+    cv2.polylines(canvas, [np.rint(curve * 8).astype(np.int32)], False, 1.0, thick, cv2.LINE_AA, 3)
 
 
 def tall_one(rng: Rng) -> np.ndarray:

@@ -1,9 +1,14 @@
 // What was read: digits to choose from, boxes over the picture, bars, and text to take away.
-import { words } from "./words.js";
+import { words } from "./i18n.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
 export const percent = (share) => (share >= 0.9995 ? "100 %" : `${(100 * share).toFixed(share >= 0.1 ? 1 : 2)} %`);
+
+// A corrected item has `truth`: the right digit, or null where it is not a digit.
+const isCorrected = (item) => item.truth !== undefined;
+
+const valueOf = (item) => (isCorrected(item) ? item.truth ?? "" : item.digit);
 
 export const itemsOf = (answer) => (answer ? answer.lines.flatMap((line) => line.items) : []);
 
@@ -30,13 +35,15 @@ function parts(line) {
 const mark = (character) => element("span", { className: "mark", textContent: character, ariaHidden: "true" });
 
 function button(item, chosen, onChoose) {
-  const node = element("button", { type: "button", className: "digit", textContent: item.truth ?? item.digit });
+  const isRemoved = item.truth === null;
+  const text = isRemoved ? item.digit : valueOf(item);
+  const node = element("button", { type: "button", className: "digit", textContent: text });
   node.setAttribute("aria-pressed", String(item === chosen));
-  let label = `${item.truth ?? item.digit}, ${percent(item.confidence)}`;
-  if (item.truth !== undefined) {
-    node.classList.add("mended");
-    node.append(element("sup", { textContent: "✓" }));
-    label = `${item.truth}, ${words.kept}`;
+  let label = `${text}, ${percent(item.confidence)}`;
+  if (isCorrected(item)) {
+    node.classList.add(isRemoved ? "removed" : "corrected");
+    if (!isRemoved) node.append(element("sup", { textContent: "✓" }));
+    label = isRemoved ? `${text}: ${words.notDigit}` : `${text}, ${words.kept}`;
   } else if (!item.accepted) {
     node.classList.add("doubtful");
     node.append(element("sup", { textContent: "?" }));
@@ -62,8 +69,8 @@ function box(item, isChosen, unit, answer, onChoose) {
   const [x, y, width, height] = item.box;
   const pad = 2 * unit;
   const group = document.createElementNS(SVG, "g");
-  const doubtful = !item.accepted && item.truth === undefined;
-  group.setAttribute("class", `${doubtful ? "doubtful" : "sure"}${isChosen ? " chosen" : ""}`);
+  const doubtful = !item.accepted && !isCorrected(item);
+  group.setAttribute("class", `${item.truth === null ? "removed" : doubtful ? "doubtful" : "sure"}${isChosen ? " chosen" : ""}`);
   const rect = document.createElementNS(SVG, "rect");
   const round = doubtful ? 10 * unit : 2 * unit;
   const sides = { x: x - pad, y: y - pad, width: width + 2 * pad, height: height + 2 * pad, rx: round };
@@ -75,7 +82,7 @@ function box(item, isChosen, unit, answer, onChoose) {
   text.setAttribute("x", x + width / 2);
   text.setAttribute("y", above > size ? above : Math.min(y + height + pad + size, answer.height - 2 * unit));
   text.setAttribute("font-size", size);
-  text.textContent = `${item.truth ?? item.digit}${doubtful ? "?" : ""}`;
+  text.textContent = item.truth === null ? "✕" : `${valueOf(item)}${doubtful ? "?" : ""}`;
   const title = document.createElementNS(SVG, "title");
   title.textContent = `${item.digit} · ${percent(item.confidence)}`;
   rect.append(title);
@@ -100,21 +107,21 @@ function bar(digit, share, isTop) {
 
 export function textOf(answer) {
   return answer.lines
-    .map((line) => parts(line).map((part) => (typeof part === "string" ? part : part.truth ?? part.digit)).join(""))
+    .map((line) => parts(line).map((part) => (typeof part === "string" ? part : valueOf(part))).join(""))
     .join("\n");
 }
 
 export function csvOf(answer) {
   const rows = ["line,position,digit,confidence,accepted,corrected,x,y,width,height"];
   answer.lines.forEach((line, i) => line.items.forEach((item, j) => {
-    const { digit, confidence, accepted, truth, box: place } = item;
-    rows.push([i + 1, j + 1, truth ?? digit, confidence, accepted, truth !== undefined, ...place].join(","));
+    const { confidence, accepted, box: place } = item;
+    rows.push([i + 1, j + 1, valueOf(item), confidence, accepted, isCorrected(item), ...place].join(","));
   }));
   return `${rows.join("\r\n")}\r\n`;
 }
 
 export function jsonOf(answer) {
-  return `${JSON.stringify(answer, (key, value) => (key === "framed" ? undefined : value), 2)}\n`;
+  return `${JSON.stringify(answer, (key, value) => (key === "framed" || key === "corrections" ? undefined : value), 2)}\n`;
 }
 
 export function element(name, properties = {}) {

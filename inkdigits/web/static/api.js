@@ -16,26 +16,33 @@ export class ApiError extends Error {
   }
 }
 
+export const hasToken = () => sessionStorage.getItem(TOKEN) !== null;
+
 export function setToken(token) {
   sessionStorage.setItem(TOKEN, token);
 }
 
-async function post(path, parameters, body, signal) {
-  const headers = { "Content-Type": body.type || "application/octet-stream" };
+async function ask(method, path, body, signal) {
+  const headers = body ? { "Content-Type": body.type || "application/octet-stream" } : {};
   const token = sessionStorage.getItem(TOKEN);
   if (token !== null) headers.Authorization = `Bearer ${token}`;
-  const response = await fetch(`${path}?${new URLSearchParams(parameters)}`, { method: "POST", headers, body, signal });
+  const response = await fetch(path, { method, headers, body, signal });
   const answer = await response.json();
   if (!response.ok) throw new ApiError(response.status, answer.error.code, answer.error.message);
   return answer;
 }
 
-export const read = (picture, signal) => post("/v1/read", { layout: "page", framed: true }, picture, signal);
+const post = (path, parameters, body, signal) => ask("POST", `${path}?${new URLSearchParams(parameters)}`, body, signal);
 
-export const explain = (framed, digit, signal) => post("/v1/explain", { digit }, bytesOf(framed), signal);
+export const read = (picture, signal) => post("v1/read", { layout: "page", framed: true }, picture, signal);
 
+export const explain = (framed, digit, signal) => post("v1/explain", { digit }, bytesOf(framed), signal);
+
+// `truth` is the right digit, or null where it is not a digit.
 export const correct = (picture, item, truth) =>
-  post("/v1/corrections", { layout: "page", box: item.box.join(","), answer: item.digit, truth }, picture);
+  post("v1/corrections", { layout: "page", box: item.box.join(","), answer: item.digit, truth: truth ?? "none" }, picture);
+
+export const takeBack = (id) => ask("DELETE", `v1/corrections/${id}`);
 
 function bytesOf(base64) {
   return new Blob([Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))], { type: "image/png" });

@@ -1,20 +1,31 @@
-// The page: whatever is on the paper is sent to be read; digits can be chosen, explained and corrected.
-import { ApiError, correct, explain, read, setToken } from "./api.js";
+// The page: what is on the paper is sent to be read; digits can be chosen, explained and corrected.
+import { ApiError, correct, explain, hasToken, read, setToken, takeBack } from "./api.js";
 import { csvOf, element, itemsOf, jsonOf, percent, showBars, showBoxes, showLines, textOf } from "./answer.js";
+import { translate, words } from "./i18n.js";
 import { Pad } from "./pad.js";
-import { translate, words } from "./words.js";
+import { Zoom } from "./zoom.js";
 
 const PATIENCE_MS = 180; // a pause this long while drawing is worth an answer
 const $ = (id) => document.getElementById(id);
 
-// One state, drawn by `render`.
-const state = { photo: null, picture: null, answer: null, chosen: null };
+// A sheet is the drawing or one dropped picture, with its answer. Everything that is shown is drawn by `render`.
+const newSheet = (file = null) =>
+  ({ file, url: file && URL.createObjectURL(file), isShowable: true, picture: file, answer: null, chosen: null });
+let drawing = newSheet();
+let photos = [];
+let place = 0; // of the photo that is shown
 let asking = null; // AbortController of the request in flight
 let explaining = null;
+let saving = Promise.resolve(); // corrections go one after the other
 let timer = 0;
+
+const current = () => photos[place] ?? drawing;
 
 translate();
 const pad = new Pad($("pad"), () => drawn());
+const zoom = new Zoom($("stage"), $("view"), () => { showZoom(); showAllBoxes(); });
+
+// ------------------------------------------------------------------------------------------------ asking
 
 function drawn() {
   buttons();
@@ -24,23 +35,24 @@ function drawn() {
 
 async function askForDrawing() {
   const picture = await pad.picture();
-  if (!state.photo) await ask(picture);
+  if (!photos.length) await ask(drawing, picture);
 }
 
-async function ask(picture) {
+async function ask(sheet, picture) {
   asking?.abort();
   const mine = (asking = new AbortController());
   try {
     const answer = await read(picture, mine.signal);
     if (mine !== asking) return;
-    const place = itemsOf(state.answer).indexOf(state.chosen);
+    const index = itemsOf(sheet.answer).indexOf(sheet.chosen);
     const items = itemsOf(answer);
-    Object.assign(state, { picture, answer, chosen: items[place] ?? items.find((item) => !item.accepted) ?? items[0] ?? null });
+    Object.assign(sheet, { picture, answer, chosen: items[index] ?? items.find((item) => !item.accepted) ?? items[0] ?? null });
+    $("key").hidden = true;
     render();
     say(spoken(answer));
     await showWhy();
   } catch (error) {
-    if (mine === asking) tell(error);
+    if (mine === asking) fail(sheet, error);
   }
 }
 
@@ -51,18 +63,30 @@ function spoken(answer) {
   return textOf(answer) + (n ? `, ${n} ${words.unsure}` : "");
 }
 
-function tell(error) {
+function fail(sheet, error) {
   if (error.name === "AbortError") return;
-  if (error instanceof ApiError && error.status === 401) {
-    $("key").hidden = false;
-    $("token").focus();
-    return;
-  }
-  Object.assign(state, { answer: null, chosen: null });
+  Object.assign(sheet, { answer: null, chosen: null });
   render();
-  const message = error instanceof ApiError ? error.message : words.away;
-  note(message, true);
-  say(message);
+  report(error);
+}
+
+function report(error) {
+  if (error instanceof ApiError && error.status === 401) askForToken();
+  else announce(error instanceof ApiError ? error.message : words.away, true);
+}
+
+function askForToken() {
+  const message = hasToken() ? words.wrongToken : words.needToken;
+  $("key").hidden = false;
+  $("token").value = "";
+  $("token").setAttribute("aria-invalid", String(hasToken()));
+  $("token").focus();
+  announce(message, true);
+}
+
+function announce(text, doubtful = false) {
+  note(text, doubtful);
+  say(text);
 }
 
 function note(text, doubtful = false) {
@@ -74,30 +98,66 @@ function say(text) {
   $("status").textContent = text;
 }
 
+// ------------------------------------------------------------------------------------------------ showing
+
 function buttons() {
-  $("undo").disabled = pad.isEmpty || state.photo !== null;
-  $("clear").disabled = pad.isEmpty && state.photo === null;
-  $("hint").hidden = !pad.isEmpty || state.photo !== null;
+  const hasPhoto = photos.length > 0;
+  $("undo").disabled = pad.isEmpty;
+  $("clear").disabled = pad.isEmpty && !hasPhoto;
+  $("hint").hidden = !pad.isEmpty || hasPhoto;
+  for (const node of document.querySelectorAll(".for-drawing")) node.hidden = hasPhoto;
+  $("zoom").hidden = !hasPhoto || !current().isShowable;
 }
 
 function render() {
-  const { answer, chosen, photo } = state;
-  const items = itemsOf(answer);
+  const { answer, chosen, file, isShowable } = current();
   buttons();
-  $("stage").className = `stage ${photo ? "with-photo" : "drawing"}`;
-  $("photo").hidden = photo === null;
-  $("pad").hidden = photo !== null;
+  $("stage").classList.toggle("with-photo", file !== null);
+  $("stage").classList.toggle("drawing", file === null);
+  $("photo").hidden = file === null || !isShowable;
+  $("unshown").hidden = isShowable || answer === null;
+  $("pad").hidden = file !== null;
+  $("pages").hidden = photos.length < 2;
+  $("page").textContent = photos.length ? `${place + 1} / ${photos.length} · ${file.name}` : "";
+  $("previous").disabled = place === 0;
+  $("next").disabled = place >= photos.length - 1;
   const focused = [...$("lines").querySelectorAll("button")].indexOf(document.activeElement);
   showLines($("lines"), answer, chosen, choose);
   if (focused >= 0) $("lines").querySelectorAll("button")[focused]?.focus();
-  showBoxes($("boxes"), answer, chosen, choose);
+  showAllBoxes();
   $("detail").hidden = chosen === null;
-  $("take").hidden = items.length === 0;
-  if (chosen) {
-    $("saw").src = `data:image/png;base64,${chosen.framed}`;
-    $("saw").alt = `28 × 28: ${chosen.digit}`;
-    showBars($("bars"), chosen);
-  }
+  $("take").hidden = itemsOf(answer).length === 0;
+  if (chosen) showChosen(chosen);
+  summarize(answer, chosen);
+}
+
+function showAllBoxes() {
+  showBoxes($("boxes"), current().answer, current().chosen, choose);
+}
+
+function showZoom() {
+  $("zoom-level").textContent = `${Math.round(100 * zoom.level)} %`;
+  $("smaller").disabled = zoom.level === 1;
+  $("larger").disabled = zoom.isLargest;
+}
+
+function showChosen(item) {
+  $("saw").src = `data:image/png;base64,${item.framed}`;
+  $("saw").alt = `28 × 28: ${item.digit}`;
+  showBars($("bars"), item);
+  const isCorrected = item.truth !== undefined;
+  [...$("keys").children].forEach((key, digit) => key.setAttribute("aria-pressed", String(item.truth === digit)));
+  $("not-digit").setAttribute("aria-pressed", String(item.truth === null));
+  if (!isCorrected && document.activeElement === $("take-back")) focusChosen();
+  $("take-back").disabled = !isCorrected;
+}
+
+function focusChosen() {
+  $("lines").querySelector("[aria-pressed=true]")?.focus();
+}
+
+function summarize(answer, chosen) {
+  const items = itemsOf(answer);
   const sure = items.filter((item) => item.accepted || item.truth !== undefined).length;
   if (!answer) note("");
   else if (!sure) note(words.none, true);
@@ -106,19 +166,20 @@ function render() {
 }
 
 function choose(item) {
-  state.chosen = item;
+  current().chosen = item;
   render();
+  zoom.reveal($("boxes").querySelector(".chosen rect"));
   showWhy();
 }
 
 async function showWhy() {
   explaining?.abort();
   explaining = new AbortController();
-  const { chosen } = state;
+  const { chosen } = current();
   if (!chosen) return;
   try {
     const { map } = await explain(chosen.framed, chosen.digit, explaining.signal);
-    if (chosen !== state.chosen) return;
+    if (chosen !== current().chosen) return;
     $("map").src = `data:image/png;base64,${map}`;
     $("map").alt = words.map;
   } catch (error) {
@@ -127,53 +188,87 @@ async function showWhy() {
   }
 }
 
-async function mend(truth) {
-  const { chosen, picture } = state;
+// ------------------------------------------------------------------------------------------------ correcting
+
+// Keep what the chosen item is: a digit, or null where it is not one.
+function mark(truth) {
+  const { chosen, picture } = current();
   if (!chosen || !picture) return;
-  try {
-    await correct(picture, chosen, truth);
+  save(async () => {
+    const { id } = await correct(picture, chosen, truth);
+    (chosen.corrections ??= []).push({ id, truth });
     chosen.truth = truth;
     render();
-    note(`${words.kept}: ${truth}`);
-    say(`${truth}, ${words.kept}`);
-  } catch (error) {
-    note(error instanceof ApiError ? error.message : words.away, true);
-  }
+    announce(`${words.kept}: ${truth ?? words.notDigit}`);
+  });
 }
+
+function unmark() {
+  const { chosen } = current();
+  if (!chosen) return;
+  save(async () => {
+    const last = chosen.corrections?.at(-1);
+    if (!last) return;
+    await takeBack(last.id);
+    chosen.corrections.pop();
+    const before = chosen.corrections.at(-1);
+    if (before) chosen.truth = before.truth;
+    else delete chosen.truth;
+    render();
+    announce(words.takenBack);
+  });
+}
+
+function save(step) {
+  saving = saving.then(step).catch(report);
+}
+
+// ------------------------------------------------------------------------------------------------ pictures
 
 function forget() {
   asking?.abort();
   asking = null;
-  if (state.photo) URL.revokeObjectURL(state.photo);
-  Object.assign(state, { photo: null, picture: null, answer: null, chosen: null });
+  for (const { url } of photos) URL.revokeObjectURL(url);
+  photos = [];
+  drawing = newSheet();
+  zoom.reset();
   render();
   say("");
 }
 
-function take(file) {
-  if (!file) return;
+function open(files) {
+  if (!files.length) return;
   forget();
   pad.clear();
-  state.photo = URL.createObjectURL(file);
-  $("photo").src = state.photo;
-  $("photo").alt = file.name ?? "";
-  render();
-  note("…");
-  ask(file);
+  photos = [...files].map(newSheet);
+  turnTo(0);
 }
 
-function save(text, type, name) {
+function turnTo(index) {
+  asking?.abort();
+  place = index;
+  const sheet = current();
+  zoom.reset();
+  $("photo").src = sheet.url;
+  $("photo").alt = sheet.file.name;
+  render();
+  if (sheet.answer) return showWhy();
+  note("…");
+  return ask(sheet, sheet.file);
+}
+
+function download(text, type, name) {
   const link = element("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
 async function copy() {
-  const text = textOf(state.answer);
+  const text = textOf(current().answer);
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    // Without https, or without leave, there is the old way.
+    // Without https, or without permission, there is the old way.
     const area = element("textarea", { value: text, className: "unseen" });
     document.body.append(area);
     area.select();
@@ -181,48 +276,65 @@ async function copy() {
     area.remove();
     $("copy").focus();
   }
-  note(words.copied);
-  say(words.copied);
+  announce(words.copied);
 }
 
-$("undo").addEventListener("click", () => pad.undo());
-$("clear").addEventListener("click", () => { pad.clear(); forget(); $("pad").focus(); });
+// ------------------------------------------------------------------------------------------------ events
+
+for (let digit = 0; digit <= 9; digit++) {
+  const key = element("button", { type: "button", textContent: digit });
+  key.addEventListener("click", () => mark(digit));
+  $("keys").append(key);
+}
+const clicks = {
+  undo: () => pad.undo(),
+  clear: () => { pad.clear(); forget(); $("pad").focus(); },
+  larger: () => zoom.step(1),
+  smaller: () => zoom.step(-1),
+  previous: () => turnTo(place - 1),
+  next: () => turnTo(place + 1),
+  "not-digit": () => mark(null),
+  "take-back": unmark,
+  copy,
+  csv: () => download(csvOf(current().answer), "text/csv", "inkdigits.csv"),
+  json: () => download(jsonOf(current().answer), "application/json", "inkdigits.json"),
+};
+for (const [id, act] of Object.entries(clicks)) $(id).addEventListener("click", act);
 $("width").addEventListener("input", (event) => { pad.strokeWidth = Number(event.target.value); });
-$("file").addEventListener("change", (event) => { take(event.target.files[0]); event.target.value = ""; });
-$("copy").addEventListener("click", copy);
-$("csv").addEventListener("click", () => save(csvOf(state.answer), "text/csv", "inkdigits.csv"));
-$("json").addEventListener("click", () => save(jsonOf(state.answer), "application/json", "inkdigits.json"));
+$("file").addEventListener("change", (event) => { open([...event.target.files]); event.target.value = ""; });
 $("key").addEventListener("submit", (event) => {
   event.preventDefault();
   setToken($("token").value);
   $("key").hidden = true;
-  if (state.photo) fetch(state.photo).then((response) => response.blob()).then(ask);
+  note("…");
+  if (photos.length) ask(current(), current().file);
   else if (!pad.isEmpty) askForDrawing();
 });
-for (let digit = 0; digit <= 9; digit++) {
-  const key = element("button", { type: "button", textContent: digit });
-  key.addEventListener("click", () => mend(digit));
-  $("keys").append(key);
-}
-// On a chosen digit, the right one may simply be typed.
 $("lines").addEventListener("keydown", (event) => {
-  if (/^[0-9]$/.test(event.key) && !event.ctrlKey && !event.metaKey && !event.altKey) mend(Number(event.key));
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (/^[0-9]$/.test(event.key)) mark(Number(event.key));
+  else if (event.key === "x" || event.key === "Delete") mark(null);
+  else if (event.key === "Backspace") unmark();
 });
 $("lines").addEventListener("focusin", (event) => {
-  const place = [...$("lines").querySelectorAll("button")].indexOf(event.target);
-  const item = itemsOf(state.answer)[place];
-  if (item && item !== state.chosen) choose(item);
+  const index = [...$("lines").querySelectorAll("button")].indexOf(event.target);
+  const item = itemsOf(current().answer)[index];
+  if (item && item !== current().chosen) choose(item);
 });
-
 for (const kind of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     $("stage").classList.toggle("over", kind === "dragover");
-    if (kind === "drop") take(event.dataTransfer.files[0]);
+    if (kind === "drop") open(event.dataTransfer.files);
   });
 }
-document.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
-window.addEventListener("online", () => { if (!pad.isEmpty && !state.photo) askForDrawing(); });
-new ResizeObserver(() => showBoxes($("boxes"), state.answer, state.chosen, choose)).observe($("stage"));
-$("photo").addEventListener("error", () => { $("photo").hidden = true; }); // TIFF: read by the server, not shown by browsers
+document.addEventListener("paste", (event) => open(event.clipboardData.files));
+window.addEventListener("online", () => { if (!pad.isEmpty && !photos.length) askForDrawing(); });
+new ResizeObserver(showAllBoxes).observe($("stage"));
+$("photo").addEventListener("error", () => { // TIFF: read by the server, not shown by browsers
+  if ($("photo").src !== current().url) return;
+  current().isShowable = false;
+  render();
+});
+showZoom();
 render();

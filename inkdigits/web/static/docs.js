@@ -47,8 +47,8 @@ function shape(name, schema) {
   return node;
 }
 
-$("example").textContent = `curl --data-binary @photo.jpg '${location.origin}/v1/read'`;
-const description = await (await fetch("/openapi.json")).json();
+$("example").textContent = `curl --data-binary @photo.jpg '${new URL("v1/read", location)}'`;
+const description = await (await fetch("openapi.json")).json();
 for (const [path, methods] of Object.entries(description.paths)) {
   for (const [method, described] of Object.entries(methods)) $("operations").append(operation(method, path, described));
 }

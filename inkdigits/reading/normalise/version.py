@@ -1,0 +1,20 @@
+"""Which version of the normalisation this is: networks are trained behind one, and read behind the same.
+
+The version is declared rather than computed. A hash of what normalisation does would differ between builds of OpenCV,
+whose resizing and warping differ by a grey level here and there, and so refuse good weights on another machine. What
+holds the declaration true is a test: it compares what normalisation does to fixed pictures with what it did when the
+version was declared, within a tolerance wider than such differences (tests/reading/test_version.py).
+"""
+
+# Raise a number when the test fails because you meant to change that normalisation; networks of its kind must then be
+# trained again.
+VERSIONS = {"digit": 1, "line": 1}
+
+
+def normalisation_version(kind: str = "digit") -> int:
+    """Return the version of the normalisation before networks of a kind, as their cards hold it ("normalisation").
+
+    Args:
+        kind: "digit" or "line".
+    """
+    return VERSIONS[kind]

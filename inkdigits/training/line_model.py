@@ -1,0 +1,175 @@
+"""A trained line network -> `model.onnx`: calibrated, evaluated, its weights in float16.
+
+Lines to calibrate and to evaluate on are composed, in the styles of real input, of digits that were never learned.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+
+from inkdigits.arrays import Ink, Scores
+from inkdigits.data.splits import Split
+from inkdigits.errors import ModelError
+from inkdigits.reading.decoding import Decoded, decode, digits_of
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.normalise.line import normalise_line
+from inkdigits.reading.normalise.version import normalisation_version
+from inkdigits.training import export
+from inkdigits.training.line_net import BLANK, STRIDE_PX, backend_loss
+from inkdigits.training.line_rows import padded
+from inkdigits.training.recipes import LineRecipe
+from inkdigits.training.runs import write_beside
+from inkdigits.training.synthesis.lines import compose_line
+from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits
+
+TOLERANCE = 0.05  # of log-probabilities: weights are stored in float16
+ACCEPT_FROM = 0.5  # a digit that is more likely wrong than right is rejected
+TEMPERATURES = np.geomspace(0.5, 4.0, 19)
+# Seeds of the lines, and style -> how many of them are composed for each digit of the split.
+CALIBRATION = 77, {"cell": 0.6, "row": 0.2}
+TEST = 78, {"cell": 0.1, "row": 0.1}
+BATCH = 64
+
+ScoresOf = Callable[[Ink], Scores]  # line images uint8 (N, height, W) -> float32 (N, columns, classes)
+# The network's scores for each view of a line, and the line's text.
+Scored = tuple[list[Scores], str]
+
+
+def score_lines(
+    scores_of: ScoresOf, recipe: LineRecipe, split: Split, lines: tuple[int, dict[str, float]]
+) -> dict[str, list[Scored]]:
+    """Return what a network says of lines composed of a split's digits, by style.
+
+    Args:
+        scores_of: the network.
+        recipe: says at which height and in which views a line is read.
+        split: digits it never learned from.
+        lines: `CALIBRATION` or `TEST`.
+    """
+    digits = Digits(np.asarray(split.images), np.asarray(split.labels))
+    seed, shares = lines
+    scored: dict[str, list[Scored]] = {}
+    for kind, (style, share) in enumerate(shares.items()):
+        rng = np.random.default_rng((seed, kind))
+        composed = [compose_line(rng, digits, STYLES[style]) for _ in range(max(1, round(share * len(split))))]
+        views = [[normalise_line(line, recipe.height, *view) for line, _ in composed] for view in recipe.views]
+        scores = [_scores_of_each(scores_of, images) for images in views]
+        scored[style] = [([view[i] for view in scores], text) for i, (_, text) in enumerate(composed)]
+    return scored
+
+
+def _scores_of_each(scores_of: ScoresOf, images: list[Ink]) -> list[Scores]:
+    """Return each line's scores, those of one width computed together."""
+    scores: dict[int, Scores] = {}
+    widths = np.array([image.shape[1] for image in images])
+    for width in np.unique(widths):
+        members = np.flatnonzero(widths == width)
+        for start in range(0, len(members), BATCH):
+            chosen = members[start : start + BATCH]
+            scores |= zip(chosen.tolist(), scores_of(np.stack([images[i] for i in chosen])), strict=True)
+    return [scores[i] for i in range(len(images))]
+
+
+def fit_temperature(scored: Sequence[Scored]) -> float:
+    """Return the temperature for whole numbers at which log-likelihood is best."""
+    return min(map(float, TEMPERATURES), key=lambda t: _mean_surprise([(_read(each, t), each[1]) for each in scored]))
+
+
+def evaluate_lines(scored: dict[str, list[Scored]], temperature: float) -> dict[str, float]:
+    """Return a run's figures.
+
+    Returns:
+        "test_accuracy", share of lines whose digits are all right; "test_mistakes", "n_test", counts of lines;
+        "test_loss", the mean CTC loss of the first view; for each style "STYLE_digits_exact", such a share, and
+        "STYLE_n".
+    """
+    read = {style: [(_read(each, temperature), each[1]) for each in lines] for style, lines in scored.items()}
+    right = {style: [line.digits == digits_of(text) for line, text in lines] for style, lines in read.items()}
+    n = sum(map(len, right.values()))
+    mistakes = n - sum(map(sum, right.values()))
+    figures = {
+        "test_loss": _mean_ctc_loss([line for lines in scored.values() for line in lines]),
+        "test_accuracy": (n - mistakes) / n,
+        "test_mistakes": mistakes,
+        "n_test": n,
+    }
+    for style, exact in right.items():
+        figures |= {f"{style}_digits_exact": float(np.mean(exact)), f"{style}_n": len(exact)}
+    return figures
+
+
+def _mean_ctc_loss(scored: Sequence[Scored]) -> float:
+    loss, total = backend_loss(), 0.0
+    for n_columns in sorted({len(views[0]) for views, _ in scored}):
+        members = [each for each in scored if len(each[0][0]) == n_columns]
+        logits = np.stack([views[0] for views, _ in members])
+        losses = loss(keras.ops.convert_to_tensor(padded([text for _, text in members])), keras.ops.array(logits))
+        total += float(keras.ops.sum(losses))
+    return total / len(scored)
+
+
+def _read(line: Scored, temperature: float) -> Decoded:
+    return decode(line[0], ALPHABET, temperature)
+
+
+def _mean_surprise(read: Sequence[tuple[Decoded, str]]) -> float:
+    """Return the mean negative log-likelihood of "all digits are right"."""
+    total = 0.0
+    for line, text in read:
+        p = min(max(line.probability, 1e-6), 1 - 1e-6)
+        total -= float(np.log(p if line.digits == digits_of(text) else 1 - p))
+    return total / len(read)
+
+
+def card_of_lines(recipe: LineRecipe, temperature: float) -> dict[str, Any]:
+    """Return what a line network's card says beyond what every card does."""
+    return {
+        "kind": "line",
+        "output": "logits",
+        "classes": [*ALPHABET, ""],
+        "normalisation": normalisation_version("line"),
+        "blank": BLANK,
+        "height": recipe.height,
+        "stride": STRIDE_PX,
+        "views": [{"zoom": zoom, "shear": shear} for zoom, shear in recipe.views],
+        "temperature": temperature,
+        "threshold": ACCEPT_FROM,
+    }
+
+
+def export_line(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
+    """Write the network as ONNX with weights in float16 (arithmetic stays in float32), held equal to Keras's answers.
+
+    Raises:
+        ModelError: ONNX Runtime's log-probabilities are off by more than 0.05.
+        RunError: the file cannot be written.
+    """
+    probe = np.random.default_rng(0).integers(0, 256, (8, card["height"], 96)).astype(np.uint8)
+    expected = keras.ops.convert_to_numpy(model(probe))
+    export.export(model, path, card)
+    proto = onnx.load(path)
+    _halve(proto.graph)
+    write_beside(path, proto.SerializeToString())
+    apart = float(np.abs(OnnxModel(path).scores(probe) - expected).max())
+    if not apart <= TOLERANCE:
+        path.unlink()
+        raise ModelError(f"{path}: ONNX and Keras disagree by {apart:.2g} (allowed: {TOLERANCE})")
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Store large float32 constants as float16, cast back when the file is opened: half the bytes, same arithmetic."""
+    casts = []
+    for constant in list(graph.initializer):
+        values = onnx.numpy_helper.to_array(constant)
+        if values.dtype != np.float32 or values.size < 256:
+            continue
+        half = onnx.numpy_helper.from_array(values.astype(np.float16), constant.name + "_half")
+        casts.append(onnx.helper.make_node("Cast", [half.name], [constant.name], to=onnx.TensorProto.FLOAT))
+        graph.initializer.remove(constant)
+        graph.initializer.append(half)
+    for i, cast in enumerate(casts):
+        graph.node.insert(i, cast)
