@@ -2,9 +2,10 @@
 
 import json
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -81,8 +82,7 @@ def read(
     """
     # Reading multiplies no large matrices: BLAS's threads would only delay the start, by a tenth.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from inkdigits.bulk.progress import progress
-    from inkdigits.bulk.read import read_files, read_to_file
+    from inkdigits.bulk.read import read_files
 
     if model is not None and not model.exists() and (Path("runs") / model).is_dir():
         model = Path("runs") / model  # a run by its name
@@ -96,26 +96,24 @@ def read(
     else:
         if json_ or save_overlay or explain:
             raise typer.BadParameter("--json, --save-overlay and --explain do not go with --output")
-        with progress() as report, resumable():
-            summary = read_to_file(
-                output,
-                images or (),
-                layout.value,
-                rows.value,
-                model=model,
-                list_file=list_,
-                column=column,
-                resume=resume,
-                overwrite=overwrite,
-                workers=workers,
-                ray=ray,
-                report=report,
-            )
-        say(str(summary))
-        print(output)
-        n_errors = summary.n_errors
+        how = {"resume": resume, "overwrite": overwrite, "workers": workers, "ray": ray}
+        n_errors = _read_to(
+            output, images or (), layout.value, rows.value, model=model, list_file=list_, column=column, **how
+        )
     if n_errors:
         raise typer.Exit(1)
+
+
+def _read_to(output: str, images: Sequence[str], layout: str, rows: str, **settings: Any) -> int:
+    """Write a table, show the progress, and return how many pictures could not be read."""
+    from inkdigits.bulk.progress import progress
+    from inkdigits.bulk.read import read_to_file
+
+    with progress() as report, resumable():
+        summary = read_to_file(output, images, layout, rows, report=report, **settings)
+    say(str(summary))
+    print(output)
+    return summary.n_errors
 
 
 def _show(answer: "Answer", as_json: bool) -> bool:

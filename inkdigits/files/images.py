@@ -298,7 +298,7 @@ def _grey_of_modes(picture: Image.Image) -> GrayImage:
 
 
 def _grey_of_wide(values: AnyImage) -> GrayImage:
-    """Return grey levels of 32 bit integers or floats, whose range a file does not tell: 1, 255 or 65535."""
+    """Return grey levels of 32 bit integers or floats, whose range the file does not state: 1, 255 or 65535."""
     values = np.nan_to_num(values.astype(np.float64), nan=255.0, posinf=65535.0, neginf=0.0)
     high = values.max()
     scale = 255 / 65535 if high > 255 else 1.0 if high > 1 else 255.0
@@ -313,7 +313,7 @@ def _laid_on_white(grey: GrayImage, alpha: GrayImage) -> GrayImage:
 def _orientation(picture: Image.Image) -> int:
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block is no reason to refuse good pixels
+    except Exception:  # the pixels are good even where the EXIF block is damaged
         return 1
 
 

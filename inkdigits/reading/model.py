@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
-from inkdigits.arrays import GrayImage, Scores
+from inkdigits.arrays import Scores
 from inkdigits.errors import ModelError, reason
 from inkdigits.machine import cores
 from inkdigits.reading.normalise.version import normalisation_version
@@ -43,7 +44,7 @@ class OnnxModel:
         self.card = _card_of(self.session, path)
         _check_contract(self.session, path)
 
-    def scores(self, images: GrayImage) -> Scores:
+    def scores(self, images: NDArray[np.uint8]) -> Scores:
         """Return the network's float32 scores for uint8 (N, H, W), in chunks so that memory stays flat."""
         chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)] or [images]
         return np.concatenate([self.session.run(["scores"], {"images": chunk})[0] for chunk in chunks])
@@ -51,8 +52,8 @@ class OnnxModel:
     def require(self, kind: str, fields: Collection[str]) -> None:
         """Check that a reader of a kind can use the network.
 
-        A card without a version of the normalisation is accepted: runs of inkdigits before 0.2 have none, and all of
-        them were trained behind version 1.
+        A card without a version of the normalisation is accepted: runs trained before the version existed have
+        none, and all of them were trained behind version 1.
 
         Args:
             kind: "digit" or "line".

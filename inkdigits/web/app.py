@@ -132,7 +132,9 @@ def _add_api(app: FastAPI, api: Api, with_token: bool) -> None:
             response_class=PlainTextResponse if model is None else JSONResponse,
         )
 
-    async def take_back(number: Annotated[int, PathParameter(ge=1, le=LARGEST_ID)]) -> Response:
+    async def take_back(
+        number: Annotated[int, PathParameter(ge=1, le=LARGEST_ID, description="the correction's id")],
+    ) -> Response:
         return await api.take_back(number)
 
     one, many = schemas.picture_body(), schemas.picture_body(many=True)

@@ -45,6 +45,7 @@ def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
     assert card["data"] == {"name": "printed digits", "sha256": toy[0].sha256, "n": 600}
     assert "--validation" in card["no_threshold"]
     assert answers.accepted.all()
+    assert card["normalisation"] == 1
 
 
 def test_a_validation_part_is_held_out(toy: Splits, tmp_path: Path) -> None:

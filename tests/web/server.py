@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
+
 
 def start_server(home: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
     """Start `inkdigits serve` on a free port of loopback; return the process and its address."""
@@ -29,6 +32,13 @@ def stop(server: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM) ->
 
 def port_of(address: str) -> int:
     return int(address.rstrip("/").rpartition(":")[2])
+
+
+def line_drawing(shift: int = 0) -> bytes:
+    """A vertical line as a PNG file."""
+    image = np.full((100, 120), 255, np.uint8)
+    cv2.line(image, (20 + shift, 20), (20 + shift, 80), 0, 5)
+    return cv2.imencode(".png", image)[1].tobytes()
 
 
 @dataclass(frozen=True)

@@ -1,88 +1,41 @@
-"""The HTTP API, in process: answers, limits, who may ask. Browsers are in test_page.py, fuzzing in test_fuzz.py."""
+"""The HTTP API, in process: answers and bad input."""
 
 import asyncio
 import base64
-import concurrent.futures
 import io
 import json
-import re
 import signal
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra `web` is not installed")
 
 from fake_reader import FakeReader
-from fastapi import FastAPI
 from PIL import Image
 from starlette.testclient import TestClient
+from web.http import client_of, drawing, encoded, error_of
 
 from inkdigits.files.images import read_image
 from inkdigits.reading.explain import occlusion_map
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
 from inkdigits.web import Settings, create_app
-from inkdigits.web.batching import Batcher
 from inkdigits.web.decoder import Decoder
 from inkdigits.web.errors import RequestError
-from inkdigits.web.serve import is_loopback
-
-
-@pytest.fixture(scope="module")
-def reader() -> Reader:
-    return Reader()
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(corrections=tmp_path / "corrections.sqlite3", patience_ms=0)
-
-
-@pytest.fixture
-def client(reader: Reader, settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(reader, settings)) as client:
-        yield client
-
-
-def client_of(reader: Any, settings: Settings) -> TestClient:
-    return TestClient(create_app(reader, settings))
-
-
-def drawing(width: int = 300, height: int = 200) -> np.ndarray:
-    """A 7 in the upper left corner."""
-    image = np.full((height, width), 255, np.uint8)
-    points = np.array([[40, 30], [80, 30], [60, 90]], np.int32)
-    cv2.polylines(image, [points], False, 0, 5, cv2.LINE_AA)
-    return image
-
-
-def encoded(image: np.ndarray, suffix: str = ".png") -> bytes:
-    return cv2.imencode(suffix, image)[1].tobytes()
 
 
 def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
-
-
-def error_of(response: Any, status: int) -> str:
-    assert response.status_code == status, response.text
-    body = response.json()
-    assert set(body) == {"error"}
-    assert set(body["error"]) == {"code", "message"}
-    assert body["error"]["message"]
-    return str(body["error"]["code"])
 
 
 # ------------------------------------------------------------------------------------------------ answers
@@ -388,190 +341,3 @@ def test_a_decoder_that_takes_too_long_is_killed_and_the_next_picture_is_read() 
         assert np.array_equal(asyncio.run(decoder.decode(data, 50_000_000)), read_image(data))
     finally:
         decoder.close()
-
-
-# ------------------------------------------------------------------------------------------------ who may ask
-
-
-def test_a_token_is_asked_for(reader: Reader, tmp_path: Path) -> None:
-    client = client_of(reader, Settings(token="open-sesame", corrections=tmp_path / "c"))
-    data = encoded(drawing())
-    for header in ("", "Bearer", "Bearer wrong", "Basic open-sesame", "Bearer öpen"):
-        response = client.post("/v1/read", content=data, headers={"Authorization": header.encode()})
-        assert error_of(response, 401) == "no_token"
-        assert response.headers["www-authenticate"] == "Bearer"
-    good = {"Authorization": "Bearer open-sesame"}
-    assert client.post("/v1/read", content=data, headers=good).status_code == 200
-    for path in ("/v1/model", "/metrics"):
-        assert error_of(client.get(path), 401) == "no_token"
-        assert client.get(path, headers=good).status_code == 200
-    for path in ("/", "/docs", "/health", "/ready", "/openapi.json"):
-        assert client.get(path).status_code == 200
-
-
-def test_other_origins_are_rejected_unless_allowed(reader: Reader, tmp_path: Path) -> None:
-    data = encoded(drawing())
-    other = {"Origin": "https://example.org"}
-    closed = client_of(reader, Settings(corrections=tmp_path / "c"))
-    assert error_of(closed.post("/v1/read", content=data, headers=other), 403) == "foreign_origin"
-    assert error_of(closed.post("/v1/read", content=data, headers={"Origin": "null"}), 403) == "foreign_origin"
-    assert closed.post("/v1/read", content=data, headers={"Origin": "http://testserver"}).status_code == 200
-    allowing = client_of(reader, Settings(allow_origins=("https://example.org",), corrections=tmp_path / "c"))
-    response = allowing.post("/v1/read", content=data, headers=other)
-    assert response.headers["access-control-allow-origin"] == "https://example.org"
-    asked = other | {"Access-Control-Request-Method": "POST"}
-    preflight = allowing.options("/v1/read", headers=asked)
-    assert preflight.status_code == 204
-    assert preflight.headers["access-control-allow-origin"] == "https://example.org"
-    assert "access-control-allow-origin" not in allowing.get("/health").headers
-    assert "Origin" in allowing.get("/health").headers["vary"]
-    asked = other | {"Access-Control-Request-Method": "PUT"}
-    assert error_of(allowing.options("/v1/read", headers=asked), 400) == "bad_preflight"
-
-
-def test_errors_can_be_read_by_pages_of_allowed_origins_too(tmp_path: Path) -> None:
-    origin = "https://example.org"
-    settings = Settings(allow_origins=(origin,), token="sesame", corrections=tmp_path / "c")
-    client = client_of(FakeReader(), settings)
-    asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
-    assert client.options("/v1/read", headers=asked).status_code == 204  # a preflight has no token
-    response = client.post("/v1/read", content=b"", headers={"Origin": origin})
-    assert error_of(response, 401) == "no_token"
-    assert response.headers["access-control-allow-origin"] == origin
-    assert response.headers["x-content-type-options"] == "nosniff"
-
-
-def test_the_app_may_be_mounted_and_keeps_its_token(tmp_path: Path) -> None:
-    outer = FastAPI()
-    outer.mount("/ink", create_app(FakeReader(), Settings(token="sesame", corrections=tmp_path / "c")))  # type: ignore[arg-type]
-    client = TestClient(outer)
-    good = {"Authorization": "Bearer sesame"}
-    for path in ("/ink/v1/read", "/ink/v1/read-many"):
-        assert error_of(client.post(path, content=encoded(drawing())), 401) == "no_token"
-    assert client.post("/ink/v1/read", content=encoded(drawing()), headers=good).json()["lines"]
-    metrics = client.get("/ink/metrics", headers=good).text
-    assert 'inkdigits_requests_total{route="/v1/read",status="200"} 1.0' in metrics
-    page = client.get("/ink/").text
-    linked = re.findall(r'(?:href|src)="([^"]+)"', page)
-    assert len(linked) > 3
-    for link in linked:
-        assert client.get(f"/ink/{link}").status_code == 200
-
-
-def test_a_server_on_loopback_answers_to_its_own_names_alone(reader: Reader, tmp_path: Path) -> None:
-    client = client_of(reader, Settings(hosts=("localhost", "127.0.0.1", "[::1]"), corrections=tmp_path / "c"))
-    assert error_of(client.get("/health", headers={"Host": "evil.example"}), 421) == "unknown_host"
-    assert error_of(client.get("/health", headers={"Host": "localhost.evil.example:8000"}), 421) == "unknown_host"
-    for host in ("localhost", "localhost:8000", "127.0.0.1:1", "[::1]:8000"):
-        assert client.get("/health", headers={"Host": host}).status_code == 200
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1", "127.8.9.1"])
-def test_loopback(address: str) -> None:
-    assert is_loopback(address)
-
-
-@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
-def test_not_loopback(address: str) -> None:
-    assert not is_loopback(address)
-
-
-# ------------------------------------------------------------------------------------------------ queues
-
-
-def test_requests_of_one_moment_share_a_call() -> None:
-    sizes: list[int] = []
-    go_on = threading.Event()
-
-    def work(jobs: Any) -> list[int]:
-        assert go_on.wait(60)
-        return [job * 2 for job in jobs]
-
-    batcher: Batcher[int, int] = Batcher("jobs", work, 1_000, 16, 0.0, sizes.append)
-
-    async def ask() -> list[int]:
-        tasks = [asyncio.create_task(batcher.ask(i)) for i in range(50)]
-        await asyncio.sleep(0)  # each of them has put its job into the queue
-        go_on.set()
-        return await asyncio.gather(*tasks)
-
-    assert asyncio.run(ask()) == [2 * i for i in range(50)]
-    assert sum(sizes) == 50
-    assert max(sizes) == 16
-    assert len(sizes) <= 5  # the first may be alone
-    batcher.close()
-
-
-def test_a_full_queue_rejects_and_does_not_grow() -> None:
-    go_on = threading.Event()
-
-    def work(jobs: Any) -> list[int]:
-        assert go_on.wait(60)
-        return list(jobs)
-
-    batcher: Batcher[int, int] = Batcher("jobs", work, 4, 1, 0.0, lambda n: None)
-
-    async def ask() -> list[Any]:
-        tasks = [asyncio.create_task(batcher.ask(i)) for i in range(20)]
-        await asyncio.sleep(0)  # each of them has its place in the queue, or none
-        go_on.set()
-        return await asyncio.gather(*tasks, return_exceptions=True)
-
-    answers = asyncio.run(ask())
-    rejected = [answer for answer in answers if isinstance(answer, RequestError)]
-    assert {answer.status for answer in rejected} == {503}
-    assert 4 <= len(answers) - len(rejected) <= 5
-    batcher.close()
-
-
-def test_an_error_in_one_job_is_its_own_and_the_thread_lives_on() -> None:
-    def work(jobs: Any) -> list[Any]:
-        if "crash" in jobs:
-            raise RuntimeError("crash")
-        return [ValueError("bad") if job == "bad" else job for job in jobs]
-
-    batcher: Batcher[str, str] = Batcher("jobs", work, 10, 10, 5.0, lambda n: None)
-
-    async def ask(*jobs: str) -> list[Any]:
-        return await asyncio.gather(*(batcher.ask(job) for job in jobs), return_exceptions=True)
-
-    good, bad = asyncio.run(ask("good", "bad"))
-    assert good == "good"
-    assert isinstance(bad, ValueError)
-    assert all(isinstance(answer, RuntimeError) for answer in asyncio.run(ask("good", "crash")))
-    assert asyncio.run(ask("good")) == ["good"]
-    batcher.close()
-
-
-def test_a_slow_page_does_not_hold_up_digits(settings: Settings) -> None:
-    page_begun, digit_answered = threading.Event(), threading.Event()
-
-    class Slow(FakeReader):
-        def read_many(self, images: Any, layout: str) -> list[PageReading]:
-            if layout == "page":
-                page_begun.set()
-                assert digit_answered.wait(60)
-            return super().read_many(images, layout)
-
-    with (
-        TestClient(create_app(Slow(), settings)) as client,  # type: ignore[arg-type]
-        concurrent.futures.ThreadPoolExecutor(1) as thread,
-    ):
-        page = thread.submit(client.post, "/v1/read", content=encoded(drawing()))
-        assert page_begun.wait(60)
-        assert client.post("/v1/read?layout=digit", content=encoded(drawing())).status_code == 200
-        assert not page.done()
-        digit_answered.set()
-        assert page.result().status_code == 200
-
-
-def test_batches_answer_as_single_pictures_do(reader: Reader) -> None:
-    rng = np.random.default_rng(0)
-    images = []
-    for _ in range(9):
-        image = drawing()
-        cv2.circle(image, tuple(int(v) for v in rng.integers(120, 180, 2)), int(rng.integers(10, 30)), 0, 5)
-        images.append(image)
-    for layout in ("digit", "number", "page"):
-        together = [page.to_dict() for page in reader.read_many(images, layout)]
-        assert together == [reader.read(image, layout).to_dict() for image in images]

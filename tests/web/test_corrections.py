@@ -1,250 +1,18 @@
-"""Corrections: kept, listed, exported in MNIST's format, taken back, forgotten."""
+"""Corrections through HTTP."""
 
-import concurrent.futures
-import contextlib
-import hashlib
-import json
-import os
-import signal
-import socket
-import sqlite3
-import sys
-import time
-import urllib.request
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="the extra `web` is not installed")
 
-from click.testing import Result
 from fake_reader import FakeReader
 from starlette.testclient import TestClient
-from typer.testing import CliRunner
-from web.server import port_of, start_server, stop
+from web.server import line_drawing
 
-from inkdigits.cli.main import app
-from inkdigits.data.corrections import Corrections, export_corrections, latest
-from inkdigits.data.loading import load_data
-from inkdigits.errors import DataError, InkdigitsError, OutputError
+from inkdigits.data.corrections import Corrections
 from inkdigits.web import Settings, create_app
-from inkdigits.web.serve import serve
-
-BOX = (1, 2, 30, 40)
-
-
-def framed(level: int) -> np.ndarray:
-    return np.full((28, 28), level, np.uint8)
-
-
-def drawing(shift: int = 0) -> bytes:
-    image = np.full((100, 120), 255, np.uint8)
-    cv2.line(image, (20 + shift, 20), (20 + shift, 80), 0, 5)
-    return cv2.imencode(".png", image)[1].tobytes()
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Corrections:
-    return Corrections(tmp_path / "new" / "corrections.sqlite3")
-
-
-def add(store: Corrections, truth: int | None, picture: bytes = b"picture") -> int:
-    return store.add(picture, BOX, 1, 0.5, truth, "net", framed(truth or 0))
-
-
-def test_a_correction_comes_back_as_it_was(store: Corrections) -> None:
-    number = store.add(b"picture", BOX, 1, 0.75, 7, "net", framed(9))
-    (correction,) = store.all()
-    assert (correction.id, correction.box, correction.answer, correction.truth) == (number, BOX, 1, 7)
-    assert (correction.confidence, correction.model) == (0.75, "net")
-    assert correction.picture_sha256 == hashlib.sha256(b"picture").hexdigest()
-    assert np.array_equal(correction.framed, framed(9))
-    assert sqlite3.connect(store.path).execute("SELECT data FROM pictures").fetchall() == [(b"picture",)]
-    store.close()
-
-
-def test_the_log_is_written_ahead_and_flushed_with_each_commit(store: Corrections) -> None:
-    add(store, 1)
-    assert store._connection is not None
-    assert store._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
-    store.close()
-
-
-def test_no_file_is_no_corrections_and_none_is_made(store: Corrections) -> None:
-    assert store.all() == []
-    assert store.clear() == 0
-    assert not store.path.parent.exists()
-
-
-def test_many_threads_and_two_programs_add_at_once(store: Corrections) -> None:
-    other = Corrections(store.path)
-    with concurrent.futures.ThreadPoolExecutor(8) as threads:
-        numbers = list(threads.map(lambda i: add((store, other)[i % 2], i % 10), range(40)))
-    assert sorted(numbers) == list(range(1, 41))
-    store.close()
-    other.close()
-
-
-def test_a_new_file_in_another_programs_hands_is_waited_for(
-    store: Corrections, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.path.parent.mkdir()
-    with contextlib.closing(sqlite3.connect(store.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")  # before which SQLite gives up turning to WAL at once, whatever its timeout
-        # The other program is done while this one waits.
-        monkeypatch.setattr(time, "sleep", lambda _: other.in_transaction and other.execute("COMMIT"))
-        assert add(store, 7) == 1
-    store.close()
-
-
-def test_clear_leaves_no_trace_in_the_file(store: Corrections) -> None:
-    add(store, 3, b"a picture that somebody may want gone" * 100)
-    add(store, 4)
-    assert store.clear() == 2
-    assert store.all() == []
-    store.close()
-    for file in store.path.parent.iterdir():
-        assert b"somebody may want gone" not in file.read_bytes()
-
-
-def test_a_damaged_or_foreign_file_is_an_error_of_one_line(tmp_path: Path) -> None:
-    path = tmp_path / "broken.sqlite3"
-    path.write_bytes(b"not a database at all" * 100)
-    with pytest.raises(DataError, match=r"broken\.sqlite3"):
-        Corrections(path).all()
-    newer = tmp_path / "newer.sqlite3"
-    connection = sqlite3.connect(newer)
-    connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(DataError, match="another version"):
-        Corrections(newer).all()
-
-
-def test_a_full_file_is_an_error_and_loses_nothing(tmp_path: Path) -> None:
-    store = Corrections(tmp_path / "small.sqlite3", max_bytes=100_000)
-    add(store, 1)
-    with pytest.raises(DataError, match="full"):
-        add(store, 2, os.urandom(200_000))
-    assert len(store.all()) == 1
-    add(store, 3)
-    assert [c.truth for c in store.all()] == [1, 3]
-    store.close()
-
-
-def test_the_export_is_a_data_set_in_mnists_format(store: Corrections, tmp_path: Path) -> None:
-    for i in range(11):
-        add(store, i % 10, str(i).encode())
-    assert export_corrections(store.all(), tmp_path / "out") == (8, 3)
-    train, test = load_data(tmp_path / "out")
-    assert test.labels.tolist() == [0, 5, 0]
-    assert train.labels.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
-    assert np.array_equal(train.images[3], framed(4))
-    with pytest.raises(OutputError, match="exists"):
-        export_corrections(store.all(), tmp_path / "out")
-    store.close()
-
-
-def test_one_correction_is_enough_to_export_and_none_is_not(store: Corrections, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no corrected digits"):
-        export_corrections(store.all(), tmp_path / "out")
-    add(store, 5)
-    assert export_corrections(store.all(), tmp_path / "out") == (1, 1)
-    assert load_data(tmp_path / "out")[0].labels.tolist() == [5]
-    store.close()
-
-
-def test_what_is_not_a_digit_is_kept_but_not_exported(store: Corrections, tmp_path: Path) -> None:
-    add(store, None, b"a blot")
-    with pytest.raises(DataError, match="no corrected digits"):
-        export_corrections(store.all(), tmp_path / "out")
-    for i in range(4):
-        add(store, i, str(i).encode())
-    assert "not a digit" in str(store.all()[0])
-    assert store.all()[0].to_dict()["truth"] is None
-    export_corrections(store.all(), tmp_path / "out")
-    train, test = load_data(tmp_path / "out")
-    assert train.labels.tolist() == [0, 1, 2, 3]
-    assert test.labels.tolist() == [0, 1, 2, 3]  # none of their numbers is for testing
-    store.close()
-
-
-def test_a_correction_can_be_taken_back_with_its_picture(store: Corrections) -> None:
-    assert not store.remove(1)
-    first = add(store, 3, b"a picture that somebody wants gone" * 100)
-    second = add(store, 4, b"a picture that somebody wants gone" * 100)
-    assert store.remove(second)
-    assert [correction.id for correction in store.all()] == [first]
-    assert not store.remove(second)
-    assert store.remove(first)
-    assert add(store, 5) == second + 1  # no number is given twice
-    store.close()
-    for file in store.path.parent.iterdir():
-        assert b"somebody wants gone" not in file.read_bytes()
-
-
-def test_a_digit_keeps_its_side_of_the_export(store: Corrections, tmp_path: Path) -> None:
-    for i in range(7):
-        add(store, i, str(i).encode())
-    export_corrections(store.all(), tmp_path / "before")
-    store.remove(2)
-    add(store, 9, b"0")  # corrected again: still for testing
-    export_corrections(store.all(), tmp_path / "after")
-    assert load_data(tmp_path / "before")[1].labels.tolist() == [0, 5]
-    assert load_data(tmp_path / "after")[1].labels.tolist() == [5, 9]
-    store.close()
-
-
-FORMAT_1 = """
-CREATE TABLE pictures (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE corrections (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    picture TEXT NOT NULL REFERENCES pictures (sha256),
-    x INTEGER NOT NULL, y INTEGER NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-    answer INTEGER, confidence REAL,
-    truth INTEGER NOT NULL CHECK (truth BETWEEN 0 AND 9),
-    time TEXT NOT NULL,
-    model TEXT NOT NULL,
-    framed BLOB NOT NULL CHECK (length(framed) = 784)
-);
-PRAGMA user_version = 1;
-"""
-
-
-def test_a_file_of_an_older_version_is_upgraded_and_loses_nothing(store: Corrections) -> None:
-    store.path.parent.mkdir()
-    insert = "INSERT INTO corrections VALUES (?, 'sum', 1, 2, 30, 40, 1, 0.5, ?, '2026-01-01T00:00:00Z', 'net', ?)"
-    with contextlib.closing(sqlite3.connect(store.path)) as old:
-        old.executescript(FORMAT_1)
-        old.execute("INSERT INTO pictures VALUES ('sum', 'picture')")
-        for number in (1, 2, 7):
-            old.execute(insert, (number, number, framed(number).tobytes()))
-        old.execute("DELETE FROM corrections WHERE id = 7")
-        old.commit()
-    with concurrent.futures.ThreadPoolExecutor(4) as threads:  # as several programs at once
-        found = list(threads.map(lambda _: Corrections(store.path).all(), range(4)))
-    for corrections in found:
-        assert [(c.id, c.truth, c.box, c.picture_sha256) for c in corrections] == [
-            (1, 1, BOX, "sum"),
-            (2, 2, BOX, "sum"),
-        ]
-        assert np.array_equal(corrections[1].framed, framed(2))
-    assert add(store, None) == 8
-    store.close()
-
-
-def test_of_two_truths_for_one_digit_the_last_stands(store: Corrections) -> None:
-    for truth in (3, 4):
-        add(store, truth)
-    add(store, 5, b"another picture")
-    assert [correction.truth for correction in latest(store.all())] == [4, 5]
-    store.close()
-
-
-# ------------------------------------------------------------------------------------------------ through HTTP
 
 
 @pytest.fixture
@@ -254,28 +22,28 @@ def client(tmp_path: Path) -> TestClient:
 
 
 def test_a_corrected_digit_is_kept_with_its_framed_picture(client: TestClient, tmp_path: Path) -> None:
-    item = client.post("/v1/read", content=drawing()).json()["lines"][0]["items"][0]
+    item = client.post("/v1/read", content=line_drawing()).json()["lines"][0]["items"][0]
     box = ",".join(map(str, item["box"]))
-    answer = client.post(f"/v1/corrections?truth=1&answer=7&box={box}", content=drawing())
+    answer = client.post(f"/v1/corrections?truth=1&answer=7&box={box}", content=line_drawing())
     assert answer.json() == {"id": 1, "truth": 1, "answer": 7, "box": item["box"]}
     (kept,) = Corrections(tmp_path / "c.sqlite3").all()
     assert (kept.truth, kept.answer, kept.confidence, kept.box) == (1, 7, 0.99, tuple(item["box"]))
-    assert np.array_equal(kept.framed, FakeReader().frame(framed(0)))
+    assert np.array_equal(kept.framed, FakeReader().frame(np.zeros((28, 28), np.uint8)))
 
 
 def test_a_digit_that_was_overlooked_can_be_corrected_too(client: TestClient) -> None:
-    answer = client.post("/v1/corrections?truth=3&box=50,50,20,30", content=drawing())
+    answer = client.post("/v1/corrections?truth=3&box=50,50,20,30", content=line_drawing())
     assert answer.json() == {"id": 1, "truth": 3, "answer": None, "box": [50, 50, 20, 30]}
 
 
 def test_it_can_be_said_that_it_is_not_a_digit(client: TestClient, tmp_path: Path) -> None:
-    answer = client.post("/v1/corrections?truth=none&answer=7", content=drawing())
+    answer = client.post("/v1/corrections?truth=none&answer=7", content=line_drawing())
     assert answer.json() == {"id": 1, "truth": None, "answer": 7, "box": [17, 17, 7, 67]}
     assert [c.truth for c in Corrections(tmp_path / "c.sqlite3").all()] == [None]
 
 
 def test_a_correction_is_taken_back_by_its_number(client: TestClient, tmp_path: Path) -> None:
-    number = client.post("/v1/corrections?truth=1", content=drawing()).json()["id"]
+    number = client.post("/v1/corrections?truth=1", content=line_drawing()).json()["id"]
     assert client.delete(f"/v1/corrections/{number}").json() == {"id": number}
     assert Corrections(tmp_path / "c.sqlite3").all() == []
     for path, status, code in ((number, 404, "no_correction"), ("x", 422, "bad_path"), (2**63, 422, "bad_path")):
@@ -302,7 +70,7 @@ def test_a_correction_is_taken_back_by_its_number(client: TestClient, tmp_path: 
     ],
 )
 def test_bad_corrections_are_rejected_and_not_kept(client: TestClient, tmp_path: Path, query: str) -> None:
-    response = client.post(f"/v1/corrections?{query}", content=drawing())
+    response = client.post(f"/v1/corrections?{query}", content=line_drawing())
     assert response.status_code == 422
     assert set(response.json()["error"]) == {"code", "message"}
     assert Corrections(tmp_path / "c.sqlite3").all() == []
@@ -312,136 +80,7 @@ def test_a_store_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     settings = Settings(corrections=tmp_path / "file" / "c.sqlite3", patience_ms=0)
     client = TestClient(create_app(FakeReader(), settings))  # type: ignore[arg-type]
-    response = client.post("/v1/corrections?truth=1", content=drawing())
+    response = client.post("/v1/corrections?truth=1", content=line_drawing())
     assert response.status_code == 507
     assert response.json()["error"]["code"] == "not_kept"
     assert str(tmp_path) not in response.text
-
-
-# ------------------------------------------------------------------------------------------------ as people use it
-
-
-def cli(home: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["corrections", *arguments], env={"INKDIGITS_HOME": str(home)})
-
-
-def test_kill_9_loses_no_correction_that_was_answered(tmp_path: Path) -> None:
-    server, address = start_server(tmp_path)
-    answered: list[int] = []
-    enough = 1_000
-
-    def correct(i: int) -> None:
-        url = f"{address}v1/corrections?layout=digit&truth={i % 10}"
-        with urllib.request.urlopen(urllib.request.Request(url, data=drawing(i % 60)), timeout=60) as response:
-            answered.append(json.load(response)["id"])
-        if len(answered) == enough // 3:
-            server.kill()
-
-    with concurrent.futures.ThreadPoolExecutor(4) as threads:
-        outcomes = [threads.submit(correct, i) for i in range(enough)]
-        failed = sum(outcome.exception() is not None for outcome in outcomes)
-    server.communicate()
-    assert len(answered) >= enough // 3
-    assert len(answered) + failed == enough
-    assert failed  # it died while corrections were under way
-    kept = {correction.id for correction in Corrections(tmp_path / "corrections.sqlite3").all()}
-    assert set(answered) <= kept
-    # What was on its way may have been kept without an answer: one for each sender at most.
-    assert len(kept) - len(answered) <= 4
-
-
-def test_the_commands(tmp_path: Path) -> None:
-    assert cli(tmp_path, "list").stdout == ""
-    done = cli(tmp_path, "export", str(tmp_path / "out"))
-    assert (type(done.exception), done.stdout) == (DataError, "")
-    store = Corrections(tmp_path / "corrections.sqlite3")
-    truths = [*range(6), None]
-    for truth in truths:
-        add(store, truth, str(truth).encode())
-    store.close()
-    lines = cli(tmp_path, "list").stdout.splitlines()
-    assert (len(lines), "not a digit" in lines[6]) == (7, True)
-    rows = [json.loads(line) for line in cli(tmp_path, "list", "--json").stdout.splitlines()]
-    assert [row["truth"] for row in rows] == truths
-    done = cli(tmp_path, "export", str(tmp_path / "out"))
-    assert (done.exit_code, done.stdout.strip()) == (0, str(tmp_path / "out"))
-    assert "not digits: 1" in done.stderr
-    assert len(load_data(tmp_path / "out")[0]) == 4
-    assert cli(tmp_path, "clear").exit_code == 1  # nobody there to say yes
-    assert cli(tmp_path, "clear", "--yes").exit_code == 0
-    assert cli(tmp_path, "list").stdout == ""
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_the_server_stops_cleanly_and_finishes_what_is_in_flight(tmp_path: Path, how: signal.Signals) -> None:
-    server, address = start_server(tmp_path)
-    head = (
-        f"POST /v1/read HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(drawing())}\r\nExpect: 100-continue\r\n\r\n"
-    )
-    with socket.create_connection(("127.0.0.1", port_of(address)), timeout=60) as connection:
-        connection.sendall(head.encode())
-        assert connection.recv(65_536).startswith(b"HTTP/1.1 100")  # the app waits for the picture
-        server.send_signal(how)
-        connection.sendall(drawing())
-        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
-    assert answer.startswith(b"HTTP/1.1 200")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["lines"]
-    server.communicate(timeout=60)
-    assert server.returncode in (0, -how, 128 + how)
-
-
-def test_what_is_no_request_is_answered_in_the_one_form(tmp_path: Path) -> None:
-    server, address = start_server(tmp_path)
-    port = port_of(address)
-    endless = b"GET / HTTP/1.1\r\n" + b"X-Header: " + b"x" * 3_000_000
-    for sent in (b"NONSENSE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, endless):
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            with contextlib.suppress(ConnectionError):  # the server may hang up before all is sent
-                connection.sendall(sent)
-            answer = b""
-            with contextlib.suppress(ConnectionError):
-                while part := connection.recv(65_536):
-                    answer += part
-        if answer:
-            assert answer.startswith(b"HTTP/1.1 400 ")
-            assert set(json.loads(answer.partition(b"\r\n\r\n")[2])["error"]) == {"code", "message"}
-        assert answer or sent is endless
-    with urllib.request.urlopen(f"{address}health", timeout=30) as response:
-        assert json.load(response) == {"status": "ok"}
-    assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
-
-
-@pytest.fixture
-def serve_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`serve` in this process: it does all but answer."""
-    monkeypatch.setattr("inkdigits.web.serve.Server.run", lambda *_, **__: None)
-    monkeypatch.setattr(sys, "setswitchinterval", lambda _: None)
-
-
-@pytest.mark.usefixtures("serve_at_once")
-@pytest.mark.parametrize(
-    ("host", "token", "warned"), [("0.0.0.0", None, "--token"), ("0.0.0.0", "a", "anybody"), ("127.0.0.1", None, "")]
-)
-def test_the_server_warns_when_it_is_open_to_the_network(
-    host: str, token: str | None, warned: str, home: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    serve(None, host, 0, token)
-    assert warned in caplog.text
-    assert bool(caplog.records) == bool(warned)
-
-
-@pytest.mark.usefixtures("serve_at_once")
-def test_a_taken_port_is_an_error(home: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(InkdigitsError, match="is taken"):
-        serve(None, "127.0.0.1", other.getsockname()[1])
-
-
-@pytest.mark.usefixtures("serve_at_once")
-@pytest.mark.parametrize(
-    "settings",
-    [{"token": "a b"}, {"allow_origins": ("*",)}, {"model": "missing.onnx"}, {"host": "no.such.host.invalid"}],
-)
-def test_senseless_settings_are_errors_of_one_line(settings: dict[str, Any], home: Path) -> None:
-    with pytest.raises(InkdigitsError) as error:
-        serve(**{"model": None, "host": "127.0.0.1", "port": 0} | settings)
-    assert "\n" not in str(error.value)

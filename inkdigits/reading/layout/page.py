@@ -18,8 +18,8 @@ def find_lines(image: GrayImage, quarter_turns: int = 0) -> list[TextLine]:
         quarter_turns: how often the picture is turned counter-clockwise by 90 degrees first.
 
     Returns:
-        Rows in reading order; none where there is no ink. Pieces that are plainly no digits (edges of the paper, ruled
-        lines, stains, specks) are left out; letters and operators are not, for the nets to refuse.
+        Rows in reading order; none where there is no ink. Edges of the paper, ruled lines, stains and specks
+        are left out; letters and operators are not: the networks distinguish them from digits.
     """
     work = work_copy(image, quarter_turns)
     pieces = find_components(work)

@@ -79,7 +79,7 @@ def frame_ink(ink: Ink) -> DigitImage:
 
 
 def is_framed(images: AnyImage) -> bool:
-    """Tell whether images are in MNIST's form already: nine in ten of them, or the only one.
+    """Return whether images are in MNIST's form already: nine in ten of them, or the only one.
 
     Args:
         images: uint8 (N, H, W).
@@ -171,7 +171,7 @@ def _without_rules(ink: Ink) -> Ink:
 
 
 def _keeps_off_edges(box: Box, height: int, width: int) -> bool:
-    """Tell whether a box in a picture of that height and width touches none of its edges."""
+    """Return whether a box in a picture of that height and width touches none of its edges."""
     return box[0] > 0 and box[1] > 0 and box[0] + box[2] < width and box[1] + box[3] < height
 
 

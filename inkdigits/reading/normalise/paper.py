@@ -1,4 +1,4 @@
-"""Tells paper from ink and removes the paper.
+"""Separates ink from paper and removes the paper.
 
 A picture of one digit, a line and a page each remove paper in their own way, and look for ruled lines in their own way:
 here strokes may fill most of a tight crop; in a line (`line`) they are a known share of its height; on a page
@@ -16,7 +16,7 @@ WORK_SIDE_PX = 480
 INK = 96  # ink stronger than this counts where a digit's place is asked for
 # Paper and polarity are smooth: they are found on a copy of about this size (shortest side).
 PAPER_SIDE_PX = 72
-# Ink paler than this (of 255) is not told from paper at all.
+# Ink paler than this (of 255) counts as paper.
 FAINTEST = 7.0
 
 
@@ -42,7 +42,7 @@ def remove_paper(image: GrayImage) -> Ink:
 
 
 def has_light_ink(image: GrayImage) -> bool:
-    """Tell whether the ink of a digit is lighter than the paper: whether the rarer grey levels are the lighter ones.
+    """Return whether the ink of a digit is lighter than the paper: whether the rarer grey levels are the lighter ones.
 
     Args:
         image: uint8 (H, W).
@@ -63,7 +63,7 @@ def has_light_ink(image: GrayImage) -> bool:
 
 
 def strokes_are_light(image: GrayImage, window_px: int) -> bool:
-    """Tell whether the ink of a line or a page is lighter than the paper: strokes are the rarer side of the local mean.
+    """Return whether the ink of a line or page is lighter than the paper: strokes are the rarer side of the local mean.
 
     A tight crop of one digit has too little paper for that: see `has_light_ink`.
 
@@ -118,8 +118,8 @@ def _paper(image: GrayImage) -> Floats | np.float32:
     bright, brighter = percentiles(small, 60, 97)
     if brighter - bright < 6:
         return np.float32(brighter)
-    # Closing with a window wider than any stroke leaves paper and its shadows (Serra 1982); strokes are told by the
-    # picture's shorter side, for a picture shows one digit or one row.
+    # Closing with a window wider than any stroke leaves paper and its shadows (Serra 1982); the width of
+    # strokes follows from the picture's shorter side, for a picture shows one digit or one row.
     reach = max(5, int(min(small.shape) * 0.45)) | 1
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     closed = cv2.morphologyEx(cv2.medianBlur(small, 3) if min(small.shape) > 24 else small, cv2.MORPH_CLOSE, window)

@@ -7,6 +7,7 @@ function kindOf(schema) {
   if (!schema) return "";
   if (schema.$ref) return schema.$ref.split("/").at(-1);
   if (schema.anyOf) return schema.anyOf.map(kindOf).join(" or ");
+  if (schema.const) return schema.const;
   if (schema.enum) return schema.enum.join(" | ");
   if (schema.type === "array") return schema.prefixItems ? `(${schema.prefixItems.map(kindOf).join(", ")})` : `list of ${kindOf(schema.items)}`;
   return schema.format === "binary" ? "file" : schema.type ?? "object";
