@@ -143,6 +143,16 @@ def test_balance_is_reported(toy: Splits) -> None:
     assert "There are none" in diagnosis_html(found)
 
 
+@pytest.mark.parametrize(("off_by", "weak"), [(0, False), (1, True)])
+def test_weak_networks_are_named(off_by: int, weak: bool, toy: Splits) -> None:
+    found = [
+        label_issues.LabelIssues(split, np.eye(10)[(split.labels + off_by) % 10], ones, ones < 1, ones > 0)
+        for split, ones in ((split, np.ones(len(split))) for split in toy)
+    ]
+    diagnosis = label_issues.Diagnosis(label_issues.recipes.resolve("linear"), 5, *found, [])
+    assert ("too weak" in str(diagnosis)) == weak
+
+
 def test_the_command_line(
     planted: Splits, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +171,4 @@ def test_the_command_line(
         "label": str(planted[1].labels[2]),
     }
     assert "fold 2/2" in caplog.text
-    text = CliRunner().invoke(app, [*words[:-1], "1"]).stdout
-    assert "too weak" in text
     assert (tmp_path / "a" / "page.html").read_text().startswith("<!doctype html>")
