@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from inkdigits.cli.main import app
 from inkdigits.data.corrections import Corrections, export_corrections, latest
 from inkdigits.data.loading import load_data
-from inkdigits.errors import DataError
+from inkdigits.errors import DataError, InkdigitsError
 
 BOX = (1, 2, 30, 40)
 
@@ -123,7 +123,7 @@ def test_the_export_is_a_data_set_in_mnists_format(store: Corrections, tmp_path:
     assert test.labels.tolist() == [0, 5, 0]
     assert train.labels.tolist() == [1, 2, 3, 4, 6, 7, 8, 9]
     assert np.array_equal(train.images[3], framed(4))
-    with pytest.raises(DataError, match="exists"):
+    with pytest.raises(InkdigitsError, match="exists"):
         export_corrections(store.all(), tmp_path / "out")
     store.close()
 
