@@ -69,6 +69,8 @@ def serve(
     address = f"http://{name}:{sock.getsockname()[1]}/"
     page = address + (f"#token={quote(settings.token)}" if settings.token else "")
     sys.setswitchinterval(SWITCH_S)
+    # It warns of every byte of a damaged form: the client learns of it, the server's log need not.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
         create_app(reader, settings),
         http=Protocol,

@@ -1,19 +1,19 @@
-"""A reader for all, and a client for each test."""
+"""A reader for all, a client for each test; one server and one browser for all tests of the page."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-pytest.importorskip("fastapi", reason="the extra `web` is not installed")
-
-from starlette.testclient import TestClient
+from web.page import BROWSER, DESKTOP, FLAGS, WAIT_MS
+from web.server import start_server, stop
 
 from inkdigits.reading.reader import Reader
-from inkdigits.web import Settings, create_app
+from inkdigits.web import Settings
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def reader() -> Reader:
     return Reader()
 
@@ -24,6 +24,61 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def client(reader: Reader, settings: Settings) -> Iterator[TestClient]:
+def client(reader: Reader, settings: Settings) -> Iterator[Any]:
+    from starlette.testclient import TestClient
+
+    from inkdigits.web import create_app
+
     with TestClient(create_app(reader, settings)) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def page_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def address(page_home: Path) -> Iterator[str]:
+    pytest.importorskip("fastapi", reason="the extra `web` is not installed")
+    server, address = start_server(page_home)
+    yield address
+    stop(server)
+
+
+@pytest.fixture(scope="module")  # as long as it lives, no other test of its process can run an event loop
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, headless=True, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Open the page; when the test ends, nothing may have failed in it, and nothing been asked of another host."""
+    problems: list[str] = []
+    contexts = []
+
+    def open_(viewport: dict[str, int] = DESKTOP, path: str = "", **options: Any) -> Any:
+        context = browser.new_context(viewport=viewport, locale="en-GB", **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: check(request.url))
+        page.goto(address + path)
+        return page
+
+    def check(url: str) -> None:
+        if not url.startswith((address, "blob:", "data:")):
+            problems.append(f"asked {url}")
+
+    yield open_
+    for context in contexts:
+        context.close()
+    # What the browser itself logs of what these tests do on purpose.
+    meant = re.compile("ERR_INTERNET_DISCONNECTED|status of (401|415)")
+    assert [problem for problem in problems if not meant.search(problem)] == []

@@ -81,7 +81,7 @@ def test_what_is_no_request_is_answered_in_the_one_form(tmp_path: Path) -> None:
         assert answer or sent is endless
     with urllib.request.urlopen(f"{address}health", timeout=30) as response:
         assert json.load(response) == {"status": "ok"}
-    assert stop(server, signal.SIGTERM) in (0, -signal.SIGTERM)
+    assert stop(server) in (0, -signal.SIGTERM)
 
 
 @pytest.fixture
