@@ -57,19 +57,21 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # or type checkers would believe in any name
 
-        return version("inkdigits")
-    if name == "errors":
-        return import_module("inkdigits.errors")
-    if name not in _MODULES:
-        raise AttributeError(f"module 'inkdigits' has no attribute {name!r}")
-    from inkdigits.errors import naming_missing_extra
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            from importlib.metadata import version
 
-    with naming_missing_extra():
-        return getattr(import_module(f"inkdigits.{_MODULES[name]}"), name)
+            return version("inkdigits")
+        if name == "errors":
+            return import_module("inkdigits.errors")
+        if name not in _MODULES:
+            raise AttributeError(f"module 'inkdigits' has no attribute {name!r}")
+        from inkdigits.errors import naming_missing_extra
+
+        with naming_missing_extra():
+            return getattr(import_module(f"inkdigits.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

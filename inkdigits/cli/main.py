@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import sys
+import traceback
 import warnings
 from typing import Annotated
 
@@ -51,11 +52,13 @@ def _options(
 
 
 class _Chatter(logging.Handler):
-    """Shows each log record as one line on stderr, warnings and errors by that name."""
+    """Shows each log record as one line on stderr; below it, what went wrong inside a server."""
 
     def emit(self, record: logging.LogRecord) -> None:
         prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
         say(prefix + record.getMessage())
+        if record.exc_info:
+            say("".join(traceback.format_exception(*record.exc_info)).rstrip())
 
 
 def _show_chatter() -> None:
