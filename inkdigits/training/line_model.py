@@ -3,6 +3,7 @@
 Lines to calibrate and to evaluate on are composed, in the styles of real input, of digits that were never learned.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,12 @@ import onnx
 from inkdigits.arrays import Ink, Scores
 from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError
-from inkdigits.reading.decoding import Decoded, decode, digits_of
+from inkdigits.reading.decoding import Decoded, decode, digits_of, softmax
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.training import export
-from inkdigits.training.line_net import BLANK, STRIDE_PX, backend_loss
-from inkdigits.training.line_rows import padded
+from inkdigits.training.line_net import BLANK, STRIDE_PX
 from inkdigits.training.recipes import LineRecipe
 from inkdigits.training.runs import write_beside
 from inkdigits.training.synthesis.lines import compose_line
@@ -92,7 +92,9 @@ def evaluate_lines(scored: dict[str, list[Scored]], temperature: float) -> dict[
     n = sum(map(len, right.values()))
     mistakes = n - sum(map(sum, right.values()))
     figures = {
-        "test_loss": _mean_ctc_loss([line for lines in scored.values() for line in lines]),
+        "test_loss": float(
+            np.mean([ctc_loss_of(views[0], text) for lines in scored.values() for views, text in lines])
+        ),
         "test_accuracy": (n - mistakes) / n,
         "test_mistakes": mistakes,
         "n_test": n,
@@ -102,14 +104,21 @@ def evaluate_lines(scored: dict[str, list[Scored]], temperature: float) -> dict[
     return figures
 
 
-def _mean_ctc_loss(scored: Sequence[Scored]) -> float:
-    loss, total = backend_loss(), 0.0
-    for n_columns in sorted({len(views[0]) for views, _ in scored}):
-        members = [each for each in scored if len(each[0][0]) == n_columns]
-        logits = np.stack([views[0] for views, _ in members])
-        losses = loss(keras.ops.convert_to_tensor(padded([text for _, text in members])), keras.ops.array(logits))
-        total += float(keras.ops.sum(losses))
-    return total / len(scored)
+def ctc_loss_of(scores: Scores, text: str) -> float:
+    """Return the CTC loss of a text under a line's scores (columns, classes): by NumPy, which compiles nothing a width.
+
+    A text that is too long for the columns counts as 1,000.
+    """
+    logs = np.log(np.maximum(softmax(scores), 1e-30))
+    states = [BLANK] + [state for char in text for state in (ALPHABET.index(char), BLANK)]
+    may_skip = np.array([i > 1 and s != BLANK and s != states[i - 2] for i, s in enumerate(states)])
+    ahead = np.full(len(states), -np.inf)  # log-probability of all ways to a state
+    ahead[:2] = logs[0, states[:2]]
+    for column in logs[1:]:
+        one = np.concatenate([[-np.inf], ahead[:-1]])
+        two = np.where(may_skip, np.concatenate([[-np.inf, -np.inf], ahead[:-2]]), -np.inf)
+        ahead = np.logaddexp(np.logaddexp(ahead, one), two) + column[states]
+    return float(min(-np.logaddexp(ahead[-1], ahead[-2]), 1_000.0))
 
 
 def _read(line: Scored, temperature: float) -> Decoded:
@@ -125,8 +134,8 @@ def _mean_surprise(read: Sequence[tuple[Decoded, str]]) -> float:
     return total / len(read)
 
 
-def card_of_lines(recipe: LineRecipe, temperature: float) -> dict[str, Any]:
-    """Return what a line network's card says beyond what every card does."""
+def card_of_lines(recipe: LineRecipe) -> dict[str, Any]:
+    """Return what a line network's card says, but for its calibration, beyond what every card does."""
     return {
         "kind": "line",
         "output": "logits",
@@ -136,7 +145,7 @@ def card_of_lines(recipe: LineRecipe, temperature: float) -> dict[str, Any]:
         "height": recipe.height,
         "stride": STRIDE_PX,
         "views": [{"zoom": zoom, "shear": shear} for zoom, shear in recipe.views],
-        "temperature": temperature,
+        "temperature": 1.0,
         "threshold": ACCEPT_FROM,
     }
 
@@ -158,6 +167,17 @@ def export_line(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
     if not apart <= TOLERANCE:
         path.unlink()
         raise ModelError(f"{path}: ONNX and Keras disagree by {apart:.2g} (allowed: {TOLERANCE})")
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Give a model file another card.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    proto = onnx.load(path)
+    onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
+    write_beside(path, proto.SerializeToString())
 
 
 def _halve(graph: onnx.GraphProto) -> None:

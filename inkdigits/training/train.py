@@ -241,12 +241,15 @@ def _finish_lines(
     """Write model.onnx and return the trained line network in float32 with its figures."""
     trained = line_net.build(recipe, run.seed)
     trained.set_weights(model.get_weights())
-    held_out = line_model.score_lines(trained.predict_on_batch, recipe, validation, line_model.CALIBRATION)
+    path, card = run.path / "model.onnx", card_of(run, {}) | line_model.card_of_lines(recipe)
+    line_model.export_line(trained, path, card)
+    # Of the exported model, by the path that users take: Keras would compile each width anew.
+    scores_of = OnnxModel(path).scores
+    held_out = line_model.score_lines(scores_of, recipe, validation, line_model.CALIBRATION)
     temperature = line_model.fit_temperature([line for lines in held_out.values() for line in lines])
-    unseen = line_model.score_lines(trained.predict_on_batch, recipe, test, line_model.TEST)
+    unseen = line_model.score_lines(scores_of, recipe, test, line_model.TEST)
     figures = line_model.evaluate_lines(unseen, temperature)
-    card = card_of(run, figures) | line_model.card_of_lines(recipe, temperature)
-    line_model.export_line(trained, run.path / "model.onnx", card)
+    line_model.write_card(path, card | {"temperature": temperature, "figures": figures})
     return trained, figures
 
 

@@ -14,7 +14,7 @@ from inkdigits.errors import DataError, ModelError, RecipeError, RunError
 from inkdigits.reading.model import SHIPPED, OnnxModel
 from inkdigits.reading.reader import Reader
 from inkdigits.training import line_net, runs
-from inkdigits.training.line_model import export_line
+from inkdigits.training.line_model import ctc_loss_of, export_line
 from inkdigits.training.recipes import LineRecipe, resolve
 
 Splits = tuple[Split, Split]
@@ -115,12 +115,15 @@ def test_what_lines_cannot_be_learned_from_leaves_nothing(toy: Splits, tiny_mode
     assert not (tmp_path / "runs").exists()
 
 
-def test_both_losses_are_one() -> None:
+def test_all_three_losses_are_one() -> None:
     logits = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(0, 2, (3, 9, 13)).astype(np.float32))
     texts = keras.ops.convert_to_tensor(np.array([[1, 10, 5, -1], [7, 7, -1, -1], [0, -1, -1, -1]], np.float32))
     neutral = keras.ops.convert_to_numpy(line_net.ctc_loss(texts, logits))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(line_net.backend_loss()(texts, logits)), neutral, rtol=1e-4)
     assert neutral.shape == (3,)
+    by_numpy = [ctc_loss_of(np.asarray(logits)[i], text) for i, text in enumerate(("1.5", "77", "0"))]
+    np.testing.assert_allclose(by_numpy, neutral, rtol=1e-4)
+    assert ctc_loss_of(np.asarray(logits)[0], "777777") == 1_000
 
 
 def test_export_agrees_with_keras_and_keeps_any_width(tmp_path: Path) -> None:

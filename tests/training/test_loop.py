@@ -16,6 +16,7 @@ from inkdigits.training.epochs import Examples, Unchanged
 from inkdigits.training.recipes import Recipe, resolve
 
 Splits = tuple[Split, Split]
+XLA_LAYERS = loop.XLA_LAYERS
 
 
 def prepared(recipe: Recipe, seed: int = 0) -> keras.Model:
@@ -34,6 +35,7 @@ def fitted(recipe: Recipe, train: Split, **settings: object) -> tuple[keras.Mode
 SMALL = {"convolutions": ("3x4", "pool"), "batch_norm": True, "dropout": 0, "precision": "float32", "batch_size": 32}
 
 
+@pytest.mark.usefixtures("with_xla")
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -66,6 +68,7 @@ def test_steps_are_those_of_keras_fit(recipe: Recipe, toy: Splits) -> None:
     assert row["accuracy"] == pytest.approx(figures["accuracy"][0], abs=1e-6)
 
 
+@pytest.mark.usefixtures("with_xla")
 @pytest.mark.parametrize(
     "recipe",
     [resolve("hidden", dropout=0.5, epochs=2), resolve("cnn", convolutions=("5x8s", "pool", "3x8s"), epochs=2)],
@@ -90,8 +93,14 @@ def kill_after(epochs: int) -> Callable[[loop.History], None]:
     return on_epoch
 
 
-@pytest.mark.parametrize("settings", [{}, {"schedule": "cosine", "ema": 0.9}], ids=["plain", "cosine-ema"])
-def test_a_resumed_training_ends_as_one_never_stopped(settings: dict, toy: Splits, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("settings", "xla"), [({}, True), ({"schedule": "cosine", "ema": 0.9}, False)], ids=["plain-xla", "cosine-ema"]
+)
+def test_a_resumed_training_ends_as_one_never_stopped(
+    settings: dict, xla: bool, toy: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if xla:
+        monkeypatch.setattr(loop, "XLA_LAYERS", XLA_LAYERS)
     recipe = resolve("hidden", dropout=0.4, epochs=4, **settings)
     whole, history = fitted(recipe, toy[0], validation=toy[1])
     checkpoint = tmp_path / "checkpoint.npz"

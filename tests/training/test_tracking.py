@@ -182,6 +182,7 @@ class OneAnswer(BaseHTTPRequestHandler):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras's own, which `pytest.warns` lets through
+@pytest.mark.usefixtures("with_report")
 def test_a_server_lost_while_training_loses_no_training(
     toy: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

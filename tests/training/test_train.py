@@ -27,11 +27,13 @@ def weights(run: inkdigits.Run) -> np.ndarray:
     return np.concatenate([w.ravel() for w in run.model.get_weights()])
 
 
+@pytest.mark.usefixtures("with_xla", "with_report")
 def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
     run = inkdigits.train("hidden", data=toy, runs_dir=tmp_path, seed=3, epochs=2, activation="tanh", progress=False)
     assert list(tmp_path.iterdir()) == [run.path]
-    assert {"run.json", "history.csv", "model.keras", "model.onnx"} <= {path.name for path in run.path.iterdir()}
-    assert not {path.name for path in run.path.iterdir()} & {"checkpoint.npz", "initial.keras"}
+    assert {"run.json", "history.csv", "model.keras", "model.onnx", "report.html", "figures"} == {
+        path.name for path in run.path.iterdir()
+    }
     assert run == runs.read(run.path)
     assert run.recipe.activation == "tanh"
     assert [row["epoch"] for row in run.history] == [1, 2]
@@ -150,6 +152,7 @@ def whole(toy_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> inkdigi
     )
 
 
+@pytest.mark.usefixtures("with_xla")  # as the command has it that is stopped
 @pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
 def test_a_killed_training_resumed_ends_as_one_never_stopped(

@@ -22,6 +22,7 @@ CHAPTERS += ["A convolutional", "The tutorial's figures", "A page of handwriting
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("with_report")
 def test_tutorial_tells_its_story_in_order(toy: tuple[Split, Split], tmp_path: Path) -> None:
     told = io.StringIO()
     path = tutorial(*toy, tmp_path / "runs", n_seeds=2, console=Console(file=told, width=100))
