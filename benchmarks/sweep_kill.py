@@ -4,8 +4,8 @@
 
 Each sweep is a grid of 24 trainings on 1,000 images of MNIST. A killed sweep is started again until it comes to its
 end; then every training must be in the database exactly once, with the accuracy that a sweep which nobody killed found
-for it, and the winner must have been trained once. Half of the time a second process
-asks for the lock of the running sweep, and must be turned away.
+for it, and the winner must have been trained once. Half of the time a second process asks for the lock of the running
+sweep, and must be turned away.
 """
 
 import argparse
