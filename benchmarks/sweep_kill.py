@@ -4,8 +4,8 @@
 
 Each sweep is a grid of 24 trainings on 1,000 images of MNIST. A killed sweep is started again until it comes to its
 end; then every training must be in the database exactly once, with the accuracy that a sweep which nobody killed found
-for it, and the winner must have been trained once. Now and then a second process tries to work on it as well,
-and must be turned away by the lock.
+for it, and the winner must have been trained once. Half of the time a second process asks for the lock of the running
+sweep, and must be turned away.
 """
 
 import argparse
@@ -31,8 +31,8 @@ from inkdigits.training import runs
 GRID = ["hidden", "--hidden", "30", "--activation", "relu,tanh", "--optimizer", "adam,sgd"]
 GRID += ["--epochs", "2,20", "--seeds", "3"]
 N_TRAININGS = 24
-# How often a second process is started on a sweep that runs.
-P_SECOND = 0.3
+# How often a second process asks for the lock of a sweep that runs.
+P_SECOND = 0.5
 
 
 @dataclass
@@ -118,7 +118,7 @@ def kill_until_done(folder: Path, name: str, rng: random.Random, tally: Tally, m
         if rng.random() < 0.85:
             process.stderr.readline()  # it has the lock and begins
             if rng.random() < P_SECOND:
-                break_in(folder, name, process, tally)
+                break_in(folder / name, process, tally)
         if tally.kills >= most:
             errors = process.communicate()[1]
             if process.returncode:
@@ -137,11 +137,13 @@ def kill_until_done(folder: Path, name: str, rng: random.Random, tally: Tally, m
             return
 
 
-def break_in(folder: Path, name: str, first: subprocess.Popen[str], tally: Tally) -> None:
-    """Start a second process on a sweep that is running."""
-    second = start(folder, name)
-    errors = second.communicate()[1]
-    if "already running" in errors and f"process {first.pid} on" in errors and second.returncode == 1:
+def break_in(folder: Path, first: subprocess.Popen[str], tally: Tally) -> None:
+    """Have a second process ask for the lock of a sweep that is running, as `inkdigits sweep` does before all else."""
+    (study,) = folder.glob("sweep-*")
+    code = "import sys; from pathlib import Path; from inkdigits.sweep.lock import study_lock\n"
+    code += "with study_lock(Path(sys.argv[1])): pass"
+    second = subprocess.run([sys.executable, "-c", code, str(study)], capture_output=True, text=True, check=False)
+    if f"already running (process {first.pid} on" in second.stderr:
         tally.turned_away += 1
     elif first.poll() is None:
         tally.broke_in += 1

@@ -50,7 +50,7 @@ assert second is None
 assert len(done) == len(set(done)) == 4, done
 print(json.dumps(found.ranking.to_dict()["ranking"]))
 """
-WORDS = {"learning_rate": "1e-3,1e-2", "epochs": "150"}
+WORDS = {"learning_rate": "1e-3,1e-2", "epochs": "80"}
 
 
 @pytest.mark.slow
