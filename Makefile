@@ -9,6 +9,9 @@ READY := .venv/.ready
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
 
+# Two test processes share two cores: BLAS with two threads in each would wait for itself.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast browser lint check fix bench lock clean
 
@@ -36,10 +39,10 @@ demo: $(READY) ## the whole tutorial on real MNIST: two nets and a CNN trained, 
 	@$(BIN)/inkdigits tutorial
 
 test: $(READY) browser ## all tests
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-fast: $(READY) ## the tests of reading, in under a minute: no TensorFlow, no Ray, no browser
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --fast
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal --fast
 
 # The page's tests drive a real browser. Where one may be installed it is; elsewhere those tests say why they are skipped.
 browser:
@@ -57,7 +60,7 @@ lint: $(READY) ## format, lint, types and layers
 	@$(BIN)/lint-imports
 
 check: lint browser ## lint and all tests: what must hold before a commit
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal
 
 fix: $(READY) ## format and mend what ruff can mend
 	@$(BIN)/ruff format .
