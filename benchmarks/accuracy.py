@@ -35,7 +35,10 @@ def main() -> None:
     for name in given.recipes:
         started = time.perf_counter()
         found[name] = train_seeds(
-            networks.check(resolve(name)), min(given.seeds, MOST.get(name, given.seeds)), train, test
+            networks.for_this_machine(networks.check(resolve(name))),
+            min(given.seeds, MOST.get(name, given.seeds)),
+            train,
+            test,
         )
         seconds[name] = (time.perf_counter() - started) / len(found[name])
     header = ("recipe", "seeds", "train accuracy", "test accuracy", "test loss", "the tutorial's", "seconds a training")

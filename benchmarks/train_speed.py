@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     train, _ = load_data(given.data)
-    recipes = [networks.check(resolve(name)) for name in given.recipes]
+    recipes = [networks.for_this_machine(networks.check(resolve(name))) for name in given.recipes]
     found = {recipe.name: in_turn(contestants(recipe, train), given.rounds) for recipe in recipes}
     sizes = ", ".join(f"{recipe.name} {recipe.batch_size}" for recipe in recipes)
     publish(

@@ -2,9 +2,11 @@
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from inkdigits.errors import InkdigitsError, naming_missing_extra, reason
@@ -16,6 +18,15 @@ START_ATTEMPTS = 3
 def cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_bfloat16() -> bool:
+    """Return whether the processor computes with bfloat16; False where Linux's /proc/cpuinfo does not say so."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", flags) is not None  # the last one on ARM
 
 
 @contextmanager

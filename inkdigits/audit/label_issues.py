@@ -300,7 +300,7 @@ def examine(
         DataError: there are too few images or classes.
         TrainingError: a network cannot be trained.
     """
-    chosen = networks.check(recipes.resolve_digit(recipe, **changes))
+    chosen = networks.for_this_machine(networks.check(recipes.resolve_digit(recipe, **changes)), changes)
     if chosen.composed:
         raise RecipeError(
             f"the recipe {recipe!r} learns from composed pictures; choose one that takes them as they are"

@@ -13,7 +13,7 @@ from inkdigits.sweep.ranking import Ranking, rank
 from inkdigits.sweep.space import Combination, Configuration, Space, apply, grid, hyperparameters_of, read_space
 from inkdigits.sweep.study import Job
 from inkdigits.sweep.workers import by_share
-from inkdigits.training import recipes
+from inkdigits.training import networks, recipes
 from inkdigits.training.recipes import Recipe
 
 # Images held out where the recipe holds out none: so many, but at most one in six of the training images.
@@ -120,7 +120,7 @@ def make_plan(recipe: str, words: Mapping[str, str], seeds: int, search: int | N
     """
     if seeds < 1 or (search is not None and search < 1):
         raise RecipeError("--seeds and --search are at least 1")
-    base = recipes.resolve_digit(recipe)
+    base = networks.for_this_machine(recipes.resolve_digit(recipe), words)
     n_classes = len(train.class_names)
     space = read_space(base, words)
     if search is None:

@@ -48,11 +48,11 @@ def train(
     """Train and return the finished run.
 
     Args:
-        recipe: a recipe's name ("hidden" for None), or your own Keras model (see `models.adopt` for what it may eat).
+        recipe: a recipe's name ("hidden" for None), or your own Keras model (see `networks.adopt` for its input).
         data: None for MNIST, a path in MNIST's format, or (train, test). The test part is read once, at the end.
         runs_dir: where the run directory is made.
         seed: >= 0, 0 for None; fixes first weights, order and everything else.
-        teacher: a run or an ONNX file whose probabilities are learned in place of the labels (see `committee`).
+        teacher: a run or an ONNX file whose probabilities are learned in place of the labels (see `ensemble`).
         resume: an unfinished run to go on with, by name or path; recipe, seed and settings are then the run's.
         progress: print epochs and a bar to stderr.
         mlflow: keep a record in MLflow as well: "local" for a database in `runs_dir`, or a tracking URI.
@@ -70,37 +70,20 @@ def train(
         RecordError: MLflow or TensorBoard cannot keep records; raised before anything is trained. What goes wrong with
             them later is a warning: the run is complete without.
     """
+    root = Path(runs_dir)
     if resume is not None:
-        # Refused before a checkpoint is read: other settings would not end where the run was going.
-        run = _resumable(resume, Path(runs_dir), recipe, seed, changes)
-        to = tracking.destinations(mlflow, tensorboard, Path(runs_dir))
+        # Checked before a checkpoint is read: other settings would not end where the run was going.
+        run = _resumable(resume, root, recipe, seed, changes)
+        to = tracking.destinations(mlflow, tensorboard, root)
         train_split, test = _load(data if data is not None else run.info["data"]["path"])
-        if teacher is not None and str(Path(teacher).absolute()) != (run.info.get("teacher") or {}).get("path"):
-            raise RunError(f"{run.name}: was not started with this teacher; leave --teacher out to resume it")
-        if (run.info["data"]["sha256"], run.info["data"]["n"]) != (train_split.sha256, len(train_split)):
-            raise RunError(f"{run.name}: was trained on other data; give the same --data to resume it")
+        _check_same(run, train_split, teacher)
         model = keras.models.load_model(run.initial)
     else:
-        seed = seed or 0
-        model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed)
-        to = tracking.destinations(mlflow, tensorboard, Path(runs_dir))
+        model, chosen = _model_and_recipe("hidden" if recipe is None else recipe, changes, seed or 0)
+        to = tracking.destinations(mlflow, tensorboard, root)
         train_split, test = _load(data)
-        if isinstance(chosen, LineRecipe):
-            _check_lines_can_learn(train_split, teacher)
-        if chosen.validation:
-            hold_out(train_split, chosen.validation, seed)  # or the run would begin, and then be refused
-        taught_by = _teacher(teacher, train_split) if teacher is not None else None
-        if taught_by:
-            _check_taught(chosen, changes)
-            chosen = networks.check(recipes.change(chosen, loss="categorical_crossentropy", label_smoothing=0.0))
-        if isinstance(chosen, LineRecipe):
-            model = line_net.build(chosen, seed, chosen.precision)
-        elif model is None:
-            model = networks.build(chosen, seed, len(train_split.class_names))
         path = str(Path(data).absolute()) if isinstance(data, str | Path) else None
-        info = _info(chosen, seed, train_split, path, taught_by) | dict(facts or {})
-        run = runs.start(Path(runs_dir), chosen.name, info)
-        model.save(run.initial)
+        run, model = _start(root, model, chosen, changes, seed or 0, train_split, path, teacher, facts)
     try:
         run, evaluation = _go(run, model, train_split, test, progress)
     except (TrainingError, RecipeError):
@@ -114,6 +97,44 @@ def train(
         if progress:
             logger.info(kept)
     return run
+
+
+def _check_same(run: Run, train_split: Split, teacher: str | Path | None) -> None:
+    """Raise RunError unless data and teacher are those that the run was started with."""
+    if teacher is not None and str(Path(teacher).absolute()) != (run.info.get("teacher") or {}).get("path"):
+        raise RunError(f"{run.name}: was not started with this teacher; leave --teacher out to resume it")
+    if (run.info["data"]["sha256"], run.info["data"]["n"]) != (train_split.sha256, len(train_split)):
+        raise RunError(f"{run.name}: was trained on other data; give the same --data to resume it")
+
+
+def _start(
+    root: Path,
+    model: keras.Model | None,
+    recipe: Recipe,
+    changes: Mapping[str, Any],
+    seed: int,
+    train_split: Split,
+    path: str | None,
+    teacher: str | Path | None,
+    facts: Mapping[str, Any] | None,
+) -> tuple[Run, keras.Model]:
+    """Make the run directory of a new training, with its model as it begins; all that can be wrong is found first."""
+    if isinstance(recipe, LineRecipe):
+        _check_lines_can_learn(train_split, teacher)
+    if recipe.validation:
+        hold_out(train_split, recipe.validation, seed)
+    taught_by = _teacher(teacher, train_split) if teacher is not None else None
+    if taught_by:
+        _check_taught(recipe, changes)
+        recipe = networks.check(recipes.change(recipe, loss="categorical_crossentropy", label_smoothing=0.0))
+    if isinstance(recipe, LineRecipe):
+        model = line_net.build(recipe, seed, recipe.precision)
+    elif model is None:
+        model = networks.build(recipe, seed, len(train_split.class_names))
+    info = _info(recipe, seed, train_split, path, taught_by) | dict(facts or {})
+    run = runs.start(root, recipe.name, info)
+    model.save(run.initial)
+    return run, model
 
 
 def _check_lines_can_learn(train_split: Split, teacher: str | Path | None) -> None:
@@ -139,7 +160,7 @@ def _model_and_recipe(
 ) -> tuple[keras.Model | None, Recipe]:
     """Return the user's own model, if it is one, and the settings; all that can be refused is refused here."""
     if isinstance(recipe, str):
-        return None, networks.check(recipes.resolve(recipe, **changes))
+        return None, networks.for_this_machine(networks.check(recipes.resolve(recipe, **changes)), changes)
     keras.utils.set_random_seed(seed)
     model = networks.adopt(recipe)
     return model, networks.check(recipes.change(Recipe("own", output=networks.output_of(model)), **changes))

@@ -4,7 +4,7 @@ import pytest
 
 from inkdigits.errors import RecipeError
 from inkdigits.training import networks
-from inkdigits.training.recipes import Recipe, resolve
+from inkdigits.training.recipes import Recipe, change, resolve
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 28, 28), dtype=np.uint8)
 
@@ -178,3 +178,14 @@ def test_settings_an_optimizer_does_not_have_are_refused() -> None:
     model = networks.build(resolve("fast"), 0)
     networks.compile_for(model, networks.check(resolve("fast", weight_decay=0.01)), 10)
     assert (model.optimizer.beta_1, model.optimizer.beta_2, model.optimizer.weight_decay) == (0.7, 0.9, 0.01)
+
+
+def test_bfloat16_is_left_out_where_it_would_be_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = resolve("cnn")
+    monkeypatch.setattr(networks, "has_bfloat16", lambda: True)
+    assert networks.for_this_machine(recipe) == recipe
+    monkeypatch.setattr(networks, "has_bfloat16", lambda: False)
+    assert networks.for_this_machine(recipe) == change(recipe, precision="float32")
+    assert networks.for_this_machine(recipe, {"precision": "mixed_bfloat16"}) == recipe
+    monkeypatch.setattr("keras.distribution.list_devices", lambda kind: [f"{kind}:0"])
+    assert networks.for_this_machine(recipe) == recipe
