@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def part(judged: CellsEvaluation, places: np.ndarray) -> CellsEvaluation:
-    named = {name: tuple(getattr(judged, name)[i] for i in places) for name in ("files", "truths", "texts")}
+    named = {name: tuple(getattr(judged, name)[i] for i in places) for name in ("files", "labels", "texts")}
     return replace(judged, **named, confidence=judged.confidence[places], accepted=judged.accepted[places])
 
 

@@ -56,14 +56,12 @@ def contestants(recipe: Recipe, train: Split) -> dict[str, Epoch]:
 
 def our_epoch(recipe: Recipe, train: Split) -> Epoch:
     model = networks.build(recipe, seed=0)
-    n_steps = -(-len(train) // recipe.batch_size)
-    loop.prepare(model, recipe, n_steps)
+    loop.prepare(model, recipe, -(-len(train) // recipe.batch_size))
     runner = loop.runner_for(model, recipe.batch_size, len(train))
     targets = loop.targets_for(model, train.labels)
 
     def epoch() -> None:
-        order = np.random.default_rng(0).permutation(len(train)).astype(np.int32)
-        loop.run_epoch(model, runner(train.images, targets, order), n_steps)
+        loop.run_epoch(model, runner(train.images, targets, 0, 1))
 
     return epoch
 
