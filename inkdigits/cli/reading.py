@@ -82,6 +82,9 @@ def read(
     """
     # Reading multiplies no large matrices: BLAS's threads would only delay the start, by a tenth.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # OpenCV would import NumPy, and by that way it takes 30 ms longer.
+    import numpy  # noqa: F401
+
     from inkdigits.bulk.read import read_files
 
     if model is not None and not model.exists() and (Path("runs") / model).is_dir():

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inkdigits.arrays import DigitImages, Floats, Labels, Mask
+from inkdigits.arrays import DigitImages, Floats, Labels, Mask, NDArray
 from inkdigits.data.idx import idx_sha256
 from inkdigits.data.loading import load_arrays, load_data
 from inkdigits.data.splits import Split

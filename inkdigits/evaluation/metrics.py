@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inkdigits.arrays import Floats, Labels, Mask
+from inkdigits.arrays import Floats, Labels, Mask, NDArray
 
 ConfusionMatrix = NDArray[np.int64]  # (classes, classes), row = ground truth, column = answer
 

@@ -13,7 +13,6 @@ from typing import Any, Protocol, TypeAlias
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
@@ -26,7 +25,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from inkdigits.arrays import AnyImage, Box, ColorImage, GrayImage
+from inkdigits.arrays import AnyImage, Box, ColorImage, GrayImage, NDArray
 from inkdigits.errors import ImageError, OutputError, reason
 from inkdigits.files import storage
 

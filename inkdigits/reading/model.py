@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
-from inkdigits.arrays import Scores
+from inkdigits.arrays import NDArray, Scores
 from inkdigits.errors import ModelError, reason
 from inkdigits.machine import cores
 from inkdigits.reading.normalise.version import normalisation_version

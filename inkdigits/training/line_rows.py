@@ -10,9 +10,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from inkdigits.arrays import DigitImages, Ink, Labels, Rng
+from inkdigits.arrays import DigitImages, Ink, Labels, NDArray, Rng
 from inkdigits.training.recipes import LineRecipe
 from inkdigits.training.synthesis.lines import strips
 from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits, Texts

@@ -4,8 +4,8 @@ import struct
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from inkdigits.arrays import NDArray
 from inkdigits.web.errors import RequestError
 
 SMALL_PIXELS = 1_000_000

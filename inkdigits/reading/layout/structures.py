@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inkdigits.arrays import Box, Boxes, Floats, GrayImage, Indices, Ink, Points, Regions, Transform
+from inkdigits.arrays import Box, Boxes, Floats, GrayImage, Indices, Ink, NDArray, Points, Regions, Transform
 from inkdigits.reading.geometry import box_around, corners_of, map_points
 
 Owners = NDArray[np.uint16]
