@@ -144,6 +144,7 @@ def test_a_report_without_history_weights_or_errors(tmp_path: Path) -> None:
     assert Seen(html).open == []
 
 
+@pytest.mark.slow
 def test_names_from_outside_are_escaped(tmp_path: Path) -> None:
     base = made_up(1, 0.5)
     names = tuple(f"<b>{k}&" for k in range(10))
@@ -154,6 +155,7 @@ def test_names_from_outside_are_escaped(tmp_path: Path) -> None:
     assert Seen(html).open == []
 
 
+@pytest.mark.slow
 def test_many_classes_are_drawn_without_numbers(tmp_path: Path) -> None:
     html = report.save_run_report(tmp_path, made_up(1, 0.5, n_classes=62)).read_text()
     assert "class 61" in html

@@ -199,6 +199,7 @@ def test_names_in_a_store_mean_what_they_mean_on_a_disk(store: str, blobs: list[
     assert answer.page is not None
 
 
+@pytest.mark.slow
 def test_many_from_a_store_into_a_store_are_the_rows_of_a_disk(
     store: str, blobs: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +227,7 @@ def test_many_from_a_store_into_a_store_are_the_rows_of_a_disk(
         assert storage.names_in(f"{store}/out") == ["rows.parquet"]
 
 
+@pytest.mark.slow
 def test_a_run_into_a_store_goes_on_where_it_was_stopped(
     store: str, blobs: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
