@@ -38,6 +38,7 @@ PARTS = (
     Part("bench_serve", ("--seconds", "6")),
     Part("bench_digits"),
     Part("bench_digits", of_data=("",), result="handwriting"),
+    Part("unseen", of_data=("",)),
     Part("cells", of_data=("cells",)),
     Part("pages", ("--turns", "0", "1", "2", "3"), of_data=("photos", "pages")),
     Part("reading", of_data=("",)),
@@ -61,7 +62,9 @@ def main() -> None:
         if (given.only and name not in given.only) or (part.of_data is not None and given.data is None):
             continue
         words = [*(str(given.data / path) for path in part.of_data or ()), *part.words]
-        words += ["--peer-python", given.peer_python] if part.name == "reading" and given.peer_python else []
+        words += (
+            ["--peer-python", given.peer_python] if part.name in ("reading", "unseen") and given.peer_python else []
+        )
         if not run([sys.executable, str(HERE / f"{part.name}.py"), *words, "--json", str(results / f"{name}.json")]):
             failed.append(name)
     if not run([sys.executable, str(HERE / "write_page.py")]):

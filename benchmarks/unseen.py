@@ -1,0 +1,239 @@
+"""Real handwriting that nobody looked at while building, beside the pictures that the authors studied.
+
+    python benchmarks/unseen.py DATA [--peer-python PYTHON] [--json FILE]
+
+DATA holds the pictures that were studied and DATA/blind those that were not, both laid out as docs/data.md says. Score
+the blind part once for each finished change of a network or a stage, keep every score (docs/lab-log.md), never open its
+pictures and never choose a constant by it: figures on it are worth something only as long as this holds.
+
+A number is a run of digits between spaces; signs, points and commas are dropped. Recall is the share of the true
+numbers that are among those read, precision the share of the numbers read that are true. RapidOCR is measured where
+--peer-python has it: its whole pipeline on photographs, its recognition alone on cells and digits.
+"""
+
+import argparse
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import Table, percent, publish
+from reading import DIGIT, NUMBER, PAGE, Task, Worker, digits_task, notes_of
+
+from inkdigits import Reader
+from inkdigits.reading.decoding import digits_of
+from inkdigits.reading.results import PageReading
+
+PARTS = {"studied by the authors": "", "seen by nobody": "blind"}
+AT_ONCE = 64
+
+Texts = list[list[str]]  # picture -> lines
+Peer = Callable[[str, list[str]], Texts]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--peer-python", help="the Python of an environment in which RapidOCR is installed")
+    parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
+    given = parser.parse_args()
+    found = {"inkdigits": ""} | ({"RapidOCR": given.peer_python} if given.peer_python else {})
+    figures = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, folder in PARTS.items():
+            figures[name] = measure(given.data / folder, given.peer_python, Path(scratch))
+    publish(
+        "unseen",
+        "Handwriting that nobody looked at",
+        [photos_table(figures), numbers_table(figures)],
+        notes=notes_of(found) if given.peer_python else [],
+        figures=figures,
+        path=given.json,
+    )
+
+
+def measure(folder: Path, peer_python: str | None, scratch: Path) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return set -> reader -> figures, of one part."""
+    reader = Reader()
+    if not peer_python:
+        return measure_sets(folder, reader, None, scratch)
+    with Worker("RapidOCR", peer_python) as worker:
+
+        def ask(layout: str, paths: list[str]) -> Texts:
+            parts = [paths[start : start + AT_ONCE] for start in range(0, len(paths), AT_ONCE)]
+            return [lines for part in parts for lines, _ in worker.ask([(layout, path) for path in part])]
+
+        return measure_sets(folder, reader, ask, scratch)
+
+
+def measure_sets(folder: Path, reader: Reader, peer: Peer | None, scratch: Path) -> dict[str, dict[str, Any]]:
+    found = {"photos": photos(folder / "photos", reader, peer)}
+    for name in ("cells", "strings"):
+        truth = json.loads((folder / name / "truth.json").read_text())
+        paths = [str(folder / name / file) for file in truth]
+        labels = [label if isinstance(label, str) else label["lines"][0] for label in truth.values()]
+        found[name] = of_numbers(reader, peer, paths, labels)
+    for file in sorted((folder / "digits").glob("*.npz")):
+        with np.load(file) as stored:
+            readings = reader.read_digits(list(stored["x"]))
+        task = digits_task(file, 0, scratch)
+        found[file.stem] = of_digits([r.digit for r in readings], [r.accepted for r in readings], task, peer)
+    if (folder / "dida" / "truth.json").is_file():
+        truth = json.loads((folder / "dida" / "truth.json").read_text())
+        paths = [str(folder / "dida" / name) for name in truth]
+        readings = reader.read_digits(paths)
+        task = Task("dida", DIGIT, paths, [[str(label)] for label in truth.values()], [False] * len(paths))
+        found["dida"] = of_digits([r.digit for r in readings], [r.accepted for r in readings], task, peer)
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- photographs
+
+
+def photos(folder: Path, reader: Reader, peer: Peer | None) -> dict[str, Any]:
+    """Score whole photographs; those whose ground truth is incomplete or holds print are left out."""
+    truth = json.loads((folder / "truth.json").read_text())
+    odd = ("mixed", "multiset")
+    truth = {
+        name: entry
+        for name, entry in truth.items()
+        if entry.get("complete") is not False and not any(map(entry.get, odd))
+    }
+    pages = [reader.read_page(folder / name) for name in truth]
+    scores = {"inkdigits": of_photos([[line.text for line in page.lines] for page in pages], list(truth.values()))}
+    scores["inkdigits"] |= accepted_rows(pages, list(truth.values()))
+    if peer:
+        scores["RapidOCR"] = of_photos(peer(PAGE, [str(folder / name) for name in truth]), list(truth.values()))
+    return scores
+
+
+def of_photos(texts: Texts, truth: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    total: Counter[str] = Counter()
+    for lines, entry in zip(texts, truth, strict=True):
+        wanted, found = numbers(entry["lines"]), numbers(lines)
+        for value, others in (entry.get("uncertain") or {}).items():  # another reading is possible: not counted
+            for label in map(digits_of, (value, *others)):
+                wanted.pop(label, None)
+                found.pop(label, None)
+        total += Counter(n=1, wanted=wanted.total(), found=found.total(), right=(wanted & found).total())
+    recall, precision = total["right"] / total["wanted"], total["right"] / max(1, total["found"])
+    return {"n": total["n"], "n_numbers": total["wanted"], "recall": recall, "precision": precision}
+
+
+def accepted_rows(pages: Sequence[PageReading], truth: Sequence[dict[str, Any]]) -> dict[str, int]:
+    """Count the rows that the reader accepts, and those of them that do not stand on the page."""
+    rows = [
+        (digits_of(line.text), {digits_of(label) for label in entry["lines"]})
+        for page, entry in zip(pages, truth, strict=True)
+        for line in page.lines
+        if line.accepted
+    ]
+    return {"accepted_rows": len(rows), "accepted_false_rows": sum(row not in labels for row, labels in rows)}
+
+
+def numbers(lines: Iterable[str]) -> Counter[str]:
+    return Counter(filter(None, (digits_of(word) for line in lines for word in line.split())))
+
+
+# --------------------------------------------------------------------------------------- numbers and digits, cut out
+
+
+def of_numbers(reader: Reader, peer: Peer | None, paths: list[str], labels: list[str]) -> dict[str, Any]:
+    readings = [reader.read_number(path) for path in paths]
+    scores = {"inkdigits": exact([r.text for r in readings], labels) | accepted_numbers(readings, labels)}
+    if peer:
+        scores["RapidOCR"] = exact(["".join(lines) for lines in peer(NUMBER, paths)], labels)
+    return scores
+
+
+def exact(texts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
+    """Return the shares whose digits, and whose values with sign and decimal separator, are right."""
+    pairs = list(zip(texts, labels, strict=True))
+    return {
+        "n": len(pairs),
+        "digits_exact": float(np.mean([digits_of(text) == digits_of(label) for text, label in pairs])),
+        "value_exact": float(np.mean([value(text) == value(label) for text, label in pairs])),
+    }
+
+
+def value(text: str) -> str:
+    return re.sub(r"[^0-9.-]", "", text.replace(",", "."))
+
+
+def accepted_numbers(readings: Sequence[Any], labels: Sequence[str]) -> dict[str, Any]:
+    right = [value(r.text) == value(label) for r, label in zip(readings, labels, strict=True) if r.accepted]
+    return {"coverage": len(right) / len(labels), "accepted_wrong_values": 1 - float(np.mean(right))}
+
+
+def of_digits(digits: Sequence[int], accepted: Sequence[bool], task: Task, peer: Peer | None) -> dict[str, Any]:
+    labels = [label for [label] in task.truths]
+    right = np.array([str(digit) == label for digit, label in zip(digits, labels, strict=True)])
+    sure = np.array(accepted, bool)
+    scores: dict[str, Any] = {"inkdigits": {"n": len(labels), "digits_exact": float(right.mean())}}
+    scores["inkdigits"] |= {"coverage": float(sure.mean()), "accepted_wrong_values": 1 - float(right[sure].mean())}
+    if peer:
+        texts = ["".join(map(digits_of, lines)) for lines in peer(DIGIT, task.paths)]
+        right = np.array([text == label for text, label in zip(texts, labels, strict=True)])
+        scores["RapidOCR"] = {"n": len(labels), "digits_exact": float(right.mean())}
+    return scores
+
+
+# ------------------------------------------------------------------------------------------------------------ tables
+
+
+def photos_table(figures: dict[str, Any]) -> Table:
+    header = ("photographs", "reader", "n", "numbers", "recall", "precision", "accepted rows, of these false")
+    rows = [
+        (
+            part,
+            name,
+            str(found["n"]),
+            str(found["n_numbers"]),
+            percent(found["recall"], 1),
+            percent(found["precision"], 1),
+            f"{found['accepted_rows']}, {found['accepted_false_rows']}" if "accepted_rows" in found else "",
+        )
+        for part, sets in figures.items()
+        for name, found in sets["photos"].items()
+    ]
+    return Table("Photographs of pages", header, rows)
+
+
+def numbers_table(figures: dict[str, Any]) -> Table:
+    header = (
+        "set",
+        "pictures",
+        "n",
+        "digits exact",
+        "value exact",
+        "accepted",
+        "wrong values among these",
+        "RapidOCR: digits",
+    )
+    rows = []
+    for part, sets in figures.items():
+        for name, found in sets.items():
+            if name == "photos":
+                continue
+            ours, peer = found["inkdigits"], found.get("RapidOCR")
+            rows.append(
+                (
+                    name,
+                    part,
+                    f"{ours['n']:,}",
+                    percent(ours["digits_exact"], 1),
+                    percent(ours["value_exact"], 1) if "value_exact" in ours else "",
+                    percent(ours["coverage"], 1),
+                    percent(ours["accepted_wrong_values"], 1),
+                    percent(peer["digits_exact"], 1) if peer else "",
+                )
+            )
+    return Table("One number or digit a picture", header, rows)
+
+
+if __name__ == "__main__":
+    main()
