@@ -128,7 +128,7 @@ def unseen(results: Results) -> str:
     values = [percent(sets[name]["inkdigits"]["value_exact"], 1) for name in ("cells", "strings")]
     return (
         f"{Table('', header, rows)}\n\nSeparators and signs do not count here; where they do, {values[0]} of the "
-        f"logbooks' and {values[1]} of the climate tables' numbers are exact. n is the count of pictures; for pages, of "
+        f"logbooks' and {values[1]} of the climate tables' numbers are exact. n counts pictures; for pages, "
         f"the numbers on {sets['photos']['inkdigits']['n']} (studied: {studied['photos']['inkdigits']['n']}) pages."
     )
 
