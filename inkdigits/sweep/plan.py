@@ -129,7 +129,7 @@ def make_plan(recipe: str, words: Mapping[str, str], seeds: int, search: int | N
         combinations, left_out = [], {}
         if not hyperparameters_of(space):
             raise RecipeError("a search needs a hyperparameter to vary, such as --learning-rate 1e-4..1e-2")
-    held_out = space.get("validation", (base.validation,))[0]  # type: ignore[index]
+    held_out = space.get("validation", (0,))[0]  # type: ignore[index]
     n = int(held_out) or max(1, min(N_VALIDATION, len(train) // MIN_TRAIN_RATIO))
     part, validation = hold_out(train, n, 0)
     return Plan(base, space, combinations, left_out, search, seeds, part, validation)

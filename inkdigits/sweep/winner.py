@@ -12,7 +12,7 @@ from inkdigits.training.runs import Run
 
 
 def finish_winner(plan: Plan, settings: Configuration, root: Path, train: Callable[..., Run]) -> Run:
-    """Return the run of the best settings, on all training images: the one that is there, continued, or a new one.
+    """Return the run of the best settings: the one that is there, continued, or a new one.
 
     The run directory itself says that it is this sweep's winner, so that the test set is read for it once.
 
@@ -32,7 +32,7 @@ def finish_winner(plan: Plan, settings: Configuration, root: Path, train: Callab
         # Killed before its first weights were written whole, or in its last steps: there is nothing to go on from.
         run.discard()
     changes = dataclasses.asdict(plan.recipe(settings))
-    # Held-out images were for choosing; the winner learns from them too, unless the recipe itself holds some out.
-    changes["validation"] = plan.base.validation
+    # The winner holds out as many images as any run of its recipe, whatever the sweep held out to choose on.
+    del changes["validation"]
     name = changes.pop("name")
     return train(name, seed=0, facts=facts, **changes)

@@ -3,7 +3,10 @@
 import logging
 import os
 
-# TensorFlow tells of its start-up in a dozen lines on stderr, unless asked not to before it is imported.
+from inkdigits.training.tensorflow_logs import filter_import
+
+# TensorFlow logs a dozen lines about its start to stderr, unless told not to before it is imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Of every net after the fifth it says that compiling one anew is slow: each is another net, and we know.
+filter_import()
+# From the fifth network on it warns that compiling again is slow: each is another network, so it has to.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)

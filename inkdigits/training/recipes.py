@@ -144,12 +144,13 @@ class Recipe:
     )
     epochs: int = hyperparameter(5, Whole(1, 100_000, help="Passes over the training set.", shapes_network=False))
     batch_size: int = hyperparameter(32, Whole(1, 100_000, help="Images in a step.", shapes_network=False))
+    # Where the training set is small, at most a sixth of it (see `train.train`), unless the number was asked for.
     validation: int = hyperparameter(
-        0,
+        5000,
         Whole(
             0,
             1_000_000,
-            help="Training images to hold out and evaluate after each epoch.",
+            help="Training images to hold out and evaluate after each epoch; 0: train on all.",
             sweep_help="Training images to hold out and choose on: one number. Default: 10,000, or a sixth.",
             shapes_network=False,
             in_grid=False,
@@ -286,6 +287,7 @@ RECIPES: dict[str, Recipe] = {
             output="logits",
             epochs=1,
             batch_size=125,
+            validation=0,
             precision="mixed_bfloat16",
         ),
         # Accuracy on MNIST itself (docs/champion.md); CPU minutes, not hours.
@@ -302,6 +304,7 @@ RECIPES: dict[str, Recipe] = {
             distortion=0.7,
             epochs=30,
             batch_size=128,
+            validation=0,
             precision="mixed_bfloat16",
         ),
         # The digit net that ships.
@@ -318,7 +321,6 @@ RECIPES: dict[str, Recipe] = {
             composed=24576,
             epochs=75,
             batch_size=256,
-            validation=5000,
             precision="mixed_bfloat16",
         ),
         # The line network that ships: 940,000 lines, repetitions counted.
@@ -335,7 +337,6 @@ RECIPES: dict[str, Recipe] = {
             composed=6144,
             epochs=51,
             batch_size=128,
-            validation=5000,
             precision="mixed_bfloat16",
             stages=(
                 # CTC does not take off on hard lines from nothing: it starts on plain digits side by side.

@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inkdigits.data.splits import Split
+from inkdigits.data.splits import Split, hold_out
 from inkdigits.evaluation.comparison import Comparison, compare
 from inkdigits.evaluation.digits import Evaluation, confused_lines, matrix_lines
 from inkdigits.evaluation.figures import N_SAMPLES, N_WORST, draw_confusions, png_of
@@ -264,7 +264,8 @@ inkdigits.train(model)"""
         ]
     )
     model = networks.adopt(own)
-    history = loop.fit(model, hidden.recipe, train, seed=hidden.seed, progress=False)
+    part, _ = hold_out(train, hidden.recipe.validation, hidden.seed)  # as the run did
+    history = loop.fit(model, hidden.recipe, part, seed=hidden.seed, progress=False)
     accuracy = history[-1]["accuracy"]
     figures = evaluate_keras(model, test)
     story.say(

@@ -208,7 +208,7 @@ def test_from_the_command_line_to_the_page(toy_folder: Path, tmp_path: Path) -> 
     assert lines[2].split()[1] == "0.01"
     assert n_trials(tmp_path) == 4
     (run,) = runs.list_runs(tmp_path)
-    assert (run.recipe.learning_rate, run.recipe.validation, run.seed) == (0.01, 0, 0)
+    assert (run.recipe.learning_rate, run.recipe.validation, run.seed) == (0.01, 100, 0)
     assert run.figures["test_accuracy"] > 0.5
     assert Reader(run.path).card["data"]["n"] == 600
     (page,) = tmp_path.glob("sweep-*/sweep.html")

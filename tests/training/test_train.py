@@ -45,7 +45,9 @@ def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
     card = Reader(run.path).card
     assert (card["output"], card["seed"], card["recipe"]["activation"]) == ("sigmoid", 3, "tanh")
     assert card["data"] == {"name": "printed digits", "sha256": toy[0].sha256, "n": 600}
-    assert "--validation" in card["no_threshold"]
+    assert run.recipe.validation == 100  # a sixth: so few images cannot spare 5,000
+    assert {"val_loss", "val_accuracy"} <= run.history[0].keys()
+    assert 0 < card["threshold"] < 1
     assert answers.accepted.all()
     assert card["normalisation"] == 1
 
@@ -184,7 +186,7 @@ def test_the_command_line_trains_and_lists(toy_folder: Path, tmp_path: Path) -> 
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     path = Path(done.stdout.strip())
     assert (path / "model.onnx").is_file()
-    assert "Epoch 1/1\n19/19 - " in done.stderr
+    assert "Epoch 1/1\n16/16 - " in done.stderr
     assert "mistakes in 200)" in done.stderr
     listing = ["runs", "--runs", str(tmp_path)]
     assert path.name in CliRunner().invoke(app, listing).stdout

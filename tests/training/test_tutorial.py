@@ -51,7 +51,7 @@ def test_several_seeds_in_one_process_are_as_each_alone(toy: tuple[Split, Split]
     assert len(found) == 3
     assert len(found.seconds) == 5  # but for the first, which compiles
     assert len(set(found.test_loss)) == 3
-    alone = train("hidden", data=toy, runs_dir=tmp_path, epochs=2, seed=2, progress=False)
+    alone = train("hidden", data=toy, runs_dir=tmp_path, epochs=2, seed=2, validation=0, progress=False)
     assert found.test_loss[2] == pytest.approx(alone.figures["test_loss"], rel=1e-5)
     assert found.train_accuracy[2] == pytest.approx(alone.history[-1]["accuracy"], abs=1e-6)
 

@@ -1,0 +1,74 @@
+"""TensorFlow's import without the lines that it logs to stderr for its own developers.
+
+TF_CPP_MIN_LOG_LEVEL does not silence what TensorFlow 2.17 and newer log before their logging library is set up (such as
+"oneDNN custom operations are on", on processors with AVX-512; github.com/tensorflow/tensorflow/issues/100442). They are
+written by C++ to the file descriptor, so this is where they are filtered, while the module is imported and no longer.
+"""
+
+import importlib.util
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+# "I0000 00:00:1795698365.803057   13070 port.cc:153] ..."; W: warnings. Errors and Python's own lines pass.
+CHATTER = re.compile(rb"WARNING: All log messages before absl::InitializeLog\(\) |[IW]\d{4} \d\d:\d\d:")
+
+
+def filter_import() -> None:
+    """Filter the import of TensorFlow, whenever it comes."""
+    if "tensorflow" not in sys.modules:
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    """Finds TensorFlow where the finders after it do, once."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)
+        if spec and spec.loader:
+            spec.loader = _Loader(spec.loader)
+        return spec
+
+
+class _Loader(Loader):
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        with _filtered_stderr():
+            self._loader.exec_module(module)
+
+
+@contextmanager
+def _filtered_stderr() -> Iterator[None]:
+    try:
+        sys.stderr.flush()
+        kept = os.dup(2)
+    except (OSError, AttributeError):  # no stderr: nothing to filter
+        yield
+        return
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught:
+                if not CHATTER.match(line):
+                    os.write(2, line)
