@@ -13,7 +13,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast browser lint check fix bench lock clean
+.PHONY: help setup shell demo notebook test test-fast browser lint check fix docs docs-serve docs-reference dist bench lock clean
 
 help: ## say what there is (this text)
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,8 +35,26 @@ $(READY): requirements.lock pyproject.toml
 	fi
 	@touch $(READY)
 
-demo: $(READY) ## the whole tutorial on real MNIST: two nets and a CNN trained, judged, pictured, then a page read
+shell: $(READY) ## start a shell in which `inkdigits` and `python` are those of .venv; `exit` leaves it
+	@VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/.venv/bin:$$PATH" "$${SHELL:-/bin/sh}" || true
+
+demo: $(READY) ## the whole tutorial on real MNIST: three networks trained and evaluated, then a page read
 	@$(BIN)/inkdigits tutorial
+
+notebook: $(READY) ## open the tutorial in JupyterLab
+	@$(BIN)/jupyter lab notebooks/tutorial.ipynb
+
+docs: $(READY) ## build the documentation into site/; a broken link or an undocumented public name fails
+	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+
+docs-serve: $(READY) ## show the documentation at http://127.0.0.1:8000, rebuilt on every change
+	@$(BIN)/mkdocs serve
+
+docs-reference: $(READY) ## write the pages of docs/reference/ that come from the code
+	@$(BIN)/python docs/hooks/reference.py
+
+dist: $(READY) ## build the wheel and the source archive into dist/ and check them
+	@rm -rf dist && $(BIN)/python -m build --no-isolation --outdir dist . >/dev/null && $(BIN)/twine check --strict dist/*
 
 test: $(READY) browser ## all tests
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal

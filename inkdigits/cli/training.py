@@ -84,8 +84,8 @@ def train(
     run = train(recipe, data=data, runs_dir=runs, seed=seed, teacher=teacher, resume=resume, **changes)
     figures = run.figures
     say(
-        f"test: loss {figures['test_loss']:.4f} - accuracy {figures['test_accuracy']:.4f} ({figures['test_mistakes']} "
-        f"mistakes in {figures['n_test']:,})"
+        f"test: loss {figures['test_loss']:.4f} - accuracy {figures['test_accuracy']:.4f} ({figures['test_errors']} "
+        f"errors in {figures['n_test']:,})"
     )
     if (report := run.path / "report.html").exists():  # the line network has none
         say(f"report: {report}")

@@ -117,7 +117,7 @@ class Comparison:
                 {
                     "class": change.name,
                     "n": change.n,
-                    "mistakes": list(change.errors),
+                    "errors": list(change.errors),
                     "fixed": change.n_fixed,
                     "broken": change.n_broken,
                     "p": change.p,

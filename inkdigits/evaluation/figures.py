@@ -78,13 +78,56 @@ def draw_confusion(
     return cast("Figure", axes.figure)
 
 
+def draw_confusion_errors(
+    matrix: metrics.ConfusionMatrix, class_names: Sequence[str], axes: "Axes | None" = None, top: int | None = None
+) -> "Figure":
+    """Draw a confusion matrix without its diagonal, on a color scale on which the errors show.
+
+    Args:
+        matrix: int64 (classes, classes), row = ground truth.
+        class_names: what each class is called.
+        axes: where to draw; None for a figure of its own, 10 x 7 inches.
+        top: the count that ends the color scale; None for the largest off the diagonal.
+    """
+    import seaborn
+
+    axes = blank_figure(10, 7).subplots() if axes is None else axes
+    names = list(class_names)
+    seaborn.heatmap(
+        matrix,
+        mask=np.eye(len(names), dtype=bool) | (matrix == 0),
+        annot=len(names) <= MOST_ANNOTATED,
+        fmt="d",
+        xticklabels=names,
+        yticklabels=names,
+        cmap="Reds",
+        vmin=0,
+        vmax=most_confused(matrix) if top is None else top,
+        linewidths=0.5,
+        linecolor="#e5e5e5",
+        ax=axes,
+    )
+    axes.set(xlabel="Predicted", ylabel="Truth")
+    return cast("Figure", axes.figure)
+
+
+def most_confused(matrix: metrics.ConfusionMatrix) -> int:
+    """Return the largest count off the diagonal, at least 1."""
+    return max(1, int((matrix - np.diag(np.diag(matrix))).max()))
+
+
 def draw_confusions(comparison: Comparison) -> "Figure":
-    """Draw both confusion matrices side by side, on one color scale."""
-    figure = blank_figure(15, 6)
-    top = int(max(comparison.first.confusion.max(), comparison.second.confusion.max()))
-    for axes, evaluation in zip(figure.subplots(1, 2), (comparison.first, comparison.second), strict=True):
+    """Draw both confusion matrices side by side, above with and below without what is right, on one scale each."""
+    figure = blank_figure(15, 12)
+    both = (comparison.first, comparison.second)
+    whole, errors = figure.subplots(2, 2)
+    top = int(max(evaluation.confusion.max() for evaluation in both))
+    most = max(most_confused(evaluation.confusion) for evaluation in both)
+    for axes, below, evaluation in zip(whole, errors, both, strict=True):
         draw_confusion(evaluation.confusion, evaluation.class_names, axes, top)
+        draw_confusion_errors(evaluation.confusion, evaluation.class_names, below, most)
         axes.set_title(f"{evaluation.model}: {evaluation.n_errors:,} errors in {len(evaluation):,}")
+        below.set_title("the errors alone")
     return figure
 
 
@@ -206,7 +249,8 @@ def figures_of(
     drawn = {"history": draw_history(history)} if history else {}
     drawn |= {
         "confusion": draw_confusion(evaluation.confusion, evaluation.class_names),
-        "mistakes": draw_errors(evaluation),
+        "confusion_errors": draw_confusion_errors(evaluation.confusion, evaluation.class_names),
+        "errors": draw_errors(evaluation),
         "samples": draw_samples(evaluation),
         "reliability": draw_reliability(evaluation.answers.confidence, evaluation.right),
     }

@@ -59,6 +59,7 @@ def run_html(
         facts: what run.json holds; None: what the card holds.
         inside: raw scores and weights of the net.
     """
+    known = {**evaluation.card, **(facts or {})}
     return render(
         "run.html",
         title=evaluation.model,
@@ -67,7 +68,8 @@ def run_html(
         pictures=pictures,
         worst=evaluation.worst_errors(N_WORST),
         n_samples=min(N_SAMPLES, len(evaluation)),
-        facts=_grouped({**evaluation.card, **(facts or {})}),
+        label_smoothing=known.get("recipe", {}).get("label_smoothing"),
+        facts=_grouped(known),
         inside=inside,
     )
 

@@ -37,6 +37,7 @@ def page(found: Mapping[str, Any], ranking: Ranking, commands: Sequence[str]) ->
         title=f"Sweep of {name}",
         lead=f"{len(ranking.rows)} configurations of {name}, at most {ranking.n_seeds} seeds each.",
         found=found,
+        winner_name=Path(found["winner"]["path"]).name if found["winner"] else None,
         ranking=ranking,
         commands=commands,
         n_significant=sum(figures.is_significant(row) for row in ranking.rows),

@@ -80,7 +80,7 @@ class Sweep:
             lines += [
                 f"winner, retrained on {len(self.plan.part) + n - self.winner.recipe.validation:,} training images: "
                 f"{self.winner.path}",
-                f"on the test set: {figures['test_accuracy']:.2%} ({figures['test_mistakes']:,.0f} errors in "
+                f"on the test set: {figures['test_accuracy']:.2%} ({figures['test_errors']:,.0f} errors in "
                 f"{figures['n_test']:,.0f})",
             ]
         return "\n".join([*lines, f"page: {self.page}"])

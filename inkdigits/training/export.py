@@ -18,6 +18,7 @@ import onnx
 from inkdigits.errors import ModelError
 from inkdigits.files import storage
 from inkdigits.reading.model import OnnxModel
+from inkdigits.training.tensorflow_logs import filtered_stderr
 
 TOLERANCE = 1e-4
 TIE = 1e-6
@@ -39,7 +40,8 @@ def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="inkdigits-export-") as folder:
         raw = Path(folder) / "raw.onnx"
         if keras.backend.backend() == "tensorflow":
-            _convert(model, raw)
+            with filtered_stderr():
+                _convert(model, raw)
         else:
             _convert_in_tensorflow(model, raw)
         proto = onnx.load(raw)

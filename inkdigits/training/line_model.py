@@ -83,20 +83,20 @@ def evaluate_lines(scored: dict[str, list[Scored]], temperature: float) -> dict[
     """Return a run's figures.
 
     Returns:
-        "test_accuracy", share of lines whose digits are all right; "test_mistakes", "n_test", counts of lines;
+        "test_accuracy", share of lines whose digits are all right; "test_errors", "n_test", counts of lines;
         "test_loss", the mean CTC loss of the first view; for each style "STYLE_digits_exact", such a share, and
         "STYLE_n".
     """
     read = {style: [(_read(each, temperature), each[1]) for each in lines] for style, lines in scored.items()}
     right = {style: [line.digits == digits_of(text) for line, text in lines] for style, lines in read.items()}
     n = sum(map(len, right.values()))
-    mistakes = n - sum(map(sum, right.values()))
+    n_errors = n - sum(map(sum, right.values()))
     figures = {
         "test_loss": float(
             np.mean([ctc_loss_of(views[0], text) for lines in scored.values() for views, text in lines])
         ),
-        "test_accuracy": (n - mistakes) / n,
-        "test_mistakes": mistakes,
+        "test_accuracy": (n - n_errors) / n,
+        "test_errors": n_errors,
         "n_test": n,
     }
     for style, exact in right.items():

@@ -79,7 +79,7 @@ class Run:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Judged once at the end: "test_loss", "test_accuracy", "test_mistakes", "n_test"; empty when unfinished."""
+        """Judged once at the end: "test_loss", "test_accuracy", "test_errors", "n_test"; empty when unfinished."""
         figures: dict[str, float] = self.info.get("figures", {})
         return figures
 

@@ -1,11 +1,13 @@
-"""TensorFlow's import without the lines that it logs to stderr for its own developers.
+"""TensorFlow without the lines that it logs to stderr for its own developers.
 
 TF_CPP_MIN_LOG_LEVEL does not silence what TensorFlow 2.17 and newer log before their logging library is set up (such as
 "oneDNN custom operations are on", on processors with AVX-512; github.com/tensorflow/tensorflow/issues/100442). They are
-written by C++ to the file descriptor, so this is where they are filtered, while the module is imported and no longer.
+written by C++ to the file descriptor, so they are filtered there, and only while TensorFlow is imported or converts a
+model. (A program that imports TensorFlow first has set its log level, and then a conversion logs its start, too.)
 """
 
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -22,8 +24,18 @@ CHATTER = re.compile(rb"WARNING: All log messages before absl::InitializeLog\(\)
 
 def filter_import() -> None:
     """Filter the import of TensorFlow, whenever it comes."""
-    if "tensorflow" not in sys.modules:
+    if "tensorflow" in sys.modules:
+        silence_warnings()
+    else:
         sys.meta_path.insert(0, _Finder())
+
+
+def silence_warnings() -> None:
+    """Silence what TensorFlow warns of in Python, after it has set its own logger's level.
+
+    From the fifth network on it warns that compiling again is slow: each is another network, so it has to.
+    """
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 class _Finder(MetaPathFinder):
@@ -49,12 +61,14 @@ class _Loader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        with _filtered_stderr():
+        with filtered_stderr():
             self._loader.exec_module(module)
+        silence_warnings()
 
 
 @contextmanager
-def _filtered_stderr() -> Iterator[None]:
+def filtered_stderr() -> Iterator[None]:
+    """Keep TensorFlow's chatter from stderr; all other lines appear at the end of the block."""
     try:
         sys.stderr.flush()
         kept = os.dup(2)

@@ -174,7 +174,7 @@ def figures_of(judgement: ModelEvaluation) -> dict[str, float]:
     """Return the chief figures of a judgement, each under a name that says of what: test, outliers or cells."""
     told = judgement.to_dict()
     figures = {"n_test": told["n"]} if judgement.digits else {}
-    for name in ("accuracy", "loss", "mistakes", "calibration_error", "coverage"):
+    for name in ("accuracy", "loss", "errors", "calibration_error", "coverage"):
         figures |= {f"test_{name}": told[name]} if judgement.digits else {}
     for part in ("outliers", "cells"):
         figures |= {f"{part}_{name}": value for name, value in told.get(part, {}).items()}

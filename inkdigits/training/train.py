@@ -304,14 +304,14 @@ def _unchanged_teacher(run: Run) -> Path:
 
 
 def evaluate_keras(model: keras.Model, test: Split) -> dict[str, float]:
-    """Return Keras's loss and accuracy on the test split, with the count of mistakes."""
+    """Return Keras's loss and accuracy on the test split, with the count of errors."""
     targets = loop.targets_for(model, test.labels)
     loss, accuracy = model.evaluate(test.images, targets, batch_size=1000, verbose=0)
-    mistakes = len(test) - round(accuracy * len(test))
+    n_errors = len(test) - round(accuracy * len(test))
     return {
         "test_loss": float(loss),
-        "test_accuracy": (len(test) - mistakes) / len(test),
-        "test_mistakes": mistakes,
+        "test_accuracy": (len(test) - n_errors) / len(test),
+        "test_errors": n_errors,
         "n_test": len(test),
     }
 

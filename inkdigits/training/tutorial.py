@@ -6,6 +6,8 @@ and the bonus with `Flatten`): five epochs, batches of 32, Adam, sigmoid outputs
 
 import itertools
 import math
+import os
+import shutil
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -43,9 +45,12 @@ TOLD_SECONDS = {"linear": "3", "hidden": "4 to 5"}
 
 SHADES = " ░▒▓█"
 SHEET_LINES = ("31 415", "2718 28", "16 180", "299 792", "5040 67", "8 1 2 3")
+# How a newcomer gets the command, for both kinds of shell.
+ACTIVATE = "source .venv/bin/activate"
+ACTIVATE_WINDOWS = ".venv\\Scripts\\activate"
 NEXT = (
     ("another activation: the tutorial asks for it", "inkdigits train hidden --activation tanh"),
-    ("a wider and a deeper net", "inkdigits train hidden --hidden 300+100"),
+    ("a wider and a deeper network", "inkdigits train hidden --hidden 300+100"),
     ("another optimizer, another loss", "inkdigits train hidden --optimizer sgd --loss mean_squared_error"),
     ("outputs that are probabilities", "inkdigits train hidden --output softmax"),
     ("all runs, newest first", "inkdigits runs"),
@@ -164,7 +169,7 @@ def tutorial(train: Split, test: Split, runs_dir: Path, n_seeds: int = 5, consol
 
 def _tell_data(story: Story, train: Split, test: Split) -> None:
     story.chapter("The data")
-    story.say(f"{len(train):,} images to learn from and {len(test):,} to be judged on, out of {train.source}.")
+    story.say(f"{len(train):,} images to train on and {len(test):,} to test on, from {train.source}.")
     story.print(
         f"train images {train.images.shape} {train.images.dtype}, labels {train.labels.shape}\n"
         f"test images  {test.images.shape} {test.images.dtype}, labels {test.labels.shape}\n"
@@ -200,7 +205,7 @@ def _png(run: Run, name: str) -> bytes:
 
 
 def _tell_linear(story: Story, train: Split, test: Split, runs_dir: Path) -> tuple[Run, Evaluation]:
-    story.chapter("A net without a hidden layer")
+    story.chapter("A network without a hidden layer")
     story.say("Flatten, then Dense(10): one weight for each pixel and digit. Five epochs, batches of 32.")
     run, evaluation = _train(story, "linear", train, test, runs_dir)
     scores = look_inside(OnnxModel(run.path / "model.onnx"), test.images[:1]).scores[0]
@@ -209,7 +214,7 @@ def _tell_linear(story: Story, train: Split, test: Split, runs_dir: Path) -> tup
     story.say(
         f"They sum to {scores.sum():.2f}: sigmoid outputs are not probabilities (`--output softmax` makes them so). "
         f"The first five test digits are read as {' '.join(map(str, evaluation.answers.labels[:5]))}; "
-        f"the truth is {' '.join(map(str, test.labels[:5]))}."
+        f"the labels are {' '.join(map(str, test.labels[:5]))}."
     )
     story.show("samples", evaluation, min(N_SAMPLES, len(evaluation)))
     _tell_matrix(story, run, evaluation)
@@ -222,7 +227,7 @@ def _tell_matrix(story: Story, run: Run, evaluation: Evaluation) -> None:
     story.say("Its confusion matrix:")
     lines = ["\n".join(matrix_lines(evaluation)), "\n".join(confused_lines(evaluation))]
     story.print_only("\n\n".join(lines))
-    story.show("confusion", evaluation, _png(run, "confusion"))
+    story.show("confusion", evaluation, _png(run, "confusion"), _png(run, "confusion_errors"))
     story.show("link", run.name)
 
 
@@ -269,7 +274,7 @@ inkdigits.train(model)"""
     accuracy = history[-1]["accuracy"]
     figures = evaluate_keras(model, test)
     story.say(
-        f"Train accuracy {accuracy:.4f}, test accuracy {figures['test_accuracy']:.4f}; the net of the chapter before, "
+        f"Train accuracy {accuracy:.4f}, test accuracy {figures['test_accuracy']:.4f}; the chapter before, "
         f"from the same seed: {hidden.history[-1]['accuracy']:.4f} and {hidden.figures['test_accuracy']:.4f}. Flatten "
         "changes the shape of the input and nothing else: what is left is sums rounded in another order. Between seeds "
         "chance does more, and the table below says how much."
@@ -278,7 +283,7 @@ inkdigits.train(model)"""
 
 
 def _tell_cnn(story: Story, train: Split, test: Split, runs_dir: Path, hidden: Evaluation) -> None:
-    story.chapter("A convolutional net: the tutorial's promised next step")
+    story.chapter("A convolutional network: the tutorial's promised next step")
     story.say("Convolutions see neighbouring pixels together, wherever in the image they are.")
     run, evaluation = _train(story, "cnn", train, test, runs_dir)
     story.print("\n".join(compare(hidden, evaluation).headlines()[2:4]))
@@ -288,7 +293,7 @@ def _tell_cnn(story: Story, train: Split, test: Split, runs_dir: Path, hidden: E
 
 
 def train_seeds(recipe: Recipe, n_seeds: int, train: Split, test: Split) -> Seeds:
-    """Train a recipe from seeds 0 to n_seeds - 1, compiling once, and judge each at its end.
+    """Train a recipe from seeds 0 to n_seeds - 1, compiling once, and evaluate each at its end.
 
     Args:
         recipe: checked, with a learning rate.
@@ -352,13 +357,14 @@ def _mean_sd(values: Sequence[float], places: int = 4) -> str:
 
 
 def _tell_page(story: Story, test: Split, runs_dir: Path) -> None:
-    story.chapter("A page of handwriting, read by the nets that ship")
+    story.chapter("A page of handwriting, read by the networks that ship")
     picture = compose_sheet(test, SHEET_LINES)
     path = runs_dir / "sheet.png"
     write_bytes(str(path), _as_png(picture))
     reading = Reader().read_page(picture)
     story.say(
-        "Digits of the test set on a sheet that never was, photographed at an angle: what is written, what is read."
+        "Digits of the test set, composed into a page and photographed by computation: what is written, and "
+        "what is read."
     )
     story.print(_written_and_read(reading))
     story.print(f"inkdigits read {path} --save-overlay {runs_dir / 'seen'}")
@@ -377,10 +383,18 @@ def _as_png(image: np.ndarray) -> bytes:
     return bytes(cv2.imencode(".png", image)[1])
 
 
+def _on_path() -> bool:
+    """Does a shell find the command `inkdigits`? `make demo` runs it by its path."""
+    return shutil.which("inkdigits") is not None
+
+
 def _tell_next(story: Story, linear: Run, hidden: Run, runs_dir: Path) -> None:
     story.chapter("What to try next")
     place = "" if runs_dir == Path("runs") else f" --runs {runs_dir}"
     lines = []
+    if not _on_path():
+        command = ACTIVATE_WINDOWS if os.name == "nt" else ACTIVATE
+        lines.append(f"# first, once in each terminal: put the command `inkdigits` on the PATH\n{command}")
     for what, command in NEXT:
         words = command.format(linear=linear.name, hidden=hidden.name)
         if words.split()[1] in ("train", "runs", "compare"):

@@ -117,7 +117,7 @@ def test_values_that_no_hyperparameter_takes_are_usage_errors(words: tuple[str, 
 def test_training_says_where_its_run_and_its_report_are(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    figures = {"test_loss": 0.1, "test_accuracy": 0.5, "test_mistakes": 100, "n_test": 200}
+    figures = {"test_loss": 0.1, "test_accuracy": 0.5, "test_errors": 100, "n_test": 200}
     monkeypatch.setattr(train, "train", lambda *_, **__: runs.Run(tmp_path, {"figures": figures}))
     (tmp_path / "report.html").touch()
     done = run("train")

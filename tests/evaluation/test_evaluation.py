@@ -71,7 +71,7 @@ def test_json_is_strict_and_complete() -> None:
     text = json.dumps(evaluation.to_dict(), allow_nan=False)
     figures = json.loads(text)
     assert sum(map(sum, figures["confusion_matrix"])) == figures["n"] == 12
-    assert figures["mistakes"] == sum(pair["count"] for pair in figures["confused"])
+    assert figures["errors"] == sum(pair["count"] for pair in figures["confused"])
     assert figures["classes"][3]["class"] == "3"
     assert any(row["recall"] is None for row in figures["classes"])
 
@@ -314,7 +314,7 @@ def test_evaluate_command(tiny_model: Path, toy_folder: Path, tmp_path: Path) ->
     assert page.read_text().startswith("<!doctype html>")
     figures = json.loads(run_cli("evaluate", "--model", str(tiny_model), "--data", str(toy_folder), "--json").stdout)
     assert figures["n"] == 200
-    assert f"{figures['mistakes']} errors in 200" in told.stdout
+    assert f"{figures['errors']} errors in 200" in told.stdout
 
 
 def test_evaluate_command_on_a_run_needs_no_extra(tiny_model: Path, toy_folder: Path, tmp_path: Path) -> None:

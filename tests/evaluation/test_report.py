@@ -68,7 +68,7 @@ def test_every_picture_has_words(html: str) -> None:
 
 def test_every_figure_is_a_png_too(folder: Path) -> None:
     names = {path.name for path in (folder / "figures").iterdir()}
-    expected = {"history", "confusion", "mistakes", "samples", "reliability", "weights"}
+    expected = {"history", "confusion", "confusion_errors", "errors", "samples", "reliability", "weights"}
     assert names == {f"{name}.png" for name in expected}
     assert all((folder / "figures" / name).read_bytes().startswith(b"\x89PNG") for name in names)
 

@@ -102,7 +102,7 @@ def test_the_shipped_net_on_mnist(mnist: Splits) -> None:
     answers = reader.classify(test.images)
     misses = int((answers.labels != test.labels).sum())
     assert abs(misses - SHIPPED_MISSES) <= 1
-    assert misses == reader.card["figures"]["test_mistakes"]
+    assert misses == reader.card["figures"]["test_errors"]
     assert (answers.labels != test.labels)[answers.accepted].mean() < 0.003
     inverted = reader.classify(np.ascontiguousarray(255 - test.images[:500]))
     assert inverted.accepted.mean() < 0.01

@@ -53,7 +53,7 @@ def test_champion_trains_under_jax(toy: tuple[Split, Split], toy_folder: Path, t
     assert info["backend"] == "jax"
     answers = Reader(run).classify(toy[1].images)
     assert (answers.labels == toy[1].labels).mean() > 0.8
-    assert info["figures"]["test_mistakes"] == (answers.labels != toy[1].labels).sum()
+    assert info["figures"]["test_errors"] == (answers.labels != toy[1].labels).sum()
 
 
 def test_where_tensorflow_is_missing_the_run_waits_for_it(

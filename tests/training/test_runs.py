@@ -13,7 +13,7 @@ INFO = {
     "seed": 7,
     "started": "2026-01-01T00:00:00+00:00",
 }
-FIGURES = {"test_loss": 0.5, "test_accuracy": 0.875, "test_mistakes": 25, "n_test": 200}
+FIGURES = {"test_loss": 0.5, "test_accuracy": 0.875, "test_errors": 25, "n_test": 200}
 
 
 def finished(root: Path, started: str = "2026-01-01T00:00:00+00:00") -> runs.Run:

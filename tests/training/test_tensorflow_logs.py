@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from inkdigits.training.tensorflow_logs import CHATTER, _filtered_stderr
+from inkdigits.training.tensorflow_logs import CHATTER, filtered_stderr
 
 
 @pytest.mark.slow
@@ -17,7 +17,7 @@ def test_importing_tensorflow_is_silent() -> None:
 
 
 def test_errors_pass(capfd: pytest.CaptureFixture[str]) -> None:
-    with _filtered_stderr():
+    with filtered_stderr():
         os.write(2, b"I0000 00:00:17 1 port.cc:153] oneDNN\nW0000 00:00:17 1 x.cc:1] y\n")
         os.write(2, b"E0000 00:00:17 1 x.cc:1] bad\nhm\n")
     assert capfd.readouterr().err == "E0000 00:00:17 1 x.cc:1] bad\nhm\n"

@@ -252,7 +252,7 @@ def test_the_command_line_records_the_shipped_reader(toy_folder: Path, root: Pat
     assert not (root / "mlruns").exists()
     with tracking._mlflow(f"sqlite:///{(root / 'mlflow.db').absolute()}") as mlflow:
         logged = mlflow.get_run(run_id)
-        assert logged.data.metrics["test_mistakes"] == json.loads(answer)["mistakes"]
+        assert logged.data.metrics["test_errors"] == json.loads(answer)["errors"]
         told = mlflow.artifacts.load_dict(f"runs:/{run_id}/evaluation.json")
         assert told == json.loads(answer)
         folder = Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/model"))

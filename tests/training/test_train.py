@@ -40,7 +40,7 @@ def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
     answers = Reader(run.path).classify(toy[1].images)
     scores = run.model.predict(toy[1].images, verbose=0)
     assert (answers.labels == scores.argmax(axis=1)).all()
-    assert run.figures["test_mistakes"] == (answers.labels != toy[1].labels).sum()
+    assert run.figures["test_errors"] == (answers.labels != toy[1].labels).sum()
     assert run.figures["test_accuracy"] == (answers.labels == toy[1].labels).mean()
     card = Reader(run.path).card
     assert (card["output"], card["seed"], card["recipe"]["activation"]) == ("sigmoid", 3, "tanh")
@@ -187,7 +187,7 @@ def test_the_command_line_trains_and_lists(toy_folder: Path, tmp_path: Path) -> 
     path = Path(done.stdout.strip())
     assert (path / "model.onnx").is_file()
     assert "Epoch 1/1\n16/16 - " in done.stderr
-    assert "mistakes in 200)" in done.stderr
+    assert "errors in 200)" in done.stderr
     listing = ["runs", "--runs", str(tmp_path)]
     assert path.name in CliRunner().invoke(app, listing).stdout
     told = json.loads(CliRunner().invoke(app, [*listing, "--json"]).stdout)

@@ -3,6 +3,8 @@
 import io
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ from inkdigits.errors import TrainingError
 from inkdigits.evaluation.html import render
 from inkdigits.training import networks, recipes
 from inkdigits.training.train import train
-from inkdigits.training.tutorial import NEXT, Story, as_text, train_seeds, tutorial
+from inkdigits.training.tutorial import ACTIVATE, NEXT, Story, _tell_next, as_text, train_seeds, tutorial
 
-CHAPTERS = ["The data", "A net without", "One hidden layer", "How the matrix", "The same with Flatten"]
+README = Path(__file__).parents[2] / "README.md"
+CHAPTERS = ["The data", "A network without", "One hidden layer", "How the matrix", "The same with Flatten"]
 CHAPTERS += ["A convolutional", "The tutorial's figures", "A page of handwriting", "What to try next"]
 
 
@@ -74,6 +77,16 @@ def test_what_to_try_next_can_be_pasted(command: str, monkeypatch: pytest.Monkey
     changes = {name: value for name, value in asked.items() if name not in fixed}
     # Every name in it is one that Keras knows, and something is changed.
     assert networks.check(recipes.resolve(str(asked["recipe"]), **changes)) != networks.check(recipes.resolve("hidden"))
+
+
+def test_a_newcomer_is_told_how_to_get_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run: Any = SimpleNamespace(name="linear-1")
+    for on_path in (False, True):
+        monkeypatch.setattr("inkdigits.training.tutorial.shutil.which", lambda name, found=on_path: found or None)
+        told = io.StringIO()
+        _tell_next(Story(Console(file=told, width=100)), run, run, tmp_path)
+        assert (ACTIVATE in told.getvalue()) is not on_path
+    assert ACTIVATE in README.read_text()
 
 
 def test_an_image_as_text() -> None:
