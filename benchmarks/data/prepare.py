@@ -79,7 +79,7 @@ def hwd1000(source: Path) -> tuple[Images, Labels]:
 
 
 def optdigits32(source: Path) -> tuple[Images, Labels]:
-    """The folder with optdigits-orig.*: a header, then 32 lines of 32 characters 0 or 1 and one with the digit, and so on."""
+    """The folder with optdigits-orig.*: after a header 33 lines a digit, 32 of them 32 characters 0 or 1."""
     images, labels = [], []
     for path in sorted(source.glob("optdigits-orig.*")):
         lines = path.read_text(encoding="ascii").splitlines()

@@ -132,7 +132,11 @@ class Reader:
         return self.read_many([image], layout)[0]
 
     def read_many(self, images: Sequence[ImageSource], layout: str = "page") -> list[PageReading]:
-        """Return for each picture what `read` answers, through as few calls of the nets as there can be.
+        """Return for each picture what `read` answers, through as few calls of the networks as possible.
+
+        Args:
+            images: the pictures.
+            layout: what each of them holds, as for `read`.
 
         Raises:
             ImageError: a picture cannot be read.
