@@ -6,6 +6,8 @@ Names are loaded on first use, so that reading never waits for TensorFlow; type 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.2.0"
+
 if TYPE_CHECKING:
     from inkdigits import errors
     from inkdigits.data.loading import load_data, load_mnist
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from inkdigits.reading.results import Classified, Item, NumberReading, PageReading, Reading
     from inkdigits.training.runs import Run
     from inkdigits.training.train import train
-
-    __version__: str
 
 __all__ = [
     "Classified",
@@ -60,10 +60,6 @@ _MODULES = {
 if not TYPE_CHECKING:  # or type checkers would believe in any name
 
     def __getattr__(name: str) -> Any:
-        if name == "__version__":
-            from importlib.metadata import version
-
-            return version("inkdigits")
         if name == "errors":
             return import_module("inkdigits.errors")
         if name not in _MODULES:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from inkdigits import __version__
 from inkdigits.cli import evaluation, reading, serving, sweeping, training
 from inkdigits.cli.options import say, with_ray_address
 from inkdigits.errors import InkdigitsError, RecipeError, naming_missing_extra
@@ -29,7 +30,6 @@ for command in (
     *(evaluation.data, evaluation.doctor, training.ensemble, training.tutorial, serving.serve),
 ):
     app.command()(command)
-app.command("committee", hidden=True)(training.ensemble)  # its former name
 app.add_typer(serving.corrections, name="corrections")
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -37,9 +37,7 @@ DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        print(f"inkdigits {version('inkdigits')}")
+        print(f"inkdigits {__version__}")
         raise typer.Exit
 
 
