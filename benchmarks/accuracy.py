@@ -46,7 +46,7 @@ def main() -> None:
         "accuracy",
         "Accuracy of the recipes over seeds",
         [Table("Mean ± sd", header, [row(name, seeds, seconds[name]) for name, seeds in found.items()])],
-        notes=["A training's seconds have its share of the one compilation, and the test set's judgement, in them."],
+        notes=["A training's seconds have its share of the one compilation, and the test set's evaluation, in them."],
         figures={name: vars(seeds) for name, seeds in found.items()},
         path=given.json,
     )

@@ -1,4 +1,4 @@
-"""How well the digit net reads single digits, how well it knows what it reads, and what it refuses.
+"""How well the digit network reads single digits, how well it knows what it reads, and what it rejects.
 
     python benchmarks/bench_digits.py [DIR] [--model RUN|FILE] [--json FILE]
 
@@ -29,7 +29,7 @@ N_MADE = 500
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dir", type=Path, nargs="?", help="with digits/*.npz and not-digits/*.npz")
-    parser.add_argument("--model", default=None, help="a run or an ONNX file; default: the shipped digit net")
+    parser.add_argument("--model", default=None, help="a run or an ONNX file; default: the shipped digit network")
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     reader = Reader(given.model)
@@ -46,7 +46,7 @@ def main() -> None:
         "digits",
         "Single digits of real handwriting, and real things that are no digits"
         if given.dir
-        else "The digit net on MNIST",
+        else "The digit network on MNIST",
         [digits_table(digits), outliers_table(outliers)],
         notes=[f"Model {reader.card['name']}, threshold {reader.card.get('threshold', 0):.3f}."],
         figures={"digits": digits, "outliers": outliers},
@@ -74,7 +74,7 @@ def digits_row(name: str, answers: Classified, labels: np.ndarray) -> dict[str, 
     return {
         "set": name,
         "n": len(right),
-        "misses": int((~right).sum()),
+        "errors": int((~right).sum()),
         "accuracy": float(right.mean()),
         "interval": [low, high],
         "ece": calibration_error(answers.confidence, right),
@@ -125,7 +125,7 @@ def stored_outliers(folder: Path) -> dict[str, np.ndarray]:
 
 
 def digits_table(digits: list[dict[str, Any]]) -> Table:
-    header = ("digits", "n", "accuracy", "95 % interval", "misses", "ECE", "accepted", "error among accepted")
+    header = ("digits", "n", "accuracy", "95 % interval", "errors", "ECE", "accepted", "error among accepted")
     return Table("", header, [digits_cells(row) for row in digits])
 
 
@@ -136,7 +136,7 @@ def digits_cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['n']:,}",
         percent(row["accuracy"], 2),
         f"{percent(low, 2)} to {percent(high, 2)}",
-        str(row["misses"]),
+        str(row["errors"]),
         percent(row["ece"], 2),
         percent(row["accepted"], 1),
         f"{percent(row['error_among_accepted'], 2)} ({row['misses_accepted']})",

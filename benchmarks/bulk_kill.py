@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/bulk_kill.py [--kills 24] [--images 3000] [--format csv] [--json FILE]
 
-Half of the kills hit the main process alone, half the whole group. A time to live is drawn anew for each start, from
+Half of the kills hit the main process alone, half the whole group. A time to live is drawn again for each start, from
 nothing to the whole run's, so that some fall into the start, some into the join.
 """
 
@@ -48,7 +48,7 @@ def start(output: Path, pictures: Path) -> "subprocess.Popen[bytes]":
 
 
 def kill_at_random(output: Path, pictures: Path, kills: int, whole_s: float) -> tuple[list[int], list[bytes]]:
-    """Kill and start anew until so many kills were deadly.
+    """Kill and start again until so many kills were deadly.
 
     Returns:
         How many parts there were after each, and what came out whenever it came to an end.

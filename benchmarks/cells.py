@@ -1,9 +1,9 @@
-"""Whole numbers of real cells, as `inkdigits evaluate --cells` judges them: exactness, the surest, calibration.
+"""Whole numbers of real cells, as `inkdigits evaluate --cells` evaluates them: exactness, the surest, calibration.
 
     python benchmarks/cells.py DIR [--json FILE]
 
-DIR holds pictures and a truth.json, file -> value. Misses of 500 of the cells (in the order of seed 0) were looked at
-while the line net was designed; the row of the others says what that is worth.
+DIR holds pictures and a truth.json, file -> value. Errors of 500 of the cells (in the order of seed 0) were looked at
+while the line network was designed; the row of the others says what that is worth.
 """
 
 import argparse
@@ -28,13 +28,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     reader = Reader()
-    judged = evaluate_cells(reader, given.dir)
-    figures = {"all": judged.to_dict()}
-    # `truth.json` need not be sorted; the order in which misses were looked at is that of sorted names.
-    unseen = np.argsort(judged.files)[np.random.default_rng(0).permutation(len(judged))[LOOKED_AT:]]
+    evaluated = evaluate_cells(reader, given.dir)
+    figures = {"all": evaluated.to_dict()}
+    # `truth.json` need not be sorted; the order in which errors were looked at is that of sorted names.
+    unseen = np.argsort(evaluated.files)[np.random.default_rng(0).permutation(len(evaluated))[LOOKED_AT:]]
     if len(unseen):
-        figures["those whose misses nobody looked at"] = part(judged, unseen).to_dict()
-    alone = alone_ms(reader, [given.dir / name for name in judged.files[:TIMED]])
+        figures["those whose errors nobody looked at"] = part(evaluated, unseen).to_dict()
+    alone = alone_ms(reader, [given.dir / name for name in evaluated.files[:TIMED]])
     note = f"One cell alone: {np.median(alone):.1f} ms, median of {len(alone)}; the slowest {max(alone):.0f} ms."
     for each in figures.values():
         each["data"] = "DATA/cells"  # where they lie is this machine's own affair
@@ -49,9 +49,9 @@ def main() -> None:
     )
 
 
-def part(judged: CellsEvaluation, places: np.ndarray) -> CellsEvaluation:
-    named = {name: tuple(getattr(judged, name)[i] for i in places) for name in ("files", "labels", "texts")}
-    return replace(judged, **named, confidence=judged.confidence[places], accepted=judged.accepted[places])
+def part(evaluated: CellsEvaluation, places: np.ndarray) -> CellsEvaluation:
+    named = {name: tuple(getattr(evaluated, name)[i] for i in places) for name in ("files", "labels", "texts")}
+    return replace(evaluated, **named, confidence=evaluated.confidence[places], accepted=evaluated.accepted[places])
 
 
 def alone_ms(reader: Reader, paths: list[Path]) -> list[float]:

@@ -1,10 +1,10 @@
-"""The recipe `champion` judged on MNIST's test set: single nets, their committee, a pupil of the committee.
+"""The recipe `champion` evaluated on MNIST's test set: single networks, their ensemble, a student of the ensemble.
 
     python benchmarks/champion.py MODEL MODEL ... [--json FILE] [--page FILE]
 
-MODEL is a run or an ONNX file: nets, their committees, pupils of these; their cards tell which is what.
-Trains nothing: docs/champion.md says how the runs are made. Writes that page too, with the committee's and the pupil's
-misses by index, and their pictures beside it in images/champion-misses.png. Fifteen test labels are disputed by the
+MODEL is a run or an ONNX file: networks, their ensembles, students of these; their cards tell which is what.
+Trains nothing: docs/champion.md says how the runs are made. Writes that page too, with the ensemble's and the student's
+errors by index, and their pictures beside it in images/champion-errors.png. Fifteen test labels are disputed by the
 human raters of cleanlab's listing (labelerrors.com; Northcutt et al. 2021, section 4): all counts are given with and
 without them.
 """
@@ -28,13 +28,13 @@ from inkdigits.reading.results import Classified
 from inkdigits.training.recipes import RECIPES
 
 DISPUTED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
-PUPIL = "pupil of"
+STUDENT = "student of"
 CHAMPION = RECIPES["champion"]
 ANCHORS = (
-    ("one net of 4.7 M parameters, mean of 10 (An et al. 2020)", "99.738 %"),
-    ("one net of 326 k parameters", "99.65 %"),
-    ("ten nets, mean softmax", "99.82 %"),
-    ("fifteen nets", "99.745 %"),
+    ("one network of 4.7 M parameters, mean of 10 (An et al. 2020)", "99.738 %"),
+    ("one network of 326 k parameters", "99.65 %"),
+    ("ten networks, mean softmax", "99.82 %"),
+    ("fifteen networks", "99.745 %"),
 )
 
 
@@ -50,11 +50,19 @@ def main() -> None:
         groups.setdefault(kind_of(load_card(path)), []).append(path)
     answers = {name: [Reader(path).classify(test.images) for path in paths] for name, paths in groups.items()}
     rows = [row_of(name, found, test, groups[name]) for name, found in answers.items()]
-    header = ["", "nets", "accuracy %: mean ± sd", "misses, net by net", "without the 15 disputed", "ECE", "ONNX, MB"]
-    table = Table("MNIST's test set, 10,000 images, read once a net", header, rows)
-    misses = {name: [misses_of(each, test).tolist() for each in found] for name, found in answers.items()}
+    header = [
+        "",
+        "networks",
+        "accuracy %: mean ± sd",
+        "errors, network by network",
+        "without the 15 disputed",
+        "ECE",
+        "ONNX, MB",
+    ]
+    table = Table("MNIST's test set, 10,000 images, read once a network", header, rows)
+    errors = {name: [errors_of(each, test).tolist() for each in found] for name, found in answers.items()}
     commands = {name: command_of(load_card(paths[0])) for name, paths in groups.items()}
-    figures = {"misses": misses, "disputed": DISPUTED, "commands": commands}
+    figures = {"errors": errors, "disputed": DISPUTED, "commands": commands}
     publish(
         "champion",
         "Champion: accuracy without peeking",
@@ -70,17 +78,17 @@ def main() -> None:
 def kind_of(card: dict[str, Any]) -> str:
     """Return what a model is, in words for the table."""
     if "members" in card:
-        return f"committee of {len(card['members'])}"
+        return f"ensemble of {len(card['members'])}"
     if "teacher" in card:
-        return f"{PUPIL} the {card['teacher']['name'].replace('-', ' ')}"
+        return f"{STUDENT} the {card['teacher']['name'].replace('-', ' ')}"
     convolutions = tuple(card["recipe"]["convolutions"])
-    return "one net" + ("" if convolutions == CHAMPION.convolutions else f", {'+'.join(convolutions)}")
+    return "one network" + ("" if convolutions == CHAMPION.convolutions else f", {'+'.join(convolutions)}")
 
 
 def command_of(card: dict[str, Any]) -> str:
     """Return the command that makes such a model: `champion` but for its convolutions and epochs."""
     if "members" in card:
-        return f"inkdigits committee RUN RUN ... --save committee-of-{len(card['members'])}.onnx"
+        return f"inkdigits ensemble RUN RUN ... --save ensemble-of-{len(card['members'])}.onnx"
     recipe = card["recipe"]
     words = ["inkdigits train champion"]
     if tuple(recipe["convolutions"]) != CHAMPION.convolutions:
@@ -92,15 +100,15 @@ def command_of(card: dict[str, Any]) -> str:
     return " ".join([*words, "--seed 0"])
 
 
-def misses_of(answers: Classified, test: Split) -> np.ndarray:
+def errors_of(answers: Classified, test: Split) -> np.ndarray:
     """Return the indices of the test images that are answered otherwise than labelled."""
     return np.flatnonzero(answers.labels != test.labels)
 
 
 def row_of(name: str, found: Sequence[Classified], test: Split, paths: Sequence[Path]) -> list[str]:
-    misses = [misses_of(each, test) for each in found]
-    counts = [len(each) for each in misses]
-    undisputed = [len(set(each.tolist()) - set(DISPUTED)) for each in misses]
+    errors = [errors_of(each, test) for each in found]
+    counts = [len(each) for each in errors]
+    undisputed = [len(set(each.tolist()) - set(DISPUTED)) for each in errors]
     accuracies = [100 - count * 100 / len(test) for count in counts]
     errors = [calibration_error(each.confidence, each.labels == test.labels) for each in found]
     megabytes = model_path(paths[0]).stat().st_size / 1e6
@@ -118,10 +126,10 @@ def row_of(name: str, found: Sequence[Classified], test: Split, paths: Sequence[
 def write_page(
     page: Path, table: Table, commands: dict[str, str], answers: dict[str, list[Classified]], test: Split
 ) -> None:
-    """Write docs/champion.md and the picture of misses beside it."""
-    shown = {name: found[0] for name, found in answers.items() if name.startswith(("committee", PUPIL))}
-    wanted = sorted({int(i) for found in shown.values() for i in misses_of(found, test)})
-    picture = page.parent / "images" / "champion-misses.png"
+    """Write docs/champion.md and the picture of errors beside it."""
+    shown = {name: found[0] for name, found in answers.items() if name.startswith(("ensemble", STUDENT))}
+    wanted = sorted({int(i) for found in shown.values() for i in errors_of(found, test)})
+    picture = page.parent / "images" / "champion-errors.png"
     draw_misses(picture, wanted, next(iter(shown.values())), test)
     header = ["index", "label", *shown, "disputed"]
     rows = []
@@ -131,7 +139,7 @@ def write_page(
     words = {
         "table": table,
         "anchors": anchors(),
-        "misses": Table("", header, rows),
+        "errors": Table("", header, rows),
         "make": "\n".join(commands.values()),
     }
     page.write_text(PAGE.format(n=len(wanted), **words))
@@ -172,13 +180,13 @@ nothing here is edited by hand.
 {table}
 
 Fixed schedule, last weights (their moving average), hyperparameters chosen on 10,000 images held out of the 60,000
-([lab log](lab-log-champion.md)), then trained on all 60,000; the test set is read once a net, at the end. For
+([lab log](lab-log-champion.md)), then trained on all 60,000; the test set is read once a network, at the end. For
 comparison:
 
 {anchors}
 
-The often quoted 99.87 % and 99.91 % chose their epoch or their ensemble on the test set; a net picked that way is as
-lucky as it is good, and the figures are not comparable with those above.
+The often quoted 99.87 % and 99.91 % chose their epoch or their ensemble on the test set; a network picked that way is
+as lucky as it is good, and the figures are not comparable with those above.
 
 ## Make it
 
@@ -186,18 +194,18 @@ lucky as it is good, and the figures are not comparable with those above.
 {make}
 ```
 
-More seeds: `--seed 1`, `2`, ... A committee is one ONNX file whose answer is the mean of its members' probabilities; of
-the nets trained for one none was left out. A pupil learns a committee's probabilities of distorted digits in place of
-labels; the first of the table is kept: `inkdigits evaluate benchmarks/results/champion-pupil.onnx`.
+More seeds: `--seed 1`, `2`, ... An ensemble is one ONNX file whose answer is the mean of its members' probabilities; of
+the networks trained for one none was left out. A student learns an ensemble's probabilities of distorted digits in
+place of labels; the first of the table is kept: `inkdigits evaluate benchmarks/results/champion-student.onnx`.
 
-## Every miss
+## Every error
 
-The {n} test images that a committee or a pupil answers otherwise than labelled. In bold: the misses; in
+The {n} test images that an ensemble or a student answers otherwise than labelled. In bold: the errors; in
 brackets, the confidence. "Disputed": one of the 15 images whose label most human raters doubted (cleanlab's listing).
 
-![The misses: index, label > the answer and confidence; disputed in red](images/champion-misses.png)
+![The errors: index, label > the answer and confidence; disputed in red](images/champion-errors.png)
 
-{misses}
+{errors}
 """
 
 

@@ -1,6 +1,6 @@
 """Of training labels turned wrong on purpose, how many does `inkdigits doctor` find?
 
-One in a hundred of MNIST's 60,000 training labels is turned to another class at random; the nets learn with them.
+One in a hundred of MNIST's 60,000 training labels is turned to another class at random; the networks learn with them.
 
 Usage: python benchmarks/flips.py [--recipe cnn] [--folds 5] [--seed 0] [--json FILE]
 """

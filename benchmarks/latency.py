@@ -1,9 +1,11 @@
-"""How long answers take: our Reader, the same net through Keras, and plain ONNX Runtime on the same arrays, in turn.
+"""How long answers take: our Reader, the same network through Keras, and plain ONNX Runtime on the same arrays, in
+turn.
 
     python benchmarks/latency.py [--rounds 9] [--json FILE]
 
 Framed digits (uint8 (N, 28, 28)) go to `Reader.classify`, to `InferenceSession.run` and to Keras's `predict` and plain
-call; the nets' scores agree to 1e-4. Then what only a Reader does: pictures of single digits, framed first, and a page.
+call; the networks' scores agree to 1e-4. Then what only a Reader does: pictures of single digits, framed first, and a
+page.
 """
 
 import argparse
@@ -66,14 +68,14 @@ def main() -> None:
 
 def contestants(reader: Reader, images: np.ndarray) -> Calls:
     session = ort.InferenceSession(str(model_path(None)), providers=["CPUExecutionProvider"])
-    net = shipped_in_keras()
+    network = shipped_in_keras()
     plain = session.run(["scores"], {"images": images})[0]
-    assert_same(net.predict(images, verbose=0), plain)
+    assert_same(network.predict(images, verbose=0), plain)
     return {
         OURS: lambda: reader.classify(images),
         "plain ONNX Runtime": lambda: session.run(["scores"], {"images": images}),
-        "Keras predict": lambda: net.predict(images, batch_size=256, verbose=0),
-        "Keras model(images)": lambda: np.asarray(net(images, training=False)),
+        "Keras predict": lambda: network.predict(images, batch_size=256, verbose=0),
+        "Keras model(images)": lambda: np.asarray(network(images, training=False)),
     }
 
 

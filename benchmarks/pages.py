@@ -1,6 +1,6 @@
 """How well whole pictures are read: digits right, rows exact, seconds a picture.
 
-    python benchmarks/pages.py DIR ... [--turns 0 1 2 3] [--misses] [--json FILE]
+    python benchmarks/pages.py DIR ... [--turns 0 1 2 3] [--errors] [--json FILE]
 
 DIR holds pictures and a truth.json, file -> {"lines": [...], "notes": ...}, or folders that do. Only the digits of a
 line are compared. Digits right is 1 - edit distance / digits; a row is exact where a row of the answer equals it and so
@@ -50,14 +50,14 @@ def score(page: PageReading, truth: dict[str, Any], seconds: float) -> Score:
     return Score(len(digits), errors, len(wanted), in_common(found, wanted), wrong, seconds)
 
 
-def measure(reader: Reader, folder: Path, turn: int, misses: bool) -> list[Score]:
+def measure(reader: Reader, folder: Path, turn: int, errors: bool) -> list[Score]:
     scores = []
     for name, truth in sorted(json.loads((folder / "truth.json").read_text()).items()):
         image = np.ascontiguousarray(np.rot90(read_image(folder / name), turn))
         started = time.perf_counter()
         page = reader.read_page(image)
         scores.append(score(page, truth, time.perf_counter() - started))
-        if misses and (scores[-1].errors or scores[-1].exact < scores[-1].rows):
+        if errors and (scores[-1].errors or scores[-1].exact < scores[-1].rows):
             misread = f"{name}: {scores[-1]}\n    read  {page.text.split()}\n    truth {truth['lines']}"
             print(misread, file=sys.stderr)
     return scores
@@ -67,14 +67,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--turns", type=int, nargs="+", default=[0], help="turn every picture by so many quarters, too")
-    parser.add_argument("--misses", action="store_true", help="show what was misread")
+    parser.add_argument("--errors", action="store_true", help="show what was misread")
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     reader = Reader()
     reader.read_page(np.full((100, 100), 255, np.uint8))
     found = {
         f"{folder.name}, turned by {90 * turn} degrees" if turn else folder.name: summary(
-            measure(reader, folder, turn, given.misses)
+            measure(reader, folder, turn, given.errors)
         )
         for folder in given.folders
         for turn in given.turns

@@ -6,8 +6,8 @@
 DATA holds folders of pictures with a truth.json (cells: file -> value; photos and pages: file -> {"lines": [...]}) and
 digits/*.npz (x, y). Peers are measured where they are installed, all on the same pictures: RapidOCR in the environment
 of --peer-python (as a rule one of its own), Tesseract on the PATH (slow: of each kind it reads 100 at most), and a
-tutorial's convolutional net (our recipe `cnn`, trained here) behind a plain resize. Each reader works in a process of
-its own, which times every picture; they take turns, some pictures each.
+tutorial's convolutional network (our recipe `cnn`, trained here) behind a plain resize. Each reader works in a
+process of its own, which times every picture; they take turns, some pictures each.
 """
 
 import argparse
@@ -77,19 +77,19 @@ def open_tesseract() -> Callable[[str, str], list[str]]:
 
 
 def open_cnn() -> Callable[[str, str], list[str]]:
-    """What tutorials do: invert when the border is light, resize to 28 x 28, ask the net."""
+    """What tutorials do: invert when the border is light, resize to 28 x 28, ask the network."""
     import cv2
     import numpy as np
 
     from inkdigits.reading.model import OnnxModel
 
-    net = OnnxModel(Path(os.environ["INKDIGITS_BENCH_CNN"]))
+    network = OnnxModel(Path(os.environ["INKDIGITS_BENCH_CNN"]))
 
     def read(layout: str, path: str) -> list[str]:
         image = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
         border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
         image = 255 - image if border.mean() > 127 else image
-        return [str(net.scores(cv2.resize(image, (28, 28), interpolation=cv2.INTER_AREA)[None])[0].argmax())]
+        return [str(network.scores(cv2.resize(image, (28, 28), interpolation=cv2.INTER_AREA)[None])[0].argmax())]
 
     return read
 
@@ -296,7 +296,7 @@ def tutorial_cnn(scratch: Path) -> dict[str, str]:
 
         run = inkdigits.train("cnn", runs_dir=scratch, progress=False)
     except ModuleNotFoundError:
-        print("no Keras here: the tutorial's net is left out", file=sys.stderr)
+        print("no Keras here: the tutorial's network is left out", file=sys.stderr)
         return {}
     os.environ["INKDIGITS_BENCH_CNN"] = str(run.path / "model.onnx")
     return {CNN: sys.executable}

@@ -1,4 +1,4 @@
-"""The digit net that ships, as a Keras model: what Keras's `predict` is timed with beside our Reader.
+"""The digit network that ships, as a Keras model: what Keras's `predict` is timed with beside our Reader.
 
 The recipe's layers get the weights of the ONNX file, in which batch normalisation is folded into the convolutions.
 """
@@ -14,7 +14,7 @@ from inkdigits.training.recipes import change, resolve
 
 
 def shipped_in_keras() -> keras.Model:
-    """Return a model whose scores for uint8 (N, 28, 28) are the shipped digit net's; `assert_same` holds them to it."""
+    """Return a Keras model with the shipped digit network's scores for uint8 (N, 28, 28); see `assert_same`."""
     graph = onnx.load(model_path(None)).graph
     weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     recipe = change(resolve("reader"), batch_norm=False, precision="float32")
@@ -31,7 +31,7 @@ def shipped_in_keras() -> keras.Model:
 
 
 def assert_same(scores: np.ndarray, others: np.ndarray) -> None:
-    """Raise SystemExit unless both nets' scores agree to 1e-4 of their size: a comparison of two nets is none."""
+    """Raise SystemExit unless both networks' scores agree to 1e-4 of their size."""
     most = float(np.abs(scores - others).max() / np.abs(others).max())
     if most > 1e-4:
-        raise SystemExit(f"error: the net in Keras is not the one that ships: scores differ by {most:.1e}")
+        raise SystemExit(f"error: the network in Keras is not the one that ships: scores differ by {most:.1e}")

@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--rounds 7] [--json FILE]
 
-`inkdigits read` beside the script that a tutorial ends with: the same net, saved by Keras, loaded and asked. Python's
-own start is there to show how little is left.
+`inkdigits read` beside the script that a tutorial ends with: the same network, saved by Keras, loaded and asked.
+Python's own start is there to show how little is left.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from same_net import shipped_in_keras
 from inkdigits.data.loading import load_mnist
 from inkdigits.training.synthesis.sheets import compose_sheet
 folder, test = sys.argv[1], load_mnist()[1]
-shipped_in_keras().save(f"{folder}/net.keras")
+shipped_in_keras().save(f"{folder}/network.keras")
 cv2.imwrite(f"{folder}/seven.png", cv2.resize(255 - test.images[0], (112, 112), interpolation=cv2.INTER_CUBIC))
 cv2.imwrite(f"{folder}/page.png", compose_sheet(test, ("31 415", "2718 28", "16 180", "299 792", "5040 67", "8 1 2 3")))
 """
@@ -81,7 +81,7 @@ def commands(folder: str) -> dict[str, list[str]]:
     return {
         DIGIT: [*read, f"{folder}/seven.png", "--layout", "digit"],
         PAGE: [*read, f"{folder}/page.png"],
-        KERAS: [sys.executable, "-c", SCRIPT, f"{folder}/net.keras", f"{folder}/seven.png"],
+        KERAS: [sys.executable, "-c", SCRIPT, f"{folder}/network.keras", f"{folder}/seven.png"],
         "Python alone": [sys.executable, "-c", "print(7)"],
     }
 

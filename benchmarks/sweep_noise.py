@@ -1,6 +1,6 @@
 """How often does a sweep call equal networks different?
 
-    python benchmarks/sweep_noise.py [--nets 60] [--epochs 3] [--draws 300] [--json FILE]
+    python benchmarks/sweep_noise.py [--networks 60] [--epochs 3] [--draws 300] [--json FILE]
 
 Trains `hidden` with many seeds and nothing else changed, then simulates sweeps with them: configurations of some seeds
 each are drawn, all equal in truth, and compared with each other. At 5 % a sound test calls 5 % of the pairs
@@ -28,12 +28,12 @@ LEVEL = 0.05
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--nets", type=int, default=60)
+    parser.add_argument("--networks", type=int, default=60)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--draws", type=int, default=300)
     parser.add_argument("--json", type=Path, default=None, help="write the figures here too")
     arguments = parser.parse_args()
-    right = train(arguments.nets, arguments.epochs)
+    right = train(arguments.networks, arguments.epochs)
     rng = np.random.default_rng(0)
     rows = [row(right, *shape, arguments.draws, rng) for shape in SHAPES if np.prod(shape) <= len(right)]
     accuracies = right.mean(axis=1)
@@ -71,7 +71,7 @@ def train(n: int, epochs: int) -> np.ndarray:
                 raise event.error
             if event.outcome and event.outcome.right is not None:
                 right[event.item.job.seed] = event.outcome.right
-        print(f"\r{len(right)} of {n} nets", end="", file=sys.stderr)
+        print(f"\r{len(right)} of {n} networks", end="", file=sys.stderr)
     print(file=sys.stderr)
     threads.close()
     return np.stack([right[seed] for seed in range(n)])

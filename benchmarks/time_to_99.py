@@ -3,10 +3,11 @@
     python benchmarks/time_to_99.py [--seeds 10] [--rounds 3] [--json FILE]
 
 Both are timed in one process, in turn: from uint8 images in memory and libraries imported, through building, tracing
-and compiling, to the last step. `fast` has a fixed schedule and is judged once, after it, over all seeds. Keras's
-example (convolutions of 32 and 64 channels, dropout, Adam, batches of 128; 15 epochs there) is judged after each epoch,
-and is said to be there at the first epoch whose mean over the rounds is 99.0 %: judging costs it nothing, peeking
-flatters it. The floor: what the multiplications and additions of `fast` would take at the speed of a large `a @ b`.
+and compiling, to the last step. `fast` has a fixed schedule and is evaluated once, after it, over all seeds. Keras's
+example (convolutions of 32 and 64 channels, dropout, Adam, batches of 128; 15 epochs there) is evaluated after each
+epoch, and is said to be there at the first epoch whose mean over the rounds is 99.0 %: evaluating costs it nothing,
+peeking flatters it. The floor: what the multiplications and additions of `fast` would take at the speed of a large `a
+@ b`.
 """
 
 import argparse
@@ -52,7 +53,7 @@ def main() -> None:
 
 
 def fit_fast(recipe: Recipe, train: Split, seed: int) -> tuple[keras.Model, float]:
-    """Return a trained net and the seconds it took, from nothing."""
+    """Return a trained network and the seconds it took, from nothing."""
     start = time.perf_counter()
     model = networks.build(recipe, seed)
     loop.fit(model, recipe, train, seed=seed, progress=False)
@@ -87,7 +88,7 @@ def measured_example(train: Split, test: Split, seed: int) -> list[tuple[float, 
 
 
 def example() -> keras.Model:
-    """Return the net of Keras's "Simple MNIST convnet", written anew."""
+    """Return the network of Keras's "Simple MNIST convnet", rewritten."""
     layers = keras.layers
     model = keras.Sequential(
         [

@@ -80,8 +80,8 @@ def sklearn_epoch(recipe: Recipe, train: Split) -> Epoch:
 
     warnings.simplefilter("ignore", ConvergenceWarning)
     pixels = train.images.reshape(len(train), -1).astype(np.float32) / 255
-    net = MLPClassifier(recipe.hidden, batch_size=recipe.batch_size, max_iter=1, random_state=0)
-    return lambda: net.fit(pixels, train.labels)
+    network = MLPClassifier(recipe.hidden, batch_size=recipe.batch_size, max_iter=1, random_state=0)
+    return lambda: network.fit(pixels, train.labels)
 
 
 def table(found: dict[str, dict[str, list[float]]], caption: str) -> Table:

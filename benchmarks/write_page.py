@@ -30,7 +30,7 @@ machine slows all of them alike; a figure with brackets is the median with the l
 mean and standard deviation.
 
 `DATA` is a folder of real handwriting as CONTRIBUTING describes it: sets that are not part of this repository.
-**Framing, page layout and synthesis were designed while looking at misses on those sets, so the figures on them are
+**Framing, page layout and synthesis were designed while looking at errors on those sets, so the figures on them are
 optimistic**; no weight learned from them."""
 
 CHAPTERS = {
@@ -92,7 +92,7 @@ def machine_of(result: Mapping[str, Any]) -> str:
 
 
 def with_figures(text: str, results: Results) -> str:
-    """Return a document with every block between the marks written anew."""
+    """Return a document with every block between the marks rewritten."""
 
     def block(found: re.Match[str]) -> str:
         return f"{found[1]}\n{QUOTED[found[2]](results)}\n{found[3]}"

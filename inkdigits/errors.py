@@ -3,10 +3,10 @@
     InkdigitsError
     ├── InputError      a file, a folder or a list of inputs is missing or cannot be read
     │   └── ImageError  a picture cannot be read
-    ├── DataError       a data set is missing, damaged or cannot be had
+    ├── DataError       a data set is missing, damaged or cannot be loaded
     ├── ModelError      a model file is missing, damaged or breaks the contract
     ├── RecipeError     a recipe or one of its settings does not exist
-    ├── TrainingError   training cannot go on (a loss that is not a number, say)
+    ├── TrainingError   training cannot continue (a loss that is not a number, say)
     ├── RunError        a run directory is missing, unfinished or cannot be written
     ├── OutputError     an output exists already, cannot be written, or belongs to another run
     ├── RecordError     MLflow or TensorBoard cannot keep records
@@ -34,7 +34,7 @@ class ImageError(InputError):
 
 
 class DataError(InkdigitsError):
-    """A data set that is missing, damaged or cannot be had."""
+    """A data set that is missing, damaged or cannot be loaded."""
 
 
 class ModelError(InkdigitsError):
@@ -46,7 +46,7 @@ class RecipeError(InkdigitsError, ValueError):
 
 
 class TrainingError(InkdigitsError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
 
 class RunError(InkdigitsError):

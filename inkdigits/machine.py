@@ -11,7 +11,7 @@ from typing import Any
 
 from inkdigits.errors import InkdigitsError, naming_missing_extra, reason
 
-# A very busy machine misses the deadline of 30 s that Ray sets its own start.
+# A very busy machine exceeds the deadline of 30 s that Ray sets its own start.
 START_ATTEMPTS = 3
 
 

@@ -1,4 +1,4 @@
-"""A diagnosis -> one HTML page: images of doubtful labels, duplicates, class balance."""
+"""A diagnosis -> one HTML page: images of suspected label errors, duplicates, class balance."""
 
 from inkdigits.audit.label_issues import Diagnosis, in_words
 from inkdigits.evaluation.figures import draw_balance, png_of

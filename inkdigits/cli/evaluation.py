@@ -76,7 +76,7 @@ def evaluate(
         say(f"report: {save_page(report, evaluation_html(evaluation.digits).encode())}")
     print(json.dumps(evaluation.to_dict(), allow_nan=False) if json_ else evaluation)
     if mlflow is not None or tensorboard:
-        for kept in tracking.keep(tracking.record_of_judgement(evaluation, path), to):
+        for kept in tracking.keep(tracking.record_of_evaluation(evaluation, path), to):
             say(kept)
 
 

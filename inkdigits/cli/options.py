@@ -97,7 +97,7 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("stopped; the same command with --resume goes on")
+        say("stopped; the same command with --resume continues")
         raise typer.Exit(130) from None
 
 
@@ -109,5 +109,5 @@ def model_and_data(name: str, runs: Path) -> tuple[Path | None, str | None]:
 
     run = read(name, runs)
     if not run.finished:
-        raise RunError(f"{run.name}: is not finished; `inkdigits train --resume {run.name}` goes on with it")
+        raise RunError(f"{run.name}: is not finished; `inkdigits train --resume {run.name}` continues it")
     return run.path, run.info.get("data", {}).get("path")

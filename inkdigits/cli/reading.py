@@ -63,14 +63,14 @@ def read(
         typer.Option(metavar="FILE", help="Write a table: .csv, .jsonl or .parquet. For very many pictures."),
     ] = None,
     rows: Annotated[Rows, typer.Option(help="What a row of the output is.")] = Rows.number,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an output that was stopped.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an output that was stopped.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes. Default: one per core.")] = None,
     ray: Annotated[
         str | None, typer.Option(metavar="[ADDRESS]", help="Share the work on a Ray cluster; alone: on this machine.")
     ] = None,
 ) -> None:
-    """Read handwritten digits in pictures. Doubtful ones are marked with a question mark.
+    """Read handwritten digits in pictures. A question mark follows each rejected digit.
 
     The exit code is 1 if any picture could not be read; the others are read all the same.
 

@@ -62,7 +62,7 @@ def sweep(
 
     Every hyperparameter takes a list; all combinations are tried. Layers of one network are joined by +. With --search
     a hyperparameter may be a range. Models are chosen on held-out training images; the test set is read for the winner
-    alone. Stopped or killed, the same command goes on where it was.
+    alone. Stopped or killed, the same command continues where it stopped.
 
     \b
     Examples:
@@ -90,7 +90,7 @@ def sweep(
             tensorboard=tensorboard,
         )
     except KeyboardInterrupt:
-        say("the same command goes on from here")
+        say("the same command continues from here")
         raise
     print(json.dumps(found.to_dict(), allow_nan=False) if json_ else found)
     if found.failed:

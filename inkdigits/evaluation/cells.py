@@ -109,7 +109,7 @@ def evaluate_cells(reader: Reader, folder: str | Path) -> CellsEvaluation:
     """Evaluate a reader on pictures of one number each.
 
     Args:
-        reader: with a line net.
+        reader: with a line network.
         folder: holds the pictures and truth.json: file name -> what is written there, such as "10,200".
 
     Raises:

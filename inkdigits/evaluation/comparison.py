@@ -93,7 +93,7 @@ class Comparison:
 
     @property
     def pairs(self) -> list[tuple[str, str, int, int]]:
-        """(truth, answer, count before, count after) of every confusion that changed, the most changed first."""
+        """(label, answer, count before, count after) of every confusion that changed, the most changed first."""
         before, after = self.first.confusion, self.second.confusion
         change = np.abs(after - before)
         np.fill_diagonal(change, 0)
@@ -163,7 +163,7 @@ class Comparison:
 def _side_by_side(comparison: Comparison) -> list[str]:
     left, right = matrix_lines(comparison.first), matrix_lines(comparison.second)
     width = max(map(len, left))
-    left[0], right[0] = "first", "second (rows: truth, columns: answer)"
+    left[0], right[0] = "first", "second (rows: label, columns: answer)"
     return [f"{a:<{width}}   |  {b}" for a, b in zip(left, right, strict=True)]
 
 

@@ -69,7 +69,7 @@ class Evaluation:
 
     @cached_property
     def loss(self) -> float:
-        """Cross-entropy of the probabilities in nats: for a net as trained, Keras's own test loss."""
+        """Cross-entropy of the probabilities in nats: for a network as trained, Keras's own test loss."""
         return metrics.log_loss(self.split.labels, self.answers.probabilities)
 
     @cached_property
@@ -84,7 +84,7 @@ class Evaluation:
 
     @property
     def confused(self) -> list[tuple[str, str, int]]:
-        """(truth, answer, count) of every confusion, the most frequent first."""
+        """(label, answer, count) of every confusion, the most frequent first."""
         return metrics.confused_pairs(self.confusion, self.class_names)
 
     @cached_property
@@ -181,7 +181,7 @@ def matrix_lines(evaluation: Evaluation) -> list[str]:
     """Return the confusion matrix as text: a row per true class, a column per answer, dots for 0."""
     names = [name[:9] for name in evaluation.class_names]
     width = max(max(map(len, names)), len(str(evaluation.confusion.max()))) + 1
-    lines = ["rows: truth, columns: answer", " " * width + "".join(f"{name:>{width}}" for name in names)]
+    lines = ["rows: label, columns: answer", " " * width + "".join(f"{name:>{width}}" for name in names)]
     for name, row in zip(names, evaluation.confusion, strict=True):
         lines.append(f"{name:>{width}}" + "".join(f"{n or '.':>{width}}" for n in row))
     return lines
@@ -196,7 +196,7 @@ def evaluate(reader: Reader, split: Split) -> Evaluation:
     """Evaluate a reader's digit network on images in MNIST's form.
 
     Args:
-        reader: of a run, a file, or the nets that ship.
+        reader: of a run, a file, or the networks that ship.
         split: images in MNIST's form.
 
     Raises:
@@ -222,7 +222,7 @@ def load_test(data: str | Path | None, reader: Reader, framed: str = "auto") -> 
         framed: "yes": the pictures are in MNIST's form; "no": frame each; "auto": frame them unless they are.
 
     Raises:
-        DataError: the data cannot be had, carry no labels, or are not framed although said to be.
+        DataError: the data cannot be loaded, carry no labels, or are not framed although said to be.
     """
     if data is None or not _is_single_set(Path(data)):
         split = load_data(data)[1]

@@ -24,23 +24,23 @@ class Inside:
     weights: Floats | None
 
 
-def look_inside(net: OnnxModel, images: DigitImages) -> Inside:
+def look_inside(network: OnnxModel, images: DigitImages) -> Inside:
     """Return a network's raw scores for some images and, if it is linear, the weight of each pixel.
 
     Args:
-        net: a digit network.
+        network: a digit network.
         images: uint8 (N, 28, 28).
     """
-    return Inside(net.card["output"], net.scores(images), _pixel_weights(net))
+    return Inside(network.card["output"], network.scores(images), _pixel_weights(network))
 
 
-def _pixel_weights(net: OnnxModel) -> Floats | None:
+def _pixel_weights(network: OnnxModel) -> Floats | None:
     """Measure weights with one image per pixel; a network whose scores are not the sum of these is not linear."""
     single = np.zeros((786, 784), np.uint8)
     np.fill_diagonal(single, 255)
     single[784, ::7] = 128  # an image of 112 grey pixels; the last image stays blank
-    logits = logits_of(net.scores(single.reshape(-1, 28, 28)).astype(np.float64), net.card["output"])
-    if net.card["output"] != "sigmoid":
+    logits = logits_of(network.scores(single.reshape(-1, 28, 28)).astype(np.float64), network.card["output"])
+    if network.card["output"] != "sigmoid":
         logits -= logits.mean(axis=1, keepdims=True)  # a softmax ignores what all classes have in common
     blank = logits[785]
     weights: Floats = logits[:784] - blank

@@ -54,7 +54,7 @@ def log_loss(y_true: Labels, probabilities: Floats) -> float:
 
 
 def confusion_matrix(y_true: Labels, y_pred: Labels, n_classes: int) -> ConfusionMatrix:
-    """Return int64 (n_classes, n_classes): row = truth, column = answer, as scikit-learn and the tutorial have it.
+    """Return int64 (n_classes, n_classes): row = ground truth, column = answer, as in scikit-learn and the tutorial.
 
     Args:
         y_true: int (N,), 0 <= label < n_classes.
@@ -79,7 +79,7 @@ def precision_recall_f1(matrix: ConfusionMatrix) -> Floats:
     harmonic mean. Where there is nothing to share out, the value is NaN, not 0: nothing was measured.
 
     Args:
-        matrix: int (classes, classes), row = truth.
+        matrix: int (classes, classes), row = ground truth.
     """
     right = np.diag(matrix).astype(np.float64)
     answered, there = matrix.sum(axis=0), matrix.sum(axis=1)
@@ -88,10 +88,10 @@ def precision_recall_f1(matrix: ConfusionMatrix) -> Floats:
 
 
 def confused_pairs(matrix: ConfusionMatrix, class_names: Sequence[str]) -> list[tuple[str, str, int]]:
-    """Return (truth, answer, count) for every confusion that occurred, the commonest first.
+    """Return (label, answer, count) for every confusion that occurred, the most frequent first.
 
     Args:
-        matrix: int (classes, classes), row = truth.
+        matrix: int (classes, classes), row = ground truth.
         class_names: what each class is called.
     """
     wrong = matrix - np.diag(np.diag(matrix))
@@ -147,7 +147,7 @@ def calibration_error(confidence: Floats, right: Mask, n_bins: int = 15) -> floa
 
 
 def fit_temperature(logits: Floats, y_true: Labels) -> float:
-    """Return the temperature, 0.25 to 4, by which to divide logits so that the truth is likeliest.
+    """Return the temperature, 0.25 to 4, by which to divide logits so that the labels are likeliest.
 
     Of 200 on a logarithmic scale (Guo et al. 2017, section 4.2).
 

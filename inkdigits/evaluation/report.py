@@ -33,7 +33,7 @@ def save_run_report(
         evaluation: of the run on its test set.
         history: one row an epoch.
         facts: what run.json holds; None: what the card holds.
-        inside: raw scores and weights of the net, for the remark about sigmoids and the weight images.
+        inside: raw scores and weights of the network, for the remark about sigmoids and the weight images.
 
     Raises:
         OutputError: the files cannot be written.
@@ -57,7 +57,7 @@ def run_html(
         evaluation: of the run.
         pictures: as `figures_of` returns them; a section whose picture is missing is left out.
         facts: what run.json holds; None: what the card holds.
-        inside: raw scores and weights of the net.
+        inside: raw scores and weights of the network.
     """
     known = {**evaluation.card, **(facts or {})}
     return render(

@@ -103,7 +103,7 @@ def compare_over_seeds(right: Mask) -> tuple[Floats, Floats]:
 
     Source: Cornfield and Tukey 1956, "Average values of mean squares in factorials" (the mean squares of two crossed
     random factors); Bonett and Price 2012 (the two examples more, one on either side, that keep the variance of nearly
-    equal nets from 0). Its rate of false alarms on equal networks: `benchmarks/sweep_noise.py`.
+    equal networks from 0). Its rate of false alarms on equal networks: `benchmarks/sweep_noise.py`.
     """
     from scipy import stats
 

@@ -136,11 +136,11 @@ def _trace(steps: Indices, state: int, length: int) -> list[tuple[int, int]]:
 def decode(
     views: Sequence[Floats], alphabet: str, temperature: float = 1.0, beam: int = BEAM, alternatives: int = 3
 ) -> Decoded:
-    """Return what a row says, from the net's scores for one or several views of it.
+    """Return what a row says, from the network's scores for one or several views of it.
 
     Args:
-        views: float (columns, classes) each, the net's scores (logits or their logarithmic softmax); the last class is
-            the blank. Texts' probabilities are averaged over the views; places are in columns of the first.
+        views: float (columns, classes) each, the network's scores (logits or their logarithmic softmax); the last
+            class is the blank. Texts' probabilities are averaged over the views; places are in columns of the first.
         alphabet: the characters of the classes but the last.
         temperature: > 0; logarithmic probabilities of whole texts are divided by it.
         beam: how many prefixes the search keeps.

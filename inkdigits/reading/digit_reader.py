@@ -29,7 +29,7 @@ class DigitReader:
     def __init__(self, model: OnnxModel | str | Path | None = None, threads: int | None = None) -> None:
         self.model = model if isinstance(model, OnnxModel) else OnnxModel(model_path(model), threads)
         if tuple(self.model.session.get_inputs()[0].shape[1:]) != (SIDE, SIDE):
-            raise ModelError(f"{self.model.path}: not a digit net (its input is not N x {SIDE} x {SIDE})")
+            raise ModelError(f"{self.model.path}: not a digit network (its input is not N x {SIDE} x {SIDE})")
         self.model.require("digit", ("classes", "output"))
 
     @property

@@ -71,48 +71,48 @@ class LineReader:
         """
         card = self.card
         height, views = card["height"], card.get("views", [{}])
-        # A row of a pixel's height, stretched to the net's, would be a strip of a million columns.
+        # A row of a pixel's height, stretched to the network's, would be a line image of a million columns.
         crops = [(crop[:, : LONGEST_ROW * len(crop)], to_picture) for crop, to_picture in crops]
-        strips = [[place_line(crop, height, **view) for view in views] for crop, _ in crops]
-        scores = self._scores([strip.image for row in strips for strip in row])
+        images = [[place_line(crop, height, **view) for view in views] for crop, _ in crops]
+        scores = self._scores([line.image for row in images for line in row])
         alphabet, temperature = "".join(card["classes"]), card["temperature"]
         answers = []
         for i, crop in enumerate(crops):
             found = decoding.decode(scores[i * len(views) : (i + 1) * len(views)], alphabet, temperature)
-            answers.append(_number(found, crop, strips[i][0], card["stride"], card["threshold"]))
+            answers.append(_number(found, crop, images[i][0], card["stride"], card["threshold"]))
         return answers
 
-    def _scores(self, strips: Sequence[GrayImage]) -> list[Scores]:
-        """Return the network's scores (columns, classes) of strips (height, width), strips of one width in one batch.
+    def _scores(self, images: Sequence[GrayImage]) -> list[Scores]:
+        """Return the network's scores (columns, classes) of images (height, width), images of one width in one batch.
 
-        No strip is padded to another's width, so its scores do not depend on what else is read.
+        No line image is padded to another's width, so its scores do not depend on what else is read.
         """
-        scores: list[Scores] = [np.zeros((0, 0), np.float32)] * len(strips)
+        scores: list[Scores] = [np.zeros((0, 0), np.float32)] * len(images)
         widths: dict[int, list[int]] = {}
-        for i, strip in enumerate(strips):
-            widths.setdefault(strip.shape[1], []).append(i)
+        for i, line in enumerate(images):
+            widths.setdefault(line.shape[1], []).append(i)
         for members in widths.values():
             for start in range(0, len(members), LINE_CHUNK):
                 batch = members[start : start + LINE_CHUNK]
-                for i, row in zip(batch, self.model.scores(np.stack([strips[i] for i in batch])), strict=True):
+                for i, row in zip(batch, self.model.scores(np.stack([images[i] for i in batch])), strict=True):
                     scores[i] = row
         return scores
 
 
 def _checked(model: OnnxModel) -> OnnxModel:
     if model.card.get("kind") != "line":
-        raise ModelError(f"{model.path}: not a line net (its card says {model.card.get('kind', 'nothing')!r})")
+        raise ModelError(f"{model.path}: not a line network (its card says {model.card.get('kind', 'nothing')!r})")
     model.require("line", ("classes", "height", "stride", "temperature", "threshold"))
     return model
 
 
-def _number(row: decoding.Decoded, crop: Crop, strip: LineImage, stride: float, threshold: float) -> NumberReading:
+def _number(row: decoding.Decoded, crop: Crop, line: LineImage, stride: float, threshold: float) -> NumberReading:
     """Return a decoded row with the place of each digit in the picture, and its ink in MNIST's form."""
     image, to_picture = crop
     ink = remove_paper(image)
     items = []
     for i, digit in enumerate(row.digits):
-        x, y, width, height = ink_box(ink, strip, stride * row.spans[i][0], stride * row.spans[i][1])
+        x, y, width, height = ink_box(ink, line, stride * row.spans[i][0], stride * row.spans[i][1])
         corners = map_points(to_picture, corners_of((x, y, width, height)))
         items.append(
             Item(

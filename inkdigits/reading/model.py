@@ -14,7 +14,7 @@ from inkdigits.machine import cores
 from inkdigits.reading.normalise.version import normalisation_version
 
 SHIPPED = Path(__file__).parent / "weights"
-# More images in one call gain nothing and only fill memory: a convolutional net's activations are ~100 times its input.
+# More images in one call are no faster and only fill memory: activations are about 100 times as large as the input.
 CHUNK = 256
 
 

@@ -19,9 +19,10 @@ LEAST_DIGIT = 0.1
 # so many of them.
 SURELY_ONE = 0.8
 MOST_TOUCHING = 256
-# The line net's confidence in a piece times the digit net's in its cuts. Over 0.33 lie 95 % of touching pairs of digits
-# that neither net learned from (MNIST's training images, n = 469), over 0.46 90 %; over 0.31 lie 42 % of letters that
-# the line net takes for numbers (n = 110), over 0.49 16 %. Longer chains are less sure than pairs.
+# The line network's confidence in a component times the digit network's in its cuts. Of touching pairs of digits that
+# neither network learned from (MNIST's training images, n = 469) 95 % are above 0.33 and 90 % above 0.46; of letters
+# that the line network reads as numbers (n = 110) 42 % are above 0.31 and 16 % above 0.49. Longer chains are less sure
+# than pairs.
 LEAST_TOUCHING = 0.4
 # The way up of a page is found from so many pieces of its ink; the page is turned if the evidence for that (in nats) is
 # at least this. Few pieces say too little: a lone W on its side looks like a 3.
@@ -114,7 +115,7 @@ def _crop_with_room(row: TextLine, index: int) -> Crop:
 
 
 def _are_touching(reading: NumberReading, row: TextLine, index: int) -> bool:
-    """Say whether the line net read several digits in a piece that has room for them; an M is no 111."""
+    """Say whether the line network read several digits in a piece that has room for them; an M is no 111."""
     width, height = row.boxes[index, 2:]
     return len(reading.digits) > 1 and bool(width > 0.38 * len(reading.digits) * height)
 

@@ -21,7 +21,7 @@ LARGEST_CELL_PX = 100
 
 
 class Reader:
-    """Reads digits: with the nets that ship, or with a model of one's own.
+    """Reads digits: with the networks that ship, or with a model of one's own.
 
     Thread-safe. Opening takes some 50 ms, so keep one for many pictures. Wherever a picture is asked for, it may be
     anything that `files.images.read_image` takes: a path, bytes, a file opened in binary mode, a PIL image or an array.
@@ -29,9 +29,9 @@ class Reader:
     than 50 megapixels is read reduced.
 
     Args:
-        model: a run directory or an ONNX file which inkdigits exported, used in place of the shipped net of its kind;
-            None for both nets that ship.
-        threads: how many a net may use, at least 1; all cores where None. Answers do not depend on it.
+        model: a run directory or an ONNX file that inkdigits exported, used in place of the shipped network of its
+            kind; None for both networks that ship.
+        threads: how many a network may use, at least 1; all cores where None. Answers do not depend on it.
 
     Attributes:
         digits: the digit reader, usable alone on grey arrays.
@@ -53,12 +53,12 @@ class Reader:
 
     @property
     def card(self) -> dict[str, Any]:
-        """The digit net's card: recipe, seed, data, versions, calibration, figures."""
+        """The digit network's card: recipe, seed, data, versions, calibration, figures."""
         return self.digits.card
 
     @property
     def line_card(self) -> dict[str, Any]:
-        """The line net's card."""
+        """The line network's card."""
         return self.lines.card
 
     @property
@@ -78,7 +78,7 @@ class Reader:
         return self.digits.classify(images)
 
     def frame(self, image: ImageSource) -> DigitImage:
-        """Return what the digit net sees of a picture of one digit: uint8 (28, 28).
+        """Return what the digit network sees of a picture of one digit: uint8 (28, 28).
 
         Raises:
             ImageError: the picture cannot be read.
@@ -94,7 +94,7 @@ class Reader:
         return self.read_digits([image])[0]
 
     def read_digits(self, images: Sequence[ImageSource]) -> list[Reading]:
-        """Return the answers for many pictures of one digit each, through one call of the net.
+        """Return the answers for many pictures of one digit each, through one call of the network.
 
         Raises:
             ImageError: a picture cannot be read.
@@ -188,7 +188,7 @@ class Reader:
         return self.digits.read_placed(greys) if layout == "digit" else self._read_numbers(greys)
 
     def _read_numbers(self, greys: Sequence[GrayImage]) -> list[NumberReading]:
-        """Return each picture's one number: as the line net reads it, or as its row is found if that is unsure.
+        """Return each picture's one number: as the line network reads it, or as its row is found if that is unsure.
 
         A cell fills its picture; on a large one the number may be anywhere, and small beside it.
         """

@@ -27,7 +27,7 @@ class Classified(_ComparedByValue):
 
     Attributes:
         labels: int64 (N,), the most probable class, whether accepted or not.
-        probabilities: float32 (N, classes), calibrated; where the net knows "no digit" they sum to less than 1.
+        probabilities: float32 (N, classes), calibrated; where the network knows "not a digit" they sum to less than 1.
         confidence: float32 (N,), the largest probability of each row.
         accepted: bool (N,), confidence >= the card's threshold. All True where the card has none: it is fitted on
             images held out of training, and the card of a model trained without (no `--validation`) says so.

@@ -12,7 +12,7 @@ from inkdigits.sweep.study import Job, JobStore, Outcome, key_of
 from inkdigits.sweep.workers import Event, ThreadWorkers, WorkItem
 from inkdigits.training.recipes import Recipe
 
-# How long to wait for the next event at most: the display is drawn anew, and Ctrl-C noticed, as often.
+# How long to wait for the next event at most: the display is redrawn, and Ctrl-C noticed, as often.
 WAIT_S = 0.25
 
 

@@ -196,7 +196,7 @@ def _products(space: Space) -> Iterator[Configuration]:
 
 
 class Checker:
-    """Says whether settings can be trained: the recipe holds, the net can be built, the loss can judge its scores.
+    """Says whether settings can be trained: the recipe holds, the network can be built, the loss takes its scores.
 
     Args:
         base: the recipe the settings change.

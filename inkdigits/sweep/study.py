@@ -118,7 +118,7 @@ class JobStore:
             raise RunError(f"{url}: cannot be opened as a sweep's storage ({reason(error)})") from None
 
     def _begin(self, facts: Mapping[str, Any]) -> None:
-        # A sampler that begins anew with each process must not draw the same numbers again.
+        # A sampler that starts in each process must not draw the same numbers again.
         self._study.sampler = optuna.samplers.TPESampler(seed=len(self._study.get_trials(deepcopy=False)))
         if not self._study.user_attrs:
             for key, value in facts.items():
@@ -220,7 +220,7 @@ def failures_in_one_line(url: str) -> Iterator[None]:
         yield
     except optuna.exceptions.StorageInternalError as error:
         cause = reason(error.__cause__ or error)
-        raise RunError(f"{url}: the sweep's storage failed ({cause}); the same command goes on from here") from None
+        raise RunError(f"{url}: the sweep's storage failed ({cause}); the same command continues from here") from None
 
 
 def _suggest(trial: Trial, name: str, values: Values) -> Plain:

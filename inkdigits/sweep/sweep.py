@@ -129,7 +129,7 @@ def sweep(
     Raises:
         RecordError: MLflow or TensorBoard cannot be used; before anything runs.
         RecipeError: an unknown name or value, nothing to train, or too many trainings; before anything runs.
-        DataError: the data cannot be had.
+        DataError: the data cannot be loaded.
         RunError: the storage or the runs folder cannot be used, or another process is at this sweep.
     """
     train, _ = data if isinstance(data, tuple) else load_data(Path(data) if data is not None else None)

@@ -29,7 +29,7 @@ def finish_winner(plan: Plan, settings: Configuration, root: Path, train: Callab
             return run
         if zipfile.is_zipfile(run.path / "initial.keras"):
             return train(resume=run.path)
-        # Killed before its first weights were written whole, or in its last steps: there is nothing to go on from.
+        # Killed before its first weights were written whole, or in its last steps: there is nothing to continue from.
         run.discard()
     changes = dataclasses.asdict(plan.recipe(settings))
     # The winner holds out as many images as any run of its recipe, whatever the sweep held out to choose on.

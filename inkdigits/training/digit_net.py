@@ -1,4 +1,4 @@
-"""What a digit network's file holds beyond its weights: scores relative to "no digit", temperature, threshold."""
+"""What a digit network's file holds beyond its weights: scores relative to "not a digit", temperature, threshold."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ NO_THRESHOLD = "no images were held out to fit one on (--validation N holds N ou
 
 
 def relative(model: keras.Model) -> keras.Model:
-    """Return a model of the ten scores relative to the eleventh, "no digit", whose score then is 0."""
+    """Return a model of the ten scores relative to the eleventh, "not a digit", whose score then is 0."""
     scores = model.outputs[0]
     return keras.Model(model.inputs[0], scores[:, :-1] - scores[:, -1:], name=model.name)
 

@@ -21,7 +21,7 @@ def combine(members: Sequence[Path], path: Path) -> dict[str, Any]:
     """Write one model file, whose scores are the mean of the members' probabilities, and return its card.
 
     Args:
-        members: two model files or more, of digit nets with the same classes whose scores are softmax or logits.
+        members: two model files or more, of digit networks with the same classes whose scores are softmax or logits.
         path: of the new file, NAME.onnx; it appears whole or not at all.
 
     Raises:
@@ -39,7 +39,7 @@ def combine(members: Sequence[Path], path: Path) -> dict[str, Any]:
     card = {
         "format": 1,
         "kind": "digit",
-        "name": f"committee-of-{len(members)}",
+        "name": f"ensemble-of-{len(members)}",
         "output": "softmax",
         "classes": cards[0]["classes"],
         "members": [{name: card[name] for name in TOLD_OF_MEMBERS if name in card} for card in cards],
@@ -54,10 +54,10 @@ def combine(members: Sequence[Path], path: Path) -> dict[str, Any]:
 
 
 def card_of_member(member: Path) -> dict[str, Any]:
-    """Return the card of a net whose scores are probabilities, or become so by a softmax.
+    """Return the card of a network whose scores are probabilities, or become so by a softmax.
 
     Raises:
-        ModelError: it is no such net, or cannot be read.
+        ModelError: it is no such network, or cannot be read.
     """
     card = OnnxModel(member).card
     if card.get("kind", "digit") != "digit" or card.get("output") not in ("softmax", "logits"):
@@ -84,7 +84,7 @@ def _merged(members: Sequence[Path], cards: Sequence[dict[str, Any]]) -> onnx.Mo
     shape = ["N", len(cards[0]["classes"])]
     graph = helper.make_graph(
         nodes,
-        "committee",
+        "ensemble",
         [helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", 28, 28])],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, shape)],
         initializers,

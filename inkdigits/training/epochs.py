@@ -160,7 +160,7 @@ def _processes(n: int, initializer: Callable[..., None], split: Split) -> Callab
 
 
 def distorted(split: Split, distortion: float, seed: int) -> Rolling:
-    """Return a split's images distorted anew each epoch (see `distort`), by a thread."""
+    """Return a split's images, distorted differently in each epoch (see `distort`), by a thread."""
 
     def make(number: int) -> Examples:
         return distort(split.images, distortion, (seed, number)), split.labels
@@ -219,7 +219,7 @@ def _compose(n: int, seed: tuple[int, ...]) -> Examples:
 
 
 def composed_lines(split: Split, recipe: LineRecipe, seed: int) -> Rolling:
-    """Return lines of writing composed anew each epoch, by as many processes as there are cores.
+    """Return new synthetic lines in each epoch, composed by as many processes as there are cores.
 
     Args:
         split: the digits to compose from.

@@ -29,7 +29,7 @@ def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
     """Write the model as ONNX: input `images` uint8 (N, 28, 28), output `scores` float32 (N, classes), card inside.
 
     Args:
-        model: eats uint8 (N, 28, 28); in float32 arithmetic (`models.in_float32`).
+        model: takes uint8 (N, 28, 28); in float32 arithmetic (`models.in_float32`).
         path: of the file; it appears whole or not at all.
         card: goes to the metadata entry "card" as JSON.
 
@@ -83,7 +83,7 @@ def _convert(model: keras.Model, path: Path) -> None:
         np.zeros((1, *(side or 32 for side in model.input_shape[1:])), np.uint8)
     )  # Keras exports no model that was only loaded
     try:
-        # tf2onnx takes Erfc for an error; `_spell_out_erfc` mends it, and the checker judges the rest.
+        # tf2onnx takes Erfc for an error; `_spell_out_erfc` replaces it, and the checker checks the rest.
         logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tf2onnx's, about its own use of NumPy and protobuf
@@ -97,7 +97,7 @@ def _convert_in_tensorflow(model: keras.Model, path: Path) -> None:
     if find_spec("tensorflow") is None:
         raise ModelError(
             f"{model.name}: ONNX files are written by TensorFlow, which is not installed here; take the run to where "
-            "it is, and `inkdigits train --resume RUN` finishes it without training anew"
+            "it is, and `inkdigits train --resume RUN` finishes it without training again"
         )
     stored = path.with_suffix(".keras")
     model.save(stored)

@@ -1,6 +1,6 @@
 """TensorFlow's fused operations in place of what Keras composes of many small ones: same function, half the time.
 
-On a CPU a small convolutional net spends more time on batch normalisation (in eight operations, in float32) and on
+On a CPU a small convolutional network spends more time on batch normalisation (in eight operations, in float32) and on
 Adam (twelve operations a variable) than on its convolutions. TensorFlow has each as one kernel.
 """
 

@@ -36,7 +36,7 @@ def replace_call(layer: keras.layers.Layer, call: Callable[..., Any]) -> None:
 
 @contextmanager
 def unfinished(optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
-    """Keep `fit`, which is called for each epoch anew, from taking its end for the end of training.
+    """Keep `fit`, which is called once an epoch, from taking its end for the end of training.
 
     It would put the averaged weights in the place of those being learned.
     """

@@ -76,11 +76,11 @@ def fit(
     Args:
         model: one that is compiled keeps its optimizer and loss; another takes uint8 (N, 28, 28) and gets the recipe's.
         recipe: epochs, batch size and, for `compile`, optimizer, loss and schedule.
-        train: what to learn from, shuffled anew each epoch by (seed, epoch), the last partial batch included; entered
+        train: what to learn from, shuffled in each epoch by (seed, epoch), the last partial batch included; entered
             already where it is a source of epochs.
         validation: evaluated after each epoch.
         seed: fixes the order of the images.
-        checkpoint: a file, written after each epoch. Where it exists, training goes on from it and ends with the same
+        checkpoint: a file, written after each epoch. Where it exists, training continues from it and ends with the same
             bits as one never stopped.
         on_epoch: called with the history after each epoch, its checkpoint written.
         progress: print a line for each epoch and, to a terminal, a bar. To stderr.
@@ -221,7 +221,7 @@ def runner_for(model: keras.Model, batch_size: int, n_images: int) -> Runner:
             with keras_internals.unfinished(model.optimizer):
                 model.fit(images[part], targets[part], batch_size=batch_size, shuffle=False, verbose=0)
 
-        # `fit` starts its metrics anew with each call.
+        # `fit` resets its metrics at each call.
         return Steps(math.ceil(len(images) / batch_size), run, in_parts=False)
 
     return runner
@@ -305,7 +305,7 @@ def load_checkpoint(path: Path, model: keras.Model) -> History:
             history: History = json.loads(str(stored["history"]))
             values = [stored[name] for name in sorted(stored.files) if name != "history"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path}: not a readable checkpoint ({error}); start anew") from None
+        raise RunError(f"{path}: not a readable checkpoint ({error}); start again") from None
     variables = state_of(model)
     if [value.shape for value in values] != [tuple(variable.shape) for variable in variables]:
         raise RunError(f"{path}: the checkpoint of another model or optimizer")

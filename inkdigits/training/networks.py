@@ -119,7 +119,7 @@ def build(recipe: Recipe, seed: int, n_classes: int = 10) -> keras.Model:
     try:
         return keras.Sequential(layers, name=recipe.name)
     except ValueError as error:  # when convolutions leave nothing of the picture
-        raise RecipeError(f"such a net cannot be built: {cause_of(error)}") from None
+        raise RecipeError(f"such a network cannot be built: {cause_of(error)}") from None
 
 
 def _convolution(name: str, recipe: Recipe) -> Iterator[keras.layers.Layer]:
@@ -221,13 +221,15 @@ def try_loss(model: keras.Model, recipe: Recipe) -> None:
     try:
         scores = model(images)
     except Exception as error:
-        raise RecipeError(f"such a net cannot work (activation {recipe.activation!r}?): {cause_of(error)}") from None
+        raise RecipeError(
+            f"such a network cannot work (activation {recipe.activation!r}?): {cause_of(error)}"
+        ) from None
     try:
         loss = model.compute_loss(x=images, y=keras.ops.convert_to_tensor(labels), y_pred=scores)
         model.compute_metrics(images, keras.ops.convert_to_tensor(labels), scores)
     except Exception as error:  # Keras, TensorFlow and JAX each have their own
         raise RecipeError(
-            f"the loss {recipe.loss!r} cannot judge {model.output_shape[-1]} scores: {cause_of(error)}"
+            f"the loss {recipe.loss!r} cannot evaluate {model.output_shape[-1]} scores: {cause_of(error)}"
         ) from None
     if loss.shape != ():
         raise RecipeError(f"the loss {recipe.loss!r} gives {tuple(loss.shape)} numbers in place of one")
@@ -259,7 +261,7 @@ def output_of(model: keras.Model) -> str:
 
 
 def adopt(model: keras.Model) -> keras.Model:
-    """Return a user's own model as one that eats uint8 (N, 28, 28); layers and weights are shared with the user's.
+    """Return a user's own model as one that takes uint8 (N, 28, 28); layers and weights are shared with the user's.
 
     A model that neither declares a uint8 input nor holds a `Rescaling` layer is taken to expect pixels in [0, 1], as
     the tutorial's do: it gets `Rescaling` in front, and `Reshape` when its input has another shape. What the user has
@@ -275,7 +277,7 @@ def adopt(model: keras.Model) -> keras.Model:
     for extent in shape[1:]:
         size *= extent or 1
     if size != 28 * 28:
-        raise RecipeError(f"the model eats {shape[1:]}, and not 28 x 28 = 784 pixels")
+        raise RecipeError(f"the model takes {shape[1:]}, and not 28 x 28 = 784 pixels")
     if model.inputs[0].dtype == "uint8" and shape[1:] == (28, 28):
         return model
     rescaling = [] if _has_rescaling(model) else [keras.layers.Rescaling(1 / 255)]

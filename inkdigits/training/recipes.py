@@ -123,7 +123,7 @@ class Recipe:
         ),
     )
     # "sigmoid" as in the tutorial: ten numbers that do not sum to 1. "logits_none": logits relative to those of a class
-    # more, "no digit".
+    # more, "not a digit".
     output: str = hyperparameter(
         "softmax",
         Choice(OUTPUTS, help="What the last layer's numbers are; sigmoid is the tutorial's."),
@@ -234,7 +234,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class LineRecipe(Recipe):
-    """The training of the line network: lines composed anew each epoch, CTC, stages from easy to hard.
+    """The training of the line network: new synthetic lines in each epoch, CTC, stages from easy to hard.
 
     Of the fields of every recipe, `composed` is lines composed for an epoch, `batch_size` lines of 96 pixels a step (of
     narrow ones more, of wide ones fewer), `validation` MNIST digits held out for calibration, and `schedule` "cosine"
@@ -244,7 +244,7 @@ class LineRecipe(Recipe):
         height: of line images in pixels, a multiple of 8.
         channels: of the five steps of the network, from the pixels on.
         stages: one after the other.
-        passes: how often an epoch uses each line, warped anew.
+        passes: how often an epoch uses each line, each time warped differently.
         views: (zoom, shear) of each view of a line that is read; texts' probabilities are averaged over them.
     """
 
@@ -307,7 +307,7 @@ RECIPES: dict[str, Recipe] = {
             validation=0,
             precision="mixed_bfloat16",
         ),
-        # The digit net that ships.
+        # The digit network that ships.
         Recipe(
             "reader",
             convolutions=("5x32", "pool", "3x48", "3x64", "pool", "3x96s", "3x128"),

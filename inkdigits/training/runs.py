@@ -79,7 +79,7 @@ class Run:
 
     @property
     def figures(self) -> dict[str, float]:
-        """Judged once at the end: "test_loss", "test_accuracy", "test_errors", "n_test"; empty when unfinished."""
+        """Measured once, at the end: "test_loss", "test_accuracy", "test_errors", "n_test"; empty when unfinished."""
         figures: dict[str, float] = self.info.get("figures", {})
         return figures
 
@@ -105,7 +105,7 @@ class Run:
         return keras.models.load_model(self.path / "model.keras")
 
     def evaluate(self, split: "Split") -> "Evaluation":
-        """Return the judgement of the run's ONNX model on a split."""
+        """Return the evaluation of the run's ONNX model on a split."""
         from inkdigits.evaluation.digits import evaluate
         from inkdigits.reading.reader import Reader
 

@@ -1,7 +1,8 @@
 """Runs and evaluations recorded in MLflow and TensorBoard. The run directory needs neither.
 
-`destinations` is asked before a training starts, and refuses what cannot be reached. `keep` is called when all else is
-done, never raises for a server's sake, and so cannot lose a training. MLflow's own chatter and telemetry are off.
+`destinations` is called before a training starts and raises an error for what cannot be reached. `keep` is called when
+everything else is done and never raises because of a server, so it cannot lose a training. MLflow's own chatter and
+telemetry are off.
 """
 
 import contextlib
@@ -39,18 +40,18 @@ MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-# MLflow refuses larger batches.
+# MLflow accepts no larger batches.
 METRICS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of one training or judgement.
+    """What is kept of one training or evaluation.
 
     Attributes:
         name: under which it is listed; slashes group it with others in TensorBoard.
         parameters: every setting; nested ones are flattened to text.
-        history: one row an epoch, with "epoch"; none for a judgement.
+        history: one row an epoch, with "epoch"; none for an evaluation.
         figures: what was measured at the end.
         evaluation: for the confusion matrix and all of its figures, if the test set was read.
         model: an ONNX file.
@@ -147,35 +148,35 @@ def record_of_trial(
     )
 
 
-def record_of_judgement(judgement: ModelEvaluation, model: Path | None) -> Record:
-    """Return what is kept of a judgement, of a run's model or of any other.
+def record_of_evaluation(evaluation: ModelEvaluation, model: Path | None) -> Record:
+    """Return what is kept of an evaluation, of a run's model or of any other.
 
     Args:
-        judgement: what `evaluate` found.
-        model: what was judged: a run directory, an ONNX file, or None for the nets that ship.
+        evaluation: what `evaluate` found.
+        model: what was evaluated: a run directory, an ONNX file, or None for the networks that ship.
     """
-    path, digits = model_path(model), judgement.digits
+    path, digits = model_path(model), evaluation.digits
     card = digits.card if digits else load_card(model)
     data = {"data": digits.split.source, "data_sha256": digits.split.sha256, "data_n": len(digits)} if digits else {}
-    data |= {"outliers": judgement.outliers.source} if judgement.outliers else {}
-    data |= {"cells": judgement.cells.source} if judgement.cells else {}
+    data |= {"outliers": evaluation.outliers.source} if evaluation.outliers else {}
+    data |= {"cells": evaluation.cells.source} if evaluation.cells else {}
     seed = {"seed": card["seed"]} if "seed" in card else {}
     return Record(
         f"evaluate {card.get('name', 'model')} {datetime.now():%Y%m%d-%H%M%S}",
         {**card.get("recipe", {}), **seed, **data},
-        figures=figures_of(judgement),
+        figures=figures_of(evaluation),
         evaluation=digits,
         model=path,
         tags=_versions(card) | {"model": str(path.absolute())},
     )
 
 
-def figures_of(judgement: ModelEvaluation) -> dict[str, float]:
-    """Return the chief figures of a judgement, each under a name that says of what: test, outliers or cells."""
-    told = judgement.to_dict()
-    figures = {"n_test": told["n"]} if judgement.digits else {}
+def figures_of(evaluation: ModelEvaluation) -> dict[str, float]:
+    """Return the chief figures of an evaluation, each under a name that says of what: test, outliers or cells."""
+    told = evaluation.to_dict()
+    figures = {"n_test": told["n"]} if evaluation.digits else {}
     for name in ("accuracy", "loss", "errors", "calibration_error", "coverage"):
-        figures |= {f"test_{name}": told[name]} if judgement.digits else {}
+        figures |= {f"test_{name}": told[name]} if evaluation.digits else {}
     for part in ("outliers", "cells"):
         figures |= {f"{part}_{name}": value for name, value in told.get(part, {}).items()}
     return {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}

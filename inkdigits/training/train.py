@@ -53,7 +53,7 @@ def train(
         runs_dir: where the run directory is made.
         seed: >= 0, 0 for None; fixes first weights, order and everything else.
         teacher: a run or an ONNX file whose probabilities are learned in place of the labels (see `ensemble`).
-        resume: an unfinished run to go on with, by name or path; recipe, seed and settings are then the run's.
+        resume: an unfinished run to continue, by name or path; recipe, seed and settings are then the run's.
         progress: print epochs and a bar to stderr.
         mlflow: keep a record in MLflow as well: "local" for a database in `runs_dir`, or a tracking URI.
         tensorboard: keep one for TensorBoard, in the folder "tensorboard" in `runs_dir`.
@@ -65,7 +65,7 @@ def train(
     Raises:
         RecipeError: an unknown recipe, setting or name; raised before anything is read or written.
         ModelError: there is no such teacher, or it knows other classes.
-        DataError: the data cannot be had.
+        DataError: the data cannot be loaded.
         TrainingError: the loss is no longer a number.
         ModelError: the exported model does not agree with Keras's.
         RunError: the run directory cannot be written, or cannot be resumed.
@@ -93,7 +93,7 @@ def train(
         raise
     except KeyboardInterrupt:
         if progress:
-            logger.info("stopped; go on with `inkdigits train --resume %s`", run.path)
+            logger.info("stopped; continue with `inkdigits train --resume %s`", run.path)
         raise
     for kept in tracking.keep(tracking.record_of(run, evaluation), to):
         if progress:
@@ -142,7 +142,7 @@ def _start(
 
 
 def _check_lines_can_learn(train_split: Split, teacher: str | Path | None) -> None:
-    """Refuse what lines of digits cannot be composed of."""
+    """Raise DataError for what lines of digits cannot be composed of."""
     if train_split.class_names != DIGITS:
         raise DataError(f"{train_split.source}: lines are composed of the digits 0 to 9, and these are other classes")
     if teacher is not None:
@@ -150,7 +150,7 @@ def _check_lines_can_learn(train_split: Split, teacher: str | Path | None) -> No
 
 
 def _check_taught(recipe: Recipe, changes: Mapping[str, Any]) -> None:
-    """Refuse settings that a teacher takes the place of."""
+    """Raise RecipeError for settings that a teacher replaces."""
     said = [name for name in ("loss", "label_smoothing") if name in changes] + ["composed"] * bool(recipe.composed)
     if said:
         raise RecipeError(
@@ -162,7 +162,7 @@ def _check_taught(recipe: Recipe, changes: Mapping[str, Any]) -> None:
 def _model_and_recipe(
     recipe: "str | keras.Model", changes: dict[str, Any], seed: int
 ) -> tuple[keras.Model | None, Recipe]:
-    """Return the user's own model, if it is one, and the settings; all that can be refused is refused here."""
+    """Return the user's own model, if it is one, and the settings; every error in them is raised here."""
     if isinstance(recipe, str):
         return None, networks.for_this_machine(networks.check(recipes.resolve(recipe, **changes)), changes)
     keras.utils.set_random_seed(seed)
@@ -177,10 +177,10 @@ def _load(data: "Path | str | tuple[Split, Split] | None") -> tuple[Split, Split
 
 
 def _resumable(name: str | Path, root: Path, recipe: Any, seed: int | None, changes: dict[str, Any]) -> Run:
-    """Return the run to go on with; whatever is said beside its name must be what it was started with."""
+    """Return the run to continue; whatever is said beside its name must be what it was started with."""
     run = runs.read(name, root)
     if run.finished:
-        raise RunError(f"{run.name}: is finished, nothing is left to resume; train anew for other settings")
+        raise RunError(f"{run.name}: is finished, nothing is left to resume; train again for other settings")
     said: dict[str, Any] = dataclasses.asdict(recipes.change(run.recipe, **changes)) | {"seed": run.seed}
     said |= {"name": recipe} if recipe is not None else {}
     said |= {"seed": seed} if seed is not None else {}
@@ -189,7 +189,7 @@ def _resumable(name: str | Path, root: Path, recipe: Any, seed: int | None, chan
             word = "recipe" if field == "name" else field
             raise RunError(
                 f"{run.name}: was started with {word} {was!r}, not {said[field]!r}; a resumed run keeps its settings, "
-                "so leave that out or train anew"
+                "so leave that out or train again"
             )
     return run
 
@@ -242,7 +242,7 @@ def _finish_digits(
     trained = networks.in_float32(model)
     output = networks.output_of(trained)
     if recipe.output == "logits_none":
-        # Evaluated as it is read with: by the likeliest digit, whether "no digit" is likelier or not.
+        # Evaluated as it is read with: by the likeliest digit, whether "not a digit" is likelier or not.
         trained, output = digit_net.relative(trained), recipe.output
     if not trained.compiled:
         networks.compile_for(trained, recipe, 1)
@@ -268,7 +268,7 @@ def _finish_lines(
     trained.set_weights(model.get_weights())
     path, card = run.path / "model.onnx", card_of(run, {}) | line_model.card_of_lines(recipe)
     line_model.export_line(trained, path, card)
-    # Of the exported model, by the path that users take: Keras would compile each width anew.
+    # Of the exported model, by the path that users take: Keras would compile for each width.
     scores_of = OnnxModel(path).scores
     held_out = line_model.score_lines(scores_of, recipe, validation, line_model.CALIBRATION)
     temperature = line_model.fit_temperature([line for lines in held_out.values() for line in lines])
@@ -299,7 +299,7 @@ def _unchanged_teacher(run: Run) -> Path:
     """Return the teacher's file, which must be the one that the run was started with."""
     path = Path(run.info["teacher"]["path"])
     if not path.is_file() or sha256(path.read_bytes()).hexdigest() != run.info["teacher"]["sha256"]:
-        raise RunError(f"{run.name}: its teacher, {path}, is gone or has changed; train anew")
+        raise RunError(f"{run.name}: its teacher, {path}, is gone or has changed; train again")
     return path
 
 

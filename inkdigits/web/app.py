@@ -199,5 +199,5 @@ async def _answer_invalid(request: Request, error: Exception) -> Response:
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = CODES.get(error.status_code, "refused")
+    code = CODES.get(error.status_code, "rejected")
     return RequestError(error.status_code, code, error.detail.lower(), error.headers).response()

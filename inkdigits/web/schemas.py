@@ -107,7 +107,7 @@ class ItemAnswer(_Schema):
 
     digit: Digit
     confidence: Probability
-    accepted: Annotated[bool, Field(description="false where it is doubtful, or not a digit")]
+    accepted: Annotated[bool, Field(description="false: rejected, or not a digit")]
     box: Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
     alternatives: Annotated[list[tuple[Digit, Probability]], Field(description="other digits it may be")]
     framed: Annotated[Png, Field(default="", description="what the network saw, 28 x 28, as PNG in base64; on request")]

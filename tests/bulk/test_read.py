@@ -240,7 +240,7 @@ def test_a_column_that_is_not_there_stops_the_run(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": [b"x"]}), tmp_path / "t.parquet")
     with pytest.raises(InputError, match="'b' is not there"):
         read_to_file(str(tmp_path / "rows.csv"), [str(tmp_path / "t.parquet")], column="b", workers=1)
-    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]  # or the next try would be refused
+    assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]  # or the next try would fail
 
 
 def run(output: Path, *words: str, **more: Any) -> subprocess.CompletedProcess[str]:

@@ -15,14 +15,14 @@ from inkdigits.reading.results import Item, NumberReading, PageReading
 pq = pytest.importorskip("pyarrow.parquet")
 
 
-def number(text: str, doubtful: str = "", left: int = 0) -> NumberReading:
+def number(text: str, rejected: str = "", left: int = 0) -> NumberReading:
     digits = [character for character in text if character.isdigit()]
     framed = np.zeros((28, 28), np.uint8)
     items = tuple(
-        Item(int(digit), 0.9 - i / 100, str(i) not in doubtful, (left + 10 * i, 5 + i, 8, 12), (), framed)
+        Item(int(digit), 0.9 - i / 100, str(i) not in rejected, (left + 10 * i, 5 + i, 8, 12), (), framed)
         for i, digit in enumerate(digits)
     )
-    return NumberReading(text, "".join(digits), 1 / 3, not doubtful, items)
+    return NumberReading(text, "".join(digits), 1 / 3, not rejected, items)
 
 
 PAGE = PageReading(100, 50, (number("-12.5", "1"), number("007", left=3)))

@@ -1,4 +1,4 @@
-"""The command line in this process: starting Python and importing the package anew for each command is slow."""
+"""The command line in this process: starting Python and importing the package for each command is slow."""
 
 import io
 import logging

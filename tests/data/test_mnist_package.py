@@ -89,8 +89,8 @@ def test_the_package_is_unpacked_by_the_users_own_installer_into_a_folder_of_its
     def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         seen.append(command)
         assert options["env"]["PATH"] == os.environ["PATH"]
-        refused = "ERROR: no\nERROR: No matching distribution at https://example.org/simple"
-        return subprocess.CompletedProcess(command, 1, "", refused)
+        rejected = "ERROR: no\nERROR: No matching distribution at https://example.org/simple"
+        return subprocess.CompletedProcess(command, 1, "", rejected)
 
     monkeypatch.setattr(subprocess, "run", run)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)

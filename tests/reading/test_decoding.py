@@ -56,17 +56,17 @@ def test_align_refuses_a_text_that_does_not_fit() -> None:
 
 
 def test_views_outvote_one_and_alternatives_are_told() -> None:
-    doubtful = scores_of("_4_")
-    doubtful[1, 9] = 12.5
-    read = decode([doubtful, scores_of("_4_"), scores_of("_4_")], ALPHABET)
+    rejected = scores_of("_4_")
+    rejected[1, 9] = 12.5
+    read = decode([rejected, scores_of("_4_"), scores_of("_4_")], ALPHABET)
     assert read.digits == "4"
     assert read.alternatives[0][0][0] == 9
     assert 0.05 < read.alternatives[0][0][1] < 0.5 < read.confidences[0] < 1
 
 
 def test_a_lower_temperature_is_surer() -> None:
-    doubtful = scores_of("_4_", 6.0)
-    cool, warm = (decode([doubtful], ALPHABET, t).probability for t in (0.5, 2.0))
+    rejected = scores_of("_4_", 6.0)
+    cool, warm = (decode([rejected], ALPHABET, t).probability for t in (0.5, 2.0))
     assert cool > warm
 
 

@@ -39,7 +39,7 @@ def changed(path: Path, new: Path, input_type: int | None = None, card: str | No
     return new
 
 
-def refusal(path: Path) -> str:
+def error_of(path: Path) -> str:
     """Return the one line in which a Reader says that it cannot use a model."""
     with pytest.raises(ModelError) as caught:
         Reader(path)
@@ -52,32 +52,32 @@ def refusal(path: Path) -> str:
 def test_float_input_is_named(tmp_path: Path) -> None:
     good = linear(tmp_path / "good.onnx", {})
     floats = changed(good, tmp_path / "floats.onnx", onnx.TensorProto.FLOAT)
-    assert "uint8" in refusal(floats)
-    assert "tensor(float)" in refusal(floats)
+    assert "uint8" in error_of(floats)
+    assert "tensor(float)" in error_of(floats)
 
 
 @pytest.mark.parametrize("card", ["{", "[1]", '"digit"'])
 def test_a_damaged_card_is_named(tmp_path: Path, card: str) -> None:
     good = linear(tmp_path / "good.onnx", {})
-    assert "card is damaged" in refusal(changed(good, tmp_path / "bad.onnx", card=card))
+    assert "card is damaged" in error_of(changed(good, tmp_path / "bad.onnx", card=card))
 
 
 def test_a_card_that_lacks_something_is_named(tmp_path: Path) -> None:
     good = linear(tmp_path / "good.onnx", {})
-    assert "lacks classes, output" in refusal(changed(good, tmp_path / "bad.onnx", card='{"kind": "digit"}'))
+    assert "lacks classes, output" in error_of(changed(good, tmp_path / "bad.onnx", card='{"kind": "digit"}'))
     classes = linear(tmp_path / "classes.onnx", {"classes": ["0", "1"]})
-    assert "10 scores for the 2 classes" in refusal(classes)
+    assert "10 scores for the 2 classes" in error_of(classes)
 
 
 def test_weights_for_another_normalisation_are_refused(tmp_path: Path) -> None:
     other = linear(tmp_path / "other.onnx", {"normalisation": 99, "versions": {"inkdigits": "9.1"}})
-    says = refusal(other)
+    says = error_of(other)
     assert "normalisation" in says
     assert "train it again" in says
     assert "9.1" in says
     assert load_card(other)["normalisation"] == 99  # its card can still be looked at
     line = json.dumps(OnnxModel(SHIPPED / "line.onnx").card | {"normalisation": 99})
-    assert "line normalisation" in refusal(changed(SHIPPED / "line.onnx", tmp_path / "line.onnx", card=line))
+    assert "line normalisation" in error_of(changed(SHIPPED / "line.onnx", tmp_path / "line.onnx", card=line))
 
 
 def test_weights_from_before_there_was_a_version_are_accepted(tmp_path: Path) -> None:

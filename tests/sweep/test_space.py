@@ -92,7 +92,7 @@ def test_nets_that_cannot_be_built_and_losses_that_cannot_judge_are_left_out() -
     pools = "+".join(["pool"] * 6)
     with pytest.raises(RecipeError, match="cannot be built"):
         grid(CNN, read_space(CNN, {"convolutions": f"3x4,{pools}"}), 10)
-    with pytest.raises(RecipeError, match="the loss 'ctc' cannot judge"):
+    with pytest.raises(RecipeError, match="the loss 'ctc' cannot evaluate"):
         grid(HIDDEN, read_space(HIDDEN, {"loss": "sparse_categorical_crossentropy,ctc"}), 10)
 
 

@@ -37,17 +37,17 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def test_a_committee_answers_with_the_mean_of_its_members(members: list[Path], toy: Splits, tmp_path: Path) -> None:
-    card = combine(members, tmp_path / "committee.onnx")
+    card = combine(members, tmp_path / "ensemble.onnx")
     images = toy[1].images[:50]
     mean = np.mean([softmax(OnnxModel(member).scores(images)) for member in members], axis=0)
-    committee = OnnxModel(tmp_path / "committee.onnx")
-    np.testing.assert_allclose(committee.scores(images), mean, atol=1e-6)
-    assert committee.card == json.loads(json.dumps(card))
+    ensemble = OnnxModel(tmp_path / "ensemble.onnx")
+    np.testing.assert_allclose(ensemble.scores(images), mean, atol=1e-6)
+    assert ensemble.card == json.loads(json.dumps(card))
     assert len(card["members"]) == 3
-    answers = Reader(tmp_path / "committee.onnx").classify(images)
+    answers = Reader(tmp_path / "ensemble.onnx").classify(images)
     np.testing.assert_array_equal(answers.labels, mean.argmax(axis=1))
-    # A committee may sit in a committee.
-    combine([tmp_path / "committee.onnx", members[0]], tmp_path / "again.onnx")
+    # An ensemble may be a member of an ensemble.
+    combine([tmp_path / "ensemble.onnx", members[0]], tmp_path / "again.onnx")
     expected = (mean + softmax(OnnxModel(members[0]).scores(images))) / 2
     np.testing.assert_allclose(OnnxModel(tmp_path / "again.onnx").scores(images), expected, atol=1e-6)
 
@@ -61,14 +61,14 @@ def test_a_committee_is_cooled_as_its_members_are_and_teaches_as_it_is(
         kernel = np.random.default_rng(i).normal(0, 0.1, (784, 10)).astype(np.float32)
         card = {"output": "logits", "classes": list("0123456789"), "temperature": temperature}
         save_linear_onnx(paths[-1], kernel, np.zeros(10, np.float32), card)
-    committee = tmp_path / "committee.onnx"
-    assert combine(paths, committee)["temperature"] == pytest.approx(0.6)
+    ensemble = tmp_path / "ensemble.onnx"
+    assert combine(paths, ensemble)["temperature"] == pytest.approx(0.6)
     mean = np.mean([softmax(OnnxModel(path).scores(toy[1].images)) for path in paths], axis=0)
-    answers = Reader(committee).classify(toy[1].images)
+    answers = Reader(ensemble).classify(toy[1].images)
     np.testing.assert_allclose(answers.confidence, softmax(np.log(mean) / 0.6).max(axis=1), atol=1e-5)
-    with distilled(toy[1], 0.0, 0, committee) as source:
+    with distilled(toy[1], 0.0, 0, ensemble) as source:
         images, labels = source.epoch(1)
-    np.testing.assert_allclose(labels, OnnxModel(committee).scores(images), atol=1e-5)
+    np.testing.assert_allclose(labels, OnnxModel(ensemble).scores(images), atol=1e-5)
 
 
 def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Path], tmp_path: Path) -> None:
@@ -80,17 +80,17 @@ def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Pa
         {"output": "logits", "classes": list("abcdefghij")},
     )
     with pytest.raises(ModelError, match="other classes"):
-        combine([members[0], other], tmp_path / "committee.onnx")
+        combine([members[0], other], tmp_path / "ensemble.onnx")
     save_linear_onnx(other, np.zeros((784, 10), np.float32), np.zeros(10, np.float32), {"output": "sigmoid"})
     with pytest.raises(ModelError, match="train with --output softmax"):
-        combine([members[0], other], tmp_path / "committee.onnx")
+        combine([members[0], other], tmp_path / "ensemble.onnx")
     with pytest.raises(OutputError, match="cannot be written"):
-        combine(members, tmp_path / "nowhere" / "committee.onnx")
+        combine(members, tmp_path / "nowhere" / "ensemble.onnx")
     assert list(tmp_path.iterdir()) == [other]
     with pytest.raises(ModelError, match="there already"):
         combine(members, other)
     with pytest.raises(ModelError, match=r"ends in \.onnx"):
-        combine(members, tmp_path / "committee.txt")
+        combine(members, tmp_path / "ensemble.txt")
     assert list(tmp_path.iterdir()) == [other]
 
 

@@ -100,7 +100,7 @@ def test_a_loss_for_other_shapes_is_refused() -> None:
     recipe = networks.check(resolve("hidden", loss="ctc"))
     model = networks.build(recipe, 0)
     networks.compile_for(model, recipe, 1)
-    with pytest.raises(RecipeError, match="the loss 'ctc' cannot judge 10 scores"):
+    with pytest.raises(RecipeError, match="the loss 'ctc' cannot evaluate 10 scores"):
         networks.try_loss(model, recipe)
 
 

@@ -145,7 +145,7 @@ def test_a_judgement_of_cells_and_outliers_is_told_in_figures() -> None:
     cells = CellsEvaluation(
         "scans", ("a", "b"), ("12", "7"), ("12", "1"), np.array([0.9, 0.8]), np.array([True, False])
     )
-    record = tracking.record_of_judgement(ModelEvaluation(None, Outliers("letters", 9, 0.75, 0.5, 0.25), cells), None)
+    record = tracking.record_of_evaluation(ModelEvaluation(None, Outliers("letters", 9, 0.75, 0.5, 0.25), cells), None)
     assert record.parameters["outliers"] == "letters"
     assert record.parameters["cells"] == "scans"
     assert record.figures["outliers_auroc"] == 0.75

@@ -59,7 +59,7 @@ def test_what_is_not_a_digit_is_marked_so(open_page: Callable[..., Any], strokes
     page = open_page()
     draw(page, strokes, 150, 100)
     page.wait_for_function("() => document.querySelector('#note').textContent === 'no digit'")
-    assert page.locator(".digit:not(.doubtful)").count() == 0
+    assert page.locator(".digit:not(.rejected)").count() == 0
     assert page.locator("#status").inner_text() == "no digit"
 
 
@@ -128,7 +128,7 @@ def test_what_the_browser_cannot_show_has_boxes_and_a_word_but_no_broken_icon(
     page = open_page()
     page.set_input_files("#file", tmp_path / "sheet.tiff")
     expect_text(page, "427")
-    page.locator(".digit").nth(1).click()  # draws the page anew
+    page.locator(".digit").nth(1).click()  # draws the page again
     page.wait_for_selector("#unshown:visible")
     assert page.locator("#photo").is_hidden()
     assert page.locator("#boxes rect").count() == 3

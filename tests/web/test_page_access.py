@@ -52,7 +52,7 @@ def test_a_phone(open_page: Callable[..., Any]) -> None:
     small = page.locator("button:visible, .button:visible").evaluate_all(
         "all => all.map((b) => b.getBoundingClientRect()).filter((r) => r.height < 44 || r.width < 44).length"
     )
-    assert small == 0, "buttons that a finger misses"
+    assert small == 0, "buttons that a finger cannot hit"
 
 
 def test_without_a_connection_the_page_stays_and_reads_again_later(open_page: Callable[..., Any]) -> None:

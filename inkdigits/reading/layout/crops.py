@@ -16,7 +16,7 @@ from inkdigits.reading.geometry import (
 from inkdigits.reading.layout.ink import page_density
 from inkdigits.reading.layout.structures import Chain, Components, Owners, TextLine, WorkCopy
 
-# In a row's crop, digits are at most this tall: more than the nets look at.
+# In a row's crop, digits are at most this tall: more than the networks look at.
 DIGIT_HEIGHT_PX = 72
 MAX_CROP_WIDTH_PX = 6000
 # All crops of a picture together hold about this many pixels at most; beyond, they are made coarser.

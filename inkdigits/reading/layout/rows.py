@@ -109,9 +109,9 @@ def chain_units(units: list[Unit], slope: float) -> list[list[Unit]]:
     for unit in sorted(units, key=lambda unit: unit.centre[0] + slope * unit.centre[1]):
         level, height = unit.centre[1] - slope * unit.centre[0], unit.box[3]
         last, tall = levels[: len(rows)], heights[: len(rows)].max(axis=1, initial=0)
-        misses = np.abs(level - np.median(last, axis=1)) / np.maximum(np.minimum(height, tall), 0.7 * height)
-        best = int(np.argmin(misses)) if rows else -1
-        if best >= 0 and misses[best] < 0.6:
+        distances = np.abs(level - np.median(last, axis=1)) / np.maximum(np.minimum(height, tall), 0.7 * height)
+        best = int(np.argmin(distances)) if rows else -1
+        if best >= 0 and distances[best] < 0.6:
             rows[best].append(unit)
             levels[best], heights[best] = (*levels[best, 1:], level), (*heights[best, 1:], height)
         elif len(rows) < MAX_LINES:

@@ -11,19 +11,19 @@ from inkdigits.reading.normalise.paper import INK, check, strokes_are_light
 
 # A line's paper is found on a copy at most this tall; cells cut from logbooks are smaller anyway.
 LINE_WORK_PX = 48
-# Digits fill this share of the strip's height: room for commas below, and for a box that was taken too small.
+# Digits fill this share of the line image's height: room for commas below, and for a box that was taken too small.
 LINE_INK_SHARE = 0.7
-# Strips' widths are multiples of this: rows of one width share a batch, and no answer hangs on what else is read.
+# Widths of line images are multiples of this: images of one width share a batch, and no answer depends on the others.
 LINE_WIDTH_STEP_PX = 16
 
 
 @dataclass(frozen=True)
 class LineImage:
-    """A row as the line net sees it.
+    """A row as the line network sees it.
 
     Attributes:
         image: uint8 (height, W), 0 = paper, 255 = ink; W is a multiple of 16.
-        transform: float64 (2, 3), takes the strip's pixels (x, y, 1) to the row's.
+        transform: float64 (2, 3), takes the line image's pixels (x, y, 1) to the row's.
     """
 
     image: GrayImage
@@ -31,11 +31,11 @@ class LineImage:
 
 
 def normalise_line(image: GrayImage, height: int, zoom: float = 1.0, shear: float = 0.0) -> GrayImage:
-    """Return the line net's strip of a row of ink: paper away, digits at one height, ink light.
+    """Return the line network's line image of a row of ink: paper away, digits at one height, ink light.
 
     Args:
         image: uint8 (H, W), dark ink on light paper or light on dark; which, is found.
-        height: of the strip in pixels, as the net's card says.
+        height: of the line image in pixels, as the network's card says.
         zoom: > 0; 1 makes digits 0.7 of the height.
         shear: pixels to the left a pixel down: another view of a slanted hand.
 
@@ -54,25 +54,25 @@ def place_line(image: GrayImage, height: int, zoom: float = 1.0, shear: float = 
     scale = min(1.0, LINE_WORK_PX / image.shape[0])
     work = resized(image, scale) if scale < 1 else image
     ink = _line_ink(work)
-    strip = _line_image(ink, _line_box(ink), height, zoom, shear)
+    line = _line_image(ink, _line_box(ink), height, zoom, shear)
     to_row = np.array([[image.shape[1] / work.shape[1]], [image.shape[0] / work.shape[0]]])
-    return LineImage(strip.image, strip.transform * to_row)
+    return LineImage(line.image, line.transform * to_row)
 
 
-def ink_box(ink: Ink, strip: LineImage, first: float, last: float) -> Box:
-    """Return the box x, y, width, height, in a row's pixels, of the ink between two columns of its strip.
+def ink_box(ink: Ink, line: LineImage, first: float, last: float) -> Box:
+    """Return the box x, y, width, height, in a row's pixels, of the ink between two columns of its line.
 
     Args:
         ink: uint8 (H, W), the row's ink without its paper.
-        strip: the row's strip.
-        first: left column in the strip's pixels.
+        line: the row's line.
+        first: left column in the line image's pixels.
         last: right column, > first.
 
     Returns:
         The box around the ink there; around the columns themselves where there is none.
     """
-    height, width = strip.image.shape[0], ink.shape[1]
-    corners = map_points(strip.transform, np.array([[first, 0], [last, 0], [first, height], [last, height]]))
+    height, width = line.image.shape[0], ink.shape[1]
+    corners = map_points(line.transform, np.array([[first, 0], [last, 0], [first, height], [last, height]]))
     left, right = (int(np.clip(round(x), 0, width)) for x in (corners[[0, 2], 0].mean(), corners[[1, 3], 0].mean()))
     top, end = (int(np.clip(round(y), 0, len(ink))) for y in (corners[:, 1].min(), corners[:, 1].max()))
     right, end = max(right, left + 1), max(end, top + 1)
@@ -128,7 +128,7 @@ def _table_lines(mask: Ink) -> Ink:
 
 
 def _line_image(ink: Floats, box: Box, height: int, zoom: float, shear: float) -> LineImage:
-    """Return the strip of `ink` in which the box takes its share of the height; its way back is to the ink's pixels."""
+    """Return the line image of `ink` in which the box fills its share of the height, with its way back to the ink."""
     x, y, width, tall = box
     middle = y + tall / 2
     tall = max(tall, len(ink) // 4, 1)

@@ -9,7 +9,7 @@ from inkdigits.training.synthesis.degrade import enlarge, frame, gridded, holed,
 from inkdigits.training.synthesis.non_digits import no_digit
 from inkdigits.training.synthesis.strokes import HANDS_SHARE, crossed, drawn, segments
 
-NONE = 10  # the label of "no digit"
+NONE = 10  # the label of "not a digit"
 
 
 def compose_digits(
@@ -25,7 +25,7 @@ def compose_digits(
         none_share: 0 to 1, the share of pictures which show no digit.
 
     Returns:
-        uint8 (n, 28, 28) and int64 (n,), where 10 means "no digit".
+        uint8 (n, 28, 28) and int64 (n,), where 10 means "not a digit".
     """
     rng = np.random.default_rng(seed)
     made = np.zeros((n, 28, 28), np.uint8)

@@ -13,7 +13,7 @@ from inkdigits.training.synthesis.styles import (
     PEN_PX,
     Digits,
     Hand,
-    Strips,
+    Lines,
     Style,
     digit_string,
     random_hand,
@@ -29,8 +29,8 @@ def compose_line(rng: Rng, digits: Digits, style: Style) -> tuple[np.ndarray, st
     return picture, text
 
 
-def strips(rng: Rng, digits: Digits, style: Style, count: int, height: int) -> Strips:
-    """Return `count` framed strips, uint8 (height, W) each, and their texts."""
+def line_images(rng: Rng, digits: Digits, style: Style, count: int, height: int) -> Lines:
+    """Return `count` framed line images, uint8 (height, W) each, and their texts."""
     images, texts = [], []
     for _ in range(count):
         picture, text = compose_line(rng, digits, style)

@@ -29,7 +29,7 @@ def letter(rng: Rng, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return warp(rng, glyphs[rng.integers(0, len(glyphs))])
 
 
-# Letters and signs that somebody might also have meant as a digit are no examples of "no digit".
+# Letters and signs that somebody might also have meant as a digit are no examples of "not a digit".
 LETTERS = "ABCDEFGHJKLMNPQRTUVWXYacdefhjkmnprtuvwxyαβγδεζηθκλμξπρστφχψωΓΔΛΞΠΣΦΨΩвгджийклмнпртфхцшщыэюя"
 SIGNS = "+-=*#%&@?!<>~^$£€§¶×÷≠≤≥√∫∑∞()[]{}"
 

@@ -1,6 +1,6 @@
 """Synthetic photographs of a sheet of handwriting: MNIST digits on ruled paper, on a table, under a lamp.
 
-For the demo, the README and tests; no net learns from it.
+For the demo, the README and tests; no network learns from it.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ import numpy as np
 from inkdigits.arrays import Rng
 
 Texts = list[str]
-Strips = tuple[list[np.ndarray], Texts]
+Lines = tuple[list[np.ndarray], Texts]
 ALPHABET = "0123456789.-"
 SEPARATOR = "."
 # Digits are composed this tall, then reduced to what the camera sees.

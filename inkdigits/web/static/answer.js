@@ -45,7 +45,7 @@ function button(item, chosen, onChoose) {
     if (!isRemoved) node.append(element("sup", { textContent: "✓" }));
     label = isRemoved ? `${text}: ${words.notDigit}` : `${text}, ${words.kept}`;
   } else if (!item.accepted) {
-    node.classList.add("doubtful");
+    node.classList.add("rejected");
     node.append(element("sup", { textContent: "?" }));
     label += `, ${words.unsure}`;
   }
@@ -69,10 +69,10 @@ function box(item, isChosen, unit, answer, onChoose) {
   const [x, y, width, height] = item.box;
   const pad = 2 * unit;
   const group = document.createElementNS(SVG, "g");
-  const doubtful = !item.accepted && !isCorrected(item);
-  group.setAttribute("class", `${item.truth === null ? "removed" : doubtful ? "doubtful" : "sure"}${isChosen ? " chosen" : ""}`);
+  const rejected = !item.accepted && !isCorrected(item);
+  group.setAttribute("class", `${item.truth === null ? "removed" : rejected ? "rejected" : "sure"}${isChosen ? " chosen" : ""}`);
   const rect = document.createElementNS(SVG, "rect");
-  const round = doubtful ? 10 * unit : 2 * unit;
+  const round = rejected ? 10 * unit : 2 * unit;
   const sides = { x: x - pad, y: y - pad, width: width + 2 * pad, height: height + 2 * pad, rx: round };
   for (const [name, value] of Object.entries(sides)) rect.setAttribute(name, value);
   rect.addEventListener("click", () => onChoose(item));
@@ -82,7 +82,7 @@ function box(item, isChosen, unit, answer, onChoose) {
   text.setAttribute("x", x + width / 2);
   text.setAttribute("y", above > size ? above : Math.min(y + height + pad + size, answer.height - 2 * unit));
   text.setAttribute("font-size", size);
-  text.textContent = item.truth === null ? "✕" : `${valueOf(item)}${doubtful ? "?" : ""}`;
+  text.textContent = item.truth === null ? "✕" : `${valueOf(item)}${rejected ? "?" : ""}`;
   const title = document.createElementNS(SVG, "title");
   title.textContent = `${item.digit} · ${percent(item.confidence)}`;
   rect.append(title);

@@ -84,14 +84,14 @@ function askForToken() {
   announce(message, true);
 }
 
-function announce(text, doubtful = false) {
-  note(text, doubtful);
+function announce(text, rejected = false) {
+  note(text, rejected);
   say(text);
 }
 
-function note(text, doubtful = false) {
+function note(text, rejected = false) {
   $("note").textContent = text;
-  $("note").classList.toggle("doubtful", doubtful);
+  $("note").classList.toggle("rejected", rejected);
 }
 
 function say(text) {

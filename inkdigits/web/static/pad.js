@@ -1,4 +1,4 @@
-// The paper: strokes by finger, pen, mouse or keyboard, kept as lines so that they can be taken back and drawn anew.
+// The paper: strokes by finger, pen, mouse or keyboard, kept as lines so that they can be undone and drawn again.
 const INK = "#14171c";
 const PAPER = "#ffffff";
 const LONGEST = 1400; // pixels of the canvas; more tells the reader nothing
