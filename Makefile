@@ -71,16 +71,17 @@ browser:
 			>/dev/null 2>&1 || echo "chromium could not be installed: the tests of the page will be skipped" >&2; \
 	fi
 
-lint: $(READY) ## format, lint, types and layers
+lint: $(READY) ## format, lint, types, layers and words
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/codespell
 
 check: lint browser ## lint and all tests: what must hold before a commit
 	@$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist worksteal
 
-fix: $(READY) ## format and mend what ruff can mend
+fix: $(READY) ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
@@ -88,7 +89,7 @@ fix: $(READY) ## format and mend what ruff can mend
 bench: $(READY) ## every benchmark that needs no long training, and the page of figures; DATA=folder adds real handwriting
 	@$(BIN)/python benchmarks/all.py $(if $(DATA),"$(DATA)") $(if $(PEER_PYTHON),--peer-python "$(PEER_PYTHON)")
 
-lock: ## make requirements.lock anew (needs uv)
+lock: ## write requirements.lock (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 		--no-header --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
 

@@ -1,4 +1,4 @@
-"""Whole pictures through the Reader with the nets that ship: sheets of MNIST's digits that we put together here."""
+"""Whole pictures through the Reader with the networks that ship: sheets of MNIST's digits that we put together here."""
 
 import cv2
 import numpy as np

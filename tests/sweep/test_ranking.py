@@ -92,7 +92,7 @@ def test_importance_finds_the_hyperparameter_that_matters() -> None:
 
 
 def test_equal_nets_are_not_called_different() -> None:
-    """Twelve equal nets: the best of them must seldom seem significantly better than another."""
+    """Twelve equal networks: the best of them must seldom seem significantly better than another."""
     alarms = 0
     for trial in range(30):
         rng = np.random.default_rng(trial)

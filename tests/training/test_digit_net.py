@@ -96,7 +96,7 @@ def test_a_small_reader_learns_to_read_and_to_refuse(toy: Splits, tmp_path_facto
 
 
 def test_the_shipped_net_on_mnist(mnist: Splits) -> None:
-    """Its mistakes on the test set, to one: another machine's arithmetic may tip a digit on the edge."""
+    """Its errors on the test set, to one: another machine's arithmetic may tip a digit on the edge."""
     test = mnist[1]
     reader = Reader()
     answers = reader.classify(test.images)

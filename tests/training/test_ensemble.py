@@ -18,7 +18,7 @@ Splits = tuple[Split, Split]
 
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Three linear nets of random weights: one gives logits, two give numbers that we call softmax."""
+    """Three linear networks of random weights: one gives logits, two give numbers that we call softmax."""
     folder = tmp_path_factory.mktemp("members")
     rng = np.random.default_rng(0)
     paths = []
