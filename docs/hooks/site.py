@@ -43,8 +43,7 @@ def tutorial() -> tuple[str, dict[str, bytes]]:
     # "![png](...)" says nothing to those who do not see it; a figure's repr above it says nothing to anybody.
     text = re.sub(r"    <(?:Figure size|matplotlib|PIL)[^\n]*>\n", "", text.replace("![png]", "![The figure drawn]"))
     text = re.sub(r"    Text\([^\n]*\)\n", "", text).replace("%matplotlib inline\n", "")
-    note = "This page is the notebook [notebooks/tutorial.ipynb]; `make notebook` opens it to play with."
-    return text.replace("`make notebook` opens this\npage.", note.replace("[", "`").replace("]", "`")), pictures
+    return text.replace("`make notebook` opens this page", f"`make notebook` opens this page as `{NOTEBOOK}`"), pictures
 
 
 def moved(markdown: str, source: str, docs: str) -> str:

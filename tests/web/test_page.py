@@ -238,7 +238,7 @@ def test_a_correction_says_not_a_digit_and_is_taken_back(open_page: Callable[...
     page.locator(".digit").nth(1).focus()
     for key in ("3", "5", "x", "Backspace"):
         page.keyboard.press(key)
-    page.wait_for_function("() => document.querySelector('#note').textContent === 'taken back'")
+    page.wait_for_function("() => document.querySelector('#note').textContent === 'undone'")
     expect_text(page, "45")
     assert [c.truth for c in store.all()[before:]] == [3, 5]
     page.keyboard.press("Backspace")
