@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 import inkdigits
 
@@ -54,16 +55,43 @@ def test_package_is_complete_and_renders_on_an_index_page(dist: Path) -> None:
     assert found.get_all("Project-URL") is None  # there is no address yet
     text = str(found.get_payload())
     assert "pip install" in text
-    assert "![" not in text
-    assert not re.search(r"\]\((?!https?://)", text)
+    assert [place for place in places_in(text) if not place.startswith(("http://", "https://"))] == []
     (wheel,), (archive,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"inkdigits/py.typed", "inkdigits/reading/weights/digit.onnx"} <= set(names)
+    licence = f"inkdigits-{inkdigits.__version__}.dist-info/licenses/LICENSE"
+    assert {"inkdigits/py.typed", "inkdigits/reading/weights/digit.onnx", licence} <= set(names)
     assert not [name for name in names if not name.startswith("inkdigits")]
     with tarfile.open(archive) as source:
         files = {name.partition("/")[2] for name in source.getnames()}
     assert {"Makefile", "requirements.lock", "tests/conftest.py", "docs/index.md", ".ci/run", "Dockerfile"} <= files
+    assert files >= tracked_files()
     assert archive.stat().st_size < 10_000_000
+
+
+def places_in(markdown: str) -> list[str]:
+    """Return where the links and pictures of a Markdown text lead, those in HTML included."""
+    found: list[str] = []
+    waiting = MarkdownIt().enable("table").parse(markdown)
+    while waiting:
+        token = waiting.pop()
+        waiting += token.children or []
+        found += [str(token.attrs[name]) for name in ("href", "src") if name in token.attrs]
+        if token.type.startswith("html_"):
+            found += re.findall(r"""(?:href|src)=["']?([^"'> ]*)""", token.content)
+    return found
+
+
+def test_every_kind_of_link_is_found() -> None:
+    kinds = "[a](b.md) [c][d] ![e](f.png) [![g](h.png)](i.md)\n\n<img src='j.png'>\n\n|k|\n|-|\n|[l](m)|\n\n[d]: n.md"
+    assert sorted(places_in(kinds)) == ["b.md", "f.png", "h.png", "i.md", "j.png", "m", "n.md"]
+
+
+def tracked_files() -> set[str]:
+    """Return what a clone holds; nothing where this is not a clone."""
+    if not (ROOT / ".git").exists():
+        return set()
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
 def test_version_stands_in_one_place() -> None:
@@ -187,11 +215,19 @@ def test_workflow_calls_what_exists() -> None:
     assert {"make lint", ".ci/run", "make docs", "make dist", "python -m pip install ."} <= set(steps)
 
 
-def test_issue_forms_have_what_hosts_ask_for() -> None:
-    for path in sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")):
-        form = yaml.safe_load(path.read_text())
-        if path.stem != "config":
-            assert {"name", "description", "body"} <= form.keys()
-            assert all(
-                part["type"] in ("markdown", "textarea", "input", "dropdown", "checkboxes") for part in form["body"]
-            )
+# What a host knows of a form's parts. A form with anything else is not shown.
+ATTRIBUTES = {
+    "markdown": {"value"},
+    "textarea": {"label", "description", "placeholder", "value", "render"},
+    "checkboxes": {"label", "description", "options"},
+}
+
+
+@pytest.mark.parametrize("name", ["bug", "feature", "misread"])
+def test_issue_forms_are_valid(name: str) -> None:
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml").read_text())
+    assert form.keys() <= {"name", "description", "labels", "body"}
+    for part in form["body"]:
+        assert part.keys() <= {"type", "id", "attributes", "validations"}
+        assert part["attributes"].keys() <= ATTRIBUTES[part["type"]]
+        assert all(isinstance(value, str | list) for value in part["attributes"].values())
