@@ -4,15 +4,16 @@
 
 DOWNLOAD is the folder (or file) that docs/data.md names for the set; FOLDER is the `DATA` of the benchmarks. A set of
 single digits becomes `digits/SET.npz` (x uint8 (N, H, W), light ink on dark; y int64 (N,)), one of things that are no
-digits `not-digits/SET.npz` (x alone), cells a folder of pictures with a truth.json. Nothing of it belongs into this
-repository, and no weight that ships may learn from it.
+digits `not-digits/SET.npz` (x alone); cells and pages become folders of pictures with a truth.json. Nothing
+of it belongs into this repository, and no weight that ships may learn from it.
 """
 
 import argparse
 import csv
 import json
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -25,18 +26,21 @@ from inkdigits.files.images import read_image
 
 Images = NDArray[np.uint8]  # (N, H, W), light ink on dark
 Labels = NDArray[np.int64]
+Labelled = dict[str, tuple[Path, object]]  # name in the output -> where the picture is, its ground truth
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 HERC_PX = 240
 GRID_PX = 64
 # A component of a scanned grid is a digit from this share of the page's height on; smaller ones are specks.
 GRID_LEAST = 0.02
+# A page of the grids holds a hundred digits; a file with fewer components than this is something else (one is a strip).
+GRID_DIGITS_LEAST = 50
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("set", choices=sorted({*DIGITS, *NOT_DIGITS, "cells"}))
+    parser.add_argument("set", choices=sorted({*DIGITS, *NOT_DIGITS, *FOLDERS}))
     parser.add_argument("--source", type=Path, required=True, help="the download")
     parser.add_argument("--output", type=Path, required=True, help="the folder of all evaluation sets")
     given = parser.parse_args()
@@ -54,8 +58,8 @@ def prepare(name: str, source: Path, output: Path) -> Path:
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder; docs/data.md says where {name} comes from")
-    if name == "cells":
-        return copy_cells(source, output / "cells")
+    if name in FOLDERS:
+        return _written(FOLDERS[name](source), source, output / name)
     if name in NOT_DIGITS:
         arrays = {"x": _checked(NOT_DIGITS[name](source), source)}
         path = output / "not-digits" / f"{name}.npz"
@@ -127,12 +131,19 @@ def herc(source: Path) -> tuple[Images, Labels]:
 def gridpage64(source: Path) -> tuple[Images, Labels]:
     """The folder "10 x 10 grids": each page, named "DIGIT (n).jpg", holds one digit a hundred times, black on white."""
     images, labels = [], []
+    for digit, _, found in _grids(source):
+        images += found
+        labels += [int(digit)] * len(found)
+    return np.stack(images) if images else np.zeros((0, GRID_PX, GRID_PX), np.uint8), np.array(labels, np.int64)
+
+
+def _grids(source: Path) -> Iterator[tuple[str, Path, list[Images]]]:
+    """Return each page of a hundred equal digits: the digit, the file, the digits cut out of it."""
     for path in _pictures(source):
         if path.stem[:1].isdigit():
             found = _components(255 - read_image(path))
-            images += found
-            labels += [int(path.stem[0])] * len(found)
-    return np.stack(images) if images else np.zeros((0, GRID_PX, GRID_PX), np.uint8), np.array(labels, np.int64)
+            if len(found) >= GRID_DIGITS_LEAST:
+                yield path.stem[0], path, found
 
 
 def _components(page: Images) -> list[Images]:
@@ -164,23 +175,34 @@ def fashion28(source: Path) -> Images:
     return np.asarray(read_idx_file(path)[:2000])
 
 
-# ------------------------------------------------------------------------------------------------------ logbooks
+# ----------------------------------------------------------------------------------------------- folders of pictures
 
 
-def copy_cells(source: Path, output: Path) -> Path:
-    """Copy the labelled cells of the folder cell_images; truth.json takes the labels of training_set_values.txt."""
-    rows = _rows(source / "training_set_values.txt", ";")
-    labels = {
-        row[0]: row[1]
-        for row in rows
-        if len(row) == 2 and row[1].strip() and (source / "training_set" / row[0]).is_file()
-    }
-    if not labels:
-        raise DataError(f"{source}: no labelled picture; it should hold training_set_values.txt and training_set/")
+def cells(source: Path) -> Labelled:
+    """The folder cell_images: pictures in training_set, their values in training_set_values.txt."""
+    rows = [row for row in _rows(source / "training_set_values.txt", ";") if len(row) == 2 and row[1].strip()]
+    pictures = {name: (source / "training_set" / name, value) for name, value in rows}
+    return {name: (path, value) for name, (path, value) in pictures.items() if path.is_file()}
+
+
+def pages(source: Path) -> Labelled:
+    """The folder "10 x 10 grids", whole pages: ten rows of ten equal digits each."""
+    found: Labelled = {}
+    for digit, path, _ in _grids(source):
+        number = re.sub(r"\D", "", path.stem[1:])
+        found[f"10x10_grids_{digit}_{number}{path.suffix.lower()}"] = (path, {"lines": [digit * 10] * 10})
+    return found
+
+
+def _written(pictures: Labelled, source: Path, output: Path) -> Path:
+    """Copy pictures into a folder and write its truth.json."""
+    if not pictures:
+        raise DataError(f"{source}: holds none of the pictures that docs/data.md describes")
     output.mkdir(parents=True, exist_ok=True)
-    for name in labels:
-        shutil.copyfile(source / "training_set" / name, output / name)
-    (output / "truth.json").write_text(json.dumps(labels, indent=0))
+    for name, (path, _) in pictures.items():
+        shutil.copyfile(path, output / name)
+    truth = {name: value for name, (_, value) in pictures.items()}
+    (output / "truth.json").write_text(json.dumps(truth, indent=0), encoding="utf-8")
     return output
 
 
@@ -194,8 +216,8 @@ def _rows(path: Path, delimiter: str) -> list[list[str]]:
         return list(csv.reader(file, delimiter=delimiter))
 
 
-def _integers(values: object) -> Labels:
-    return np.array([int(value) for value in values], np.int64)  # type: ignore[attr-defined]
+def _integers(values: Iterable[str]) -> Labels:
+    return np.array([int(value) for value in values], np.int64)
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -241,6 +263,7 @@ DIGITS: dict[str, Callable[[Path], tuple[Images, Labels]]] = {
     each.__name__: each for each in (hwd1000, optdigits32, semeion, nsysu, ardis, herc, gridpage64)
 }
 NOT_DIGITS: dict[str, Callable[[Path], Images]] = {each.__name__: each for each in (omniglot105, fashion28)}
+FOLDERS: dict[str, Callable[[Path], Labelled]] = {each.__name__: each for each in (cells, pages)}
 
 
 if __name__ == "__main__":

@@ -103,15 +103,33 @@ def test_herc(prepare: ModuleType, tmp_path: Path) -> None:
     assert found["x"].shape == (2, 240, 240)
 
 
-def test_gridpage(prepare: ModuleType, tmp_path: Path) -> None:
-    page = np.full((300, 300), 255, np.uint8)
-    for x in (20, 120, 220):
-        page[50:100, x : x + 10] = 0
-    page[200, 200] = 0  # a speck
-    cv2.imwrite(str(tmp_path / "6 (1).jpg"), page)
-    found = written(prepare, "gridpage64", tmp_path, tmp_path / "out")
-    assert found["y"].tolist() == [6, 6, 6]
-    assert found["x"].shape == (3, 64, 64)
+@pytest.fixture
+def grids(tmp_path: Path) -> Path:
+    """A folder with a page of a hundred bars, and a strip of three."""
+    page, strip = np.full((1000, 1000), 255, np.uint8), np.full((100, 300), 255, np.uint8)
+    for y in range(20, 1000, 100):
+        for x in range(20, 1000, 100):
+            page[y : y + 50, x : x + 10] = 0
+    page[5, 5] = 0  # a speck
+    for x in range(20, 300, 100):
+        strip[20:70, x : x + 10] = 0
+    cv2.imwrite(str(tmp_path / "6 (2).JPG"), page)
+    cv2.imwrite(str(tmp_path / "7 (1).jpg"), strip)
+    (tmp_path / "Thumbs.db").write_bytes(b"not a picture")
+    return tmp_path
+
+
+def test_gridpage(prepare: ModuleType, grids: Path) -> None:
+    found = written(prepare, "gridpage64", grids, grids / "out")
+    assert found["y"].tolist() == [6] * 100
+    assert found["x"].shape == (100, 64, 64)
+
+
+def test_pages(prepare: ModuleType, grids: Path) -> None:
+    folder = prepare.prepare("pages", grids, grids / "out")
+    truth = {"10x10_grids_6_2.jpg": {"lines": ["6666666666"] * 10}}
+    assert json.loads((folder / "truth.json").read_text()) == truth
+    assert (folder / "10x10_grids_6_2.jpg").read_bytes() == (grids / "6 (2).JPG").read_bytes()
 
 
 def test_omniglot(prepare: ModuleType, tmp_path: Path) -> None:
@@ -140,7 +158,7 @@ def test_cells(prepare: ModuleType, tmp_path: Path) -> None:
     assert (folder / "2.jpg").read_bytes() == (tmp_path / "training_set" / "2.jpg").read_bytes()
 
 
-@pytest.mark.parametrize("name", ["hwd1000", "herc", "gridpage64", "omniglot105", "fashion28", "cells"])
+@pytest.mark.parametrize("name", ["hwd1000", "herc", "gridpage64", "omniglot105", "fashion28", "cells", "pages"])
 def test_an_empty_download_is_an_error(prepare: ModuleType, tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty"):
