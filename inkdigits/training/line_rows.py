@@ -23,7 +23,7 @@ USUAL_WIDTH_PX = 96
 CHUNK = 384  # lines that one process composes at a time
 LONGEST = 16  # characters of a text; all are padded to it, so that a network's step is compiled once a width
 
-Lines = NDArray[np.object_]  # (N,), line_images: uint8 (height, W) each, 255 = ink
+Lines = NDArray[np.object_]  # (N,), line images: uint8 (height, W) each, 255 = ink
 PaddedTexts = NDArray[np.int32]  # (N, LONGEST), indices into ALPHABET, -1 behind the end
 
 
@@ -82,7 +82,7 @@ def start_process(images: DigitImages, labels: Labels) -> None:
 
 
 def compose_lines(seed: tuple[int, ...], style: str, n: int, height: int) -> tuple[Lines, PaddedTexts]:
-    """Return n line_images and their texts, of the digits that the process was started with; the seed fixes all."""
+    """Return n line images and their texts, of the digits that the process was started with; the seed fixes all."""
     images, texts = line_images(np.random.default_rng(seed), _digits[0], STYLES[style], n, height)
     return as_array(images), padded(texts)
 
