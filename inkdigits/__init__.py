@@ -3,10 +3,14 @@
 Names are loaded on first use, so that reading never waits for TensorFlow; type checkers see them all.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
+
+# ONNX Runtime's official builds send usage data to Microsoft. Read when it is first imported; set to 0 it stays on.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from inkdigits import errors

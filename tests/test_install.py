@@ -164,6 +164,19 @@ except inkdigits.errors.MissingExtraError as error:
     assert run_light(light, script, cwd=workplace) == expected
 
 
+def test_nothing_is_kept_or_sent_about_use(light: Path, workplace: Path) -> None:
+    """ONNX Runtime, left alone, writes an identifier and a queue of events below the home folder."""
+    script = """
+import os
+os.environ["HOME"] = os.environ["XDG_CACHE_HOME"] = os.path.abspath("somebody")
+from inkdigits import Reader
+print(Reader().read_digit("digit.png").accepted)
+"""
+    (workplace / "somebody").mkdir()
+    assert run_light(light, script, cwd=workplace) in ("True\n", "False\n")
+    assert not list((workplace / "somebody").rglob("*"))
+
+
 def imports_of(path: Path) -> Iterator[tuple[str, bool]]:
     """Top-level names of the packages a module imports, and whether it does when it is itself imported."""
     tree = ast.parse(path.read_text())
