@@ -331,7 +331,7 @@ def test_ctrl_c_is_one_line_and_says_how_to_go_on(scans: Path, tmp_path: Path) -
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stderr) == (130, "stopped; the same command with --resume goes on\n")
+    assert (process.returncode, stderr) == (130, "stopped; the same command with --resume continues\n")
 
 
 def test_progress_is_logged_in_words_where_there_is_no_terminal(

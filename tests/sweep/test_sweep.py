@@ -270,7 +270,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sweep, "sweep", interrupted)
     done = CliRunner().invoke(app, ["sweep"])
     assert done.exit_code == 130
-    assert "the same command goes on from here" in done.stderr
+    assert "the same command continues from here" in done.stderr
 
 
 def test_a_second_process_is_told_who_has_the_lock(toy: Splits, tmp_path: Path) -> None:

@@ -77,8 +77,9 @@ function report(error) {
 
 function askForToken() {
   const message = hasToken() ? words.wrongToken : words.needToken;
+  // A late answer to an older request must not clear what somebody is typing.
+  if ($("key").hidden) $("token").value = "";
   $("key").hidden = false;
-  $("token").value = "";
   $("token").setAttribute("aria-invalid", String(hasToken()));
   $("token").focus();
   announce(message, true);
