@@ -22,7 +22,7 @@ setup: $(READY) ## make .venv from the lock file
 
 $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or newer found; install one, or say: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "setting up .venv (about 3 GB, most of it TensorFlow)" >&2
+	@echo "setting up .venv (3.6 GB, most of it TensorFlow)" >&2
 	@rm -rf .venv
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --python "$(PYTHON)" .venv && \

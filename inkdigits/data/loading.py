@@ -43,6 +43,13 @@ def load_data(path: str | Path | None = None) -> tuple[Split, Split]:
 
     Raises:
         DataError: a file is missing or damaged, images are not 28 x 28, labels do not fit the classes.
+
+    Examples:
+        >>> images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10
+        >>> np.savez("small.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+        >>> train, test = load_data("small.npz")
+        >>> len(train), train.class_names[:3]
+        (20, ('0', '1', '2'))
     """
     if path is None:
         return load_mnist()

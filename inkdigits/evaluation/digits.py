@@ -201,6 +201,17 @@ def evaluate(reader: Reader, split: Split) -> Evaluation:
 
     Raises:
         DataError: the split is empty, or its classes are not the model's in number.
+
+    Examples:
+        >>> import cv2
+        >>> from inkdigits.data.loading import load_data
+        >>> images = np.zeros((10, 28, 28), np.uint8)
+        >>> for digit, image in enumerate(images):
+        ...     _ = cv2.putText(image, str(digit), (7, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.7, 255, 2)
+        >>> np.savez("drawn.npz", x_train=images, y_train=range(10), x_test=images, y_test=range(10))
+        >>> evaluation = evaluate(Reader(), load_data("drawn.npz")[1])
+        >>> len(evaluation), evaluation.n_errors <= 2
+        (10, True)
     """
     if len(split) == 0:
         raise DataError(f"{split.source}: no {split.name} images: there is nothing to evaluate")

@@ -32,6 +32,11 @@ def count_errors(y_true: Labels, y_pred: Labels) -> int:
 
     Raises:
         ValueError: different lengths, or no examples.
+
+    Examples:
+        >>> import numpy as np
+        >>> count_errors(np.array([7, 2, 1]), np.array([7, 2, 4]))
+        1
     """
     _of_equal_length(y_true, y_pred)
     return int((np.asarray(y_true) != np.asarray(y_pred)).sum())
@@ -141,6 +146,11 @@ def calibration_error(confidence: Floats, right: Mask, n_bins: int = 15) -> floa
         ValueError: different lengths, or no examples.
 
     Source: Guo et al. 2017, equation 3.
+
+    Examples:
+        >>> import numpy as np
+        >>> round(calibration_error(np.full(4, 0.9), np.array([True, True, True, False])), 2)
+        0.15
     """
     counts, mean, share = reliability(confidence, right, n_bins).T
     return float(np.nansum(counts * np.abs(mean - share)) / counts.sum())
@@ -175,6 +185,11 @@ def auroc(inside: Floats, outside: Floats) -> float:
         ValueError: one of them is empty.
 
     Source: Hanley and McNeil 1982; Hendrycks and Gimpel 2017 for its use here.
+
+    Examples:
+        >>> import numpy as np
+        >>> auroc(np.array([0.9, 0.8, 0.6]), np.array([0.7, 0.2]))
+        0.8333333333333334
     """
     n, m = _counted(inside, "inside"), _counted(outside, "outside")
     ordered = np.sort(outside)
@@ -230,6 +245,10 @@ def edit_distance(truth: str, answer: str) -> int:
     """Return how many characters must be inserted, deleted or replaced to turn one string into the other.
 
     Source: Levenshtein 1966; Wagner and Fischer 1974.
+
+    Examples:
+        >>> edit_distance("1987", "197")
+        1
     """
     row = list(range(len(answer) + 1))
     for i, wanted in enumerate(truth, 1):

@@ -126,6 +126,11 @@ def load_card(model: str | Path | None = None) -> dict[str, Any]:
 
     Raises:
         ModelError: there is no such model, or it carries no card.
+
+    Examples:
+        >>> card = load_card()
+        >>> card["kind"], card["data"]["n"]
+        ('digit', 60000)
     """
     return OnnxModel(model_path(model)).card
 

@@ -42,6 +42,15 @@ class Reader:
         ModelError: the model is missing or breaks the contract (uint8 (N, 28, 28) in, scores (N, classes) out, a card),
             or it was trained behind another version of the normalisation.
         ValueError: fewer threads than one.
+
+    Examples:
+        >>> import cv2, numpy as np
+        >>> picture = np.full((260, 320), 255, np.uint8)
+        >>> _ = cv2.putText(picture, "273", (30, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 6)
+        >>> _ = cv2.putText(picture, "845", (30, 210), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 6)
+        >>> reader = Reader()
+        >>> [line.text for line in reader.read_page(picture).lines]
+        ['273', '845']
     """
 
     def __init__(self, model: str | Path | None = None, threads: int | None = None) -> None:
@@ -82,6 +91,14 @@ class Reader:
 
         Raises:
             ImageError: the picture cannot be read.
+
+        Examples:
+            >>> import numpy as np
+            >>> picture = np.full((200, 150), 230, np.uint8)  # paper
+            >>> picture[60:140, 100:108] = 40  # a stroke
+            >>> framed = Reader().frame(picture)
+            >>> framed.shape, int(framed[0, 0]), bool(framed[14, 14] > 128)
+            ((28, 28), 0, True)
         """
         return frame_digit(read_image(image))
 
@@ -90,6 +107,14 @@ class Reader:
 
         Raises:
             ImageError: the picture cannot be read.
+
+        Examples:
+            >>> import cv2, numpy as np
+            >>> picture = np.full((120, 100), 255, np.uint8)
+            >>> _ = cv2.putText(picture, "7", (20, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 6)
+            >>> reading = Reader().read_digit(picture)
+            >>> reading.digit, reading.accepted, reading.confidence > 0.9
+            (7, True, True)
         """
         return self.read_digits([image])[0]
 
@@ -106,6 +131,14 @@ class Reader:
 
         Raises:
             ImageError: the picture cannot be read.
+
+        Examples:
+            >>> import cv2, numpy as np
+            >>> picture = np.full((120, 220), 255, np.uint8)
+            >>> _ = cv2.putText(picture, "273", (20, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 6)
+            >>> number = Reader().read_number(picture)
+            >>> number.text, [item.digit for item in number.items]
+            ('273', [2, 7, 3])
         """
         picture = load_image(image)
         return self._read_numbers([picture.pixels])[0].with_boxes(picture.to_stored)
