@@ -6,16 +6,22 @@ is the sum over all its alignments. `beam_search` keeps the likeliest prefixes (
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
 from inkdigits.arrays import Floats, Indices
 
+SPACE = " "  # the network's class for a gap or a rule between two numbers
+OTHER = "#"  # its class for ink that belongs to no number
 # Characters less likely than this in a column open no new prefix there.
 FLOOR = 1e-3
 BEAM = 10
+
+
+Span: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -23,12 +29,15 @@ class Decoded:
     """What a row says.
 
     Attributes:
-        text: digits with the separators and the sign between them, such as "-12.5".
+        text: numbers with their separators and signs, a space where another begins, such as "-12.5 83". Ink that belongs
+            to no number stands as a space between numbers, else for nothing.
         digits: the digits of `text` alone.
-        probability: calibrated, 0 to 1, that all the digits are right.
+        probability: calibrated, 0 to 1, that all of `text` is right.
         confidences: one a digit, 0 to 1: that this digit is right.
         alternatives: one a digit: other digits it may be, with their probabilities, the likeliest first.
         spans: one a digit: first and last edge of its columns, in columns of the first view (fractions allowed).
+        marks: separators and signs, each a character and its span.
+        others: spans of ink that belongs to no number.
     """
 
     text: str
@@ -36,7 +45,9 @@ class Decoded:
     probability: float
     confidences: tuple[float, ...]
     alternatives: tuple[tuple[tuple[int, float], ...], ...]
-    spans: tuple[tuple[float, float], ...]
+    spans: tuple[Span, ...]
+    marks: tuple[tuple[str, Span], ...] = ()
+    others: tuple[Span, ...] = ()
 
 
 def softmax(scores: Floats) -> Floats:
@@ -49,6 +60,11 @@ def softmax(scores: Floats) -> Floats:
 def digits_of(text: str) -> str:
     """Return the digits of a text: "-12.5" -> "125"."""
     return "".join(char for char in text if char.isdigit())
+
+
+def readable(text: str) -> str:
+    """Return a text as people write it, without what belongs to no number: "#-12.5 83#7" -> "-12.5 83 7"."""
+    return " ".join(text.replace(OTHER, SPACE).split())
 
 
 def beam_search(probabilities: Floats, alphabet: str, beam: int = BEAM) -> dict[str, float]:
@@ -93,6 +109,11 @@ def _advance(
     return {prefix: (pair[0], pair[1]) for prefix, pair in after.items()}
 
 
+def columns_needed(text: str) -> int:
+    """Return how many columns a text needs at least: one a character, and a blank between two that are equal."""
+    return len(text) + sum(a == b for a, b in itertools.pairwise(text))
+
+
 def align(probabilities: Floats, text: str, alphabet: str) -> list[tuple[int, int]]:
     """Return each character's columns (first, last + 1) in the likeliest alignment of `text`.
 
@@ -106,9 +127,8 @@ def align(probabilities: Floats, text: str, alphabet: str) -> list[tuple[int, in
     """
     columns, blank = len(probabilities), len(alphabet)
     states = [blank] + [s for char in text for s in (alphabet.index(char), blank)]
-    needed = len(text) + sum(a == b for a, b in itertools.pairwise(text))
-    if needed > columns:
-        raise ValueError(f"{text!r} needs {needed} columns, there are {columns}")
+    if columns_needed(text) > columns:
+        raise ValueError(f"{text!r} needs {columns_needed(text)} columns, there are {columns}")
     costs = np.log(np.maximum(probabilities[:, states], 1e-30))  # (columns, states)
     may_skip = np.array([i > 1 and states[i] != blank and states[i] != states[i - 2] for i in range(len(states))])
     best = np.full(len(states), -np.inf)
@@ -157,24 +177,34 @@ def decode(
         for text, p in beam_search(view, alphabet, beam).items():
             texts[text] = texts.get(text, 0.0) + p / len(columns)
     texts = _cooled(texts, temperature)
-    strings: dict[str, float] = {}
-    for text, p in texts.items():
-        strings[digits_of(text)] = strings.get(digits_of(text), 0.0) + p
-    digits = max(strings, key=lambda string: strings[string])
-    text = max((t for t in texts if digits_of(t) == digits), key=lambda t: texts[t])
+    written, strings = _summed(texts, readable), _summed(texts, digits_of)
+    text = max(written, key=lambda t: written[t])
+    digits = digits_of(text)
     chances = [_chances(strings, i, len(digits)) for i in range(len(digits))]
     others = (
         tuple((d, c[d]) for d in sorted(c, key=lambda d: -c[d]) if d != int(own))[:alternatives]
         for own, c in zip(digits, chances, strict=True)
     )
+    likeliest = max((t for t in texts if readable(t) == text), key=lambda t: texts[t])
+    spans = list(zip(likeliest, _spans(columns[0], likeliest, alphabet), strict=True))
     return Decoded(
         text=text,
         digits=digits,
-        probability=min(1.0, strings[digits]),
+        probability=min(1.0, written[text]),
         confidences=tuple(min(1.0, c[int(own)]) for own, c in zip(digits, chances, strict=True)),
         alternatives=tuple(others),
-        spans=_digit_spans(columns[0], text, alphabet),
+        spans=tuple(span for char, span in spans if char.isdigit()),
+        marks=tuple((char, span) for char, span in spans if not char.isdigit() and char not in (SPACE, OTHER)),
+        others=tuple(span for char, span in spans if char == OTHER),
     )
+
+
+def _summed(texts: dict[str, float], form: Callable[[str], str]) -> dict[str, float]:
+    """Return the probabilities of the texts' forms, each the sum over the texts that have it."""
+    sums: dict[str, float] = {}
+    for text, p in texts.items():
+        sums[form(text)] = sums.get(form(text), 0.0) + p
+    return sums
 
 
 def _cooled(texts: dict[str, float], temperature: float) -> dict[str, float]:
@@ -194,12 +224,14 @@ def _chances(strings: dict[str, float], place: int, length: int) -> dict[int, fl
     return chances
 
 
-def _digit_spans(probabilities: Floats, text: str, alphabet: str) -> tuple[tuple[float, float], ...]:
-    """Return each digit's columns, grown to the middle between it and the characters beside it."""
+def _spans(probabilities: Floats, text: str, alphabet: str) -> list[Span]:
+    """Return each character's columns, grown to the middle between it and the characters beside it."""
+    if not text:
+        return []
     try:
         spans = align(probabilities, text, alphabet)
     except ValueError:  # another view was wider and read more than this one has columns for: spread evenly
         step = len(probabilities) / len(text)
         spans = [(int(i * step), int(i * step) + 1) for i in range(len(text))]
     edges = [0.0] + [(a[1] + b[0]) / 2 for a, b in itertools.pairwise(spans)] + [float(len(probabilities))]
-    return tuple((edges[i], edges[i + 1]) for i, char in enumerate(text) if char.isdigit())
+    return list(itertools.pairwise(edges))

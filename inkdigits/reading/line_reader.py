@@ -124,5 +124,5 @@ def _number(row: decoding.Decoded, crop: Crop, line: LineImage, stride: float, t
                 frame_ink(ink[y : y + height, x : x + width]),
             )
         )
-    accepted = bool(items) and all(item.accepted for item in items)
+    accepted = bool(items) and all(item.accepted for item in items) and row.probability >= threshold
     return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items))

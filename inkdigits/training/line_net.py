@@ -12,13 +12,12 @@ from inkdigits.training.recipes import LineRecipe
 from inkdigits.training.synthesis.styles import ALPHABET
 
 BLANK = len(ALPHABET)
-STRIDE_PX = 4
 MOMENTUM = 0.98  # of batch normalisation's statistics
 CLIP = 5.0  # the gradients' largest norm
 
 
 def build(recipe: LineRecipe, seed: int = 0, precision: str = "float32") -> keras.Model:
-    """Return the network: uint8 (N, height, W) -> float32 logits (N, W / 4, 13); the last class is the blank.
+    """Return the network: uint8 (N, height, W) -> float32 logits (N, W / 4, 15); the last class is the blank.
 
     Args:
         recipe: height, channels and dropout.
@@ -40,6 +39,7 @@ def build(recipe: LineRecipe, seed: int = 0, precision: str = "float32") -> kera
     x = layers.ZeroPadding2D((0, 1), dtype=precision)(x)
     x = _convolution(x, e, (recipe.height // 8, 3), precision, padding="valid")  # (N, 1, W / 4, e)
     x = _residual(x, e, (1, 3), precision)
+    x = _residual(x, e, (1, 5), precision)  # how wide the gaps beside this one are
     x = layers.Dropout(recipe.dropout, seed=seed, dtype=precision)(x)
     x = layers.Conv2D(BLANK + 1, 1, dtype="float32")(x)
     return keras.Model(images, ops.squeeze(x, 1), name="line")

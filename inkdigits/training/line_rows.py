@@ -12,16 +12,18 @@ import cv2
 import numpy as np
 
 from inkdigits.arrays import DigitImages, Ink, Labels, NDArray, Rng
+from inkdigits.reading.decoding import columns_needed
 from inkdigits.training.recipes import LineRecipe
 from inkdigits.training.synthesis.lines import line_images
 from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits, Texts
 
+STRIDE_PX = 4  # of the network's columns
 # Lines of about one width share a batch; wider ones than the last are squeezed.
-WIDTHS_PX = (64, 96, 160, 288)
+WIDTHS_PX = (64, 96, 160, 288, 448)
 # Of this width are the lines that `Recipe.batch_size` counts; there are more narrow ones to a batch and fewer wide.
 USUAL_WIDTH_PX = 96
 CHUNK = 384  # lines that one process composes at a time
-LONGEST = 16  # characters of a text; all are padded to it, so that a network's step is compiled once a width
+LONGEST = 64  # characters of a text; all are padded to it, so that a network's step is compiled once a width
 
 Lines = NDArray[np.object_]  # (N,), line images: uint8 (height, W) each, 255 = ink
 PaddedTexts = NDArray[np.int32]  # (N, LONGEST), indices into ALPHABET, -1 behind the end
@@ -83,8 +85,14 @@ def start_process(images: DigitImages, labels: Labels) -> None:
 
 def compose_lines(seed: tuple[int, ...], style: str, n: int, height: int) -> tuple[Lines, PaddedTexts]:
     """Return n line images and their texts, of the digits that the process was started with; the seed fixes all."""
-    images, texts = line_images(np.random.default_rng(seed), _digits[0], STYLES[style], n, height)
+    rng = np.random.default_rng(seed)
+    images, texts = line_images(rng, _digits[0], STYLES[style], n, height, _fits)
     return as_array(images), padded(texts)
+
+
+def _fits(text: str, width: int) -> bool:
+    """Say whether CTC has a way to a text from the columns of a line image, squeezed if it is too wide."""
+    return len(text) <= LONGEST and columns_needed(text) <= min(width, WIDTHS_PX[-1]) // STRIDE_PX
 
 
 def as_array(images: list[Ink]) -> Lines:

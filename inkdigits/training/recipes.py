@@ -334,16 +334,14 @@ RECIPES: dict[str, Recipe] = {
             loss="ctc",
             ema=0.998,
             output="logits",
-            composed=6144,
-            epochs=51,
+            composed=7680,
+            epochs=48,
             batch_size=128,
             precision="mixed_bfloat16",
             stages=(
                 # CTC does not take off on hard lines from nothing: it starts on plain digits side by side.
-                Stage({"clean": 1.0}, 3, (1.0, 2 / 3)),
-                Stage({"cell": 0.8, "row": 0.2}, 5, (2 / 3, 0.6)),
-                Stage({"cell": 0.8, "row": 0.2}, 20, (2 / 3, 1 / 30)),
-                Stage({"cell": 0.8, "row": 0.2}, 23, (0.4, 1 / 150)),
+                Stage({"clean": 1.0}, 3, (1.0, 1.0)),
+                Stage({"cell": 0.45, "row": 0.15, "page": 0.4}, 45, (1.0, 1 / 200)),
             ),
         ),
     )

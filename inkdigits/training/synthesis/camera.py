@@ -23,24 +23,33 @@ def scan(ink: np.ndarray) -> np.ndarray:
 def photograph(rng: Rng, digits: Digits, ink: np.ndarray, style: Style) -> np.ndarray:
     """The written row -> what a camera makes of its cell: place, lines, neighbours, light, blur, noise, JPEG."""
     if rng.random() < 0.35:
-        ink = _elastic(rng, ink)
+        ink = elastic(rng, ink)
     row = cropped(ink)
-    # The camera's pixels per digit: logbook cells have 12 to 28.
-    digit_px = rng.uniform(12, 27) if style.numbers else rng.uniform(14, 44)
+    is_binary = rng.random() < style.binary
+    digit_px = _digit_px(rng, style, is_binary)
     scale = digit_px / max(PEN_PX, 0.75 * row.shape[0])
     row = cv2.resize(
         row, (max(3, int(row.shape[1] * scale)), max(3, int(row.shape[0] * scale))), interpolation=cv2.INTER_AREA
     )
     picture = _on_paper(rng, digits, row, digit_px, style)
+    if is_binary:
+        picture = _binarise(rng, picture)
     return 255 - picture if rng.random() < style.light_ink else picture
+
+
+def _digit_px(rng: Rng, style: Style, is_binary: bool) -> float:
+    """Return how tall digits are in the picture: 12 to 28 pixels in logbook cells, up to 100 elsewhere."""
+    if style.numbers and not is_binary:
+        return float(rng.uniform(12, 27))
+    return float(np.exp(rng.uniform(math.log(24 if is_binary else 12), math.log(80 if is_binary else 100))))
 
 
 def _on_paper(rng: Rng, digits: Digits, row: np.ndarray, digit_px: float, style: Style) -> np.ndarray:
     spare = rng.uniform(0.0, 1.2, 4) ** 1.5 * digit_px * style.margin + rng.uniform(0.02, 0.2) * digit_px
     if style.numbers and rng.random() < 0.3:
         spare[1] += rng.uniform(0.3, 2.0) * digit_px
-    if style.numbers and rng.random() < 0.06:
-        spare[int(rng.integers(4))] = -0.1 * digit_px  # cut by the edge
+    if rng.random() < 0.08:
+        spare[int(rng.integers(4))] = -rng.uniform(0.05, 0.14) * digit_px  # cut by the edge
     left, right, top, bottom = (int(v) for v in spare)
     height, width = max(row.shape[0] + top + bottom, 12), max(row.shape[1] + left + right, 12)
     layer = np.zeros((height, width), np.uint8)
@@ -53,8 +62,9 @@ def _on_paper(rng: Rng, digits: Digits, row: np.ndarray, digit_px: float, style:
     others = np.zeros((height, width), np.uint8)
     _neighbours(rng, digits, others, digit_px, style)
     _table_lines(rng, others, style)
-    ink = np.maximum(ink, others)
-    return _develop(rng, ink)
+    if rng.random() < style.paper:
+        _paper_lines(rng, others, digit_px)
+    return _develop(rng, np.maximum(ink, others))
 
 
 def _develop(rng: Rng, ink: np.ndarray) -> np.ndarray:
@@ -77,6 +87,16 @@ def _develop(rng: Rng, ink: np.ndarray) -> np.ndarray:
     return picture
 
 
+def _binarise(rng: Rng, picture: np.ndarray) -> np.ndarray:
+    """Return a picture in black and white, by one threshold or by one for each neighbourhood."""
+    if rng.random() < 0.6:
+        firm, paper = np.percentile(picture, (5, 60))
+        threshold = firm + rng.uniform(0.45, 0.75) * (paper - firm)
+        return np.where(picture > threshold, 255, 0).astype(np.uint8)
+    side, less = int(rng.uniform(1.0, 2.0) * len(picture)) // 2 * 2 + 3, float(rng.uniform(0.1, 0.35) * np.ptp(picture))
+    return cv2.adaptiveThreshold(picture, 255, cv2.ADAPTIVE_THRESH_GAUSSIAN_C, cv2.THRESH_BINARY, side, less)
+
+
 def _soften(rng: Rng, picture: np.ndarray) -> np.ndarray:
     """Reduce and enlarge, as pictures that were stored too small."""
     share = rng.uniform(0.6, 0.95)
@@ -89,7 +109,8 @@ def _unevenness(rng: Rng, shape: tuple[int, ...], depth: float) -> np.ndarray:
     return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
 
 
-def _elastic(rng: Rng, ink: np.ndarray) -> np.ndarray:
+def elastic(rng: Rng, ink: np.ndarray) -> np.ndarray:
+    """Return ink bent a little, differently from place to place."""
     height, width = ink.shape
     cells = (max(2, height // 20), max(2, width // 20))
     depth = rng.uniform(0.5, 2.2)
@@ -119,6 +140,42 @@ def _table_lines(rng: Rng, layer: np.ndarray, style: Style) -> None:
             y += step
 
 
+def _paper_lines(rng: Rng, layer: np.ndarray, digit_px: float) -> None:
+    """Squares, a dotted or broken base line, the rules of a column."""
+    if rng.random() < 0.4:
+        _squares(rng, layer, digit_px)
+    if rng.random() < 0.4:
+        _broken_line(rng, layer)
+    if rng.random() < 0.4:
+        height, width = layer.shape
+        for _ in range(int(rng.integers(1, 3))):
+            near = width * float(rng.choice([rng.uniform(0, 0.08), rng.uniform(0.92, 1), rng.uniform(0, 1)], p=PLACES))
+            lean, pen = int(rng.normal(0, 0.02 * height)), int(rng.integers(1, 4))
+            cv2.line(layer, (int(near), 0), (int(near) + lean, height), int(255 * rng.uniform(0.3, 1)), pen)
+
+
+PLACES = (0.45, 0.45, 0.1)  # of a column's rule: left end, right end, anywhere
+
+
+def _squares(rng: Rng, layer: np.ndarray, digit_px: float) -> None:
+    height, width = layer.shape
+    step, tone, pen = digit_px * rng.uniform(0.4, 1.8), int(255 * rng.uniform(0.1, 0.75)), 1 + int(digit_px > 50)
+    lean = rng.normal(0, 0.03)
+    for x in np.arange(rng.uniform(0, step), width, step):
+        cv2.line(layer, (int(x - lean * height), 0), (int(x + lean * height), height), tone, pen, cv2.LINE_AA)
+    for y in np.arange(rng.uniform(0, step), height, step):
+        cv2.line(layer, (0, int(y)), (width, int(y + 0.2 * lean * width)), tone, pen, cv2.LINE_AA)
+
+
+def _broken_line(rng: Rng, layer: np.ndarray) -> None:
+    height, width = layer.shape
+    y, step = int(height * rng.uniform(0.55, 0.98)), int(rng.integers(2, 8))
+    tone, pen, length = int(255 * rng.uniform(0.4, 1)), int(rng.integers(1, 3)), int(rng.integers(0, step))
+    for x in range(0, width, step):
+        if rng.random() < 0.85:
+            cv2.line(layer, (x, y), (x + length, y), tone, pen)
+
+
 def _edge_line(layer: np.ndarray, side: int, place: float, tilt: float, tone: int, pen: int) -> None:
     height, width = layer.shape
     if side < 2:
@@ -132,8 +189,8 @@ def _edge_line(layer: np.ndarray, side: int, place: float, tilt: float, tone: in
 def _neighbours(rng: Rng, digits: Digits, layer: np.ndarray, digit_px: float, style: Style) -> None:
     """Bits of other rows' ink at the upper and lower edge, and specks."""
     height, width = layer.shape
-    if rng.random() < 0.22 * style.messy:
-        for _ in range(int(rng.integers(1, 3))):
+    if rng.random() < 0.28 * style.messy:
+        for _ in range(int(rng.integers(1, 4))):
             number = int(rng.integers(len(digits.images)))
             side = int(digit_px * 1.4)
             piece = cv2.resize(digits.images[number], (side, side), interpolation=cv2.INTER_AREA)

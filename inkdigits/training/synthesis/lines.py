@@ -1,11 +1,15 @@
 """MNIST's digits become lines, with their text."""
 
 import itertools
+import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from inkdigits.arrays import Rng
+from inkdigits.reading.decoding import OTHER, SPACE
 from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.training.synthesis.camera import cropped, photograph, scan
 from inkdigits.training.synthesis.strokes import DRAWN_WEIGHT, GLYPHS, smooth_curve
@@ -19,30 +23,99 @@ from inkdigits.training.synthesis.styles import (
     random_hand,
     random_number,
 )
+from inkdigits.training.synthesis.words import cross_out, other_ink
 
 
 def compose_line(rng: Rng, digits: Digits, style: Style) -> tuple[np.ndarray, str]:
     """Return one picture, uint8 (H, W), dark ink on paper (or inverted), and its text."""
-    text = random_number(rng) if style.numbers and rng.random() < 0.9 else digit_string(rng, style)
-    ink = _write(rng, digits, text, style)
+    if rng.random() < style.mixed:
+        ink, text = _write_mixed(rng, digits, style)
+    else:
+        text = _random_text(rng, style)
+        ink = _write(rng, digits, text, style, random_hand(rng, style))
     picture = photograph(rng, digits, ink, style) if style.messy > 0 else scan(ink)
     return picture, text
 
 
-def line_images(rng: Rng, digits: Digits, style: Style, count: int, height: int) -> Lines:
-    """Return `count` framed line images, uint8 (height, W) each, and their texts."""
-    images, texts = [], []
-    for _ in range(count):
+def line_images(
+    rng: Rng, digits: Digits, style: Style, count: int, height: int, fits: Callable[[str, int], bool] | None = None
+) -> Lines:
+    """Return `count` framed line images, uint8 (height, W) each, and their texts.
+
+    Args:
+        rng: fixes all.
+        digits: what is written with.
+        style: how.
+        count: how many.
+        height: of the line images in pixels.
+        fits: whether a text can be learned from a line image of a width; a line that does not fit is composed anew.
+    """
+    images: list[np.ndarray] = []
+    texts: list[str] = []
+    while len(images) < count:
         picture, text = compose_line(rng, digits, style)
         zoom = float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.25)) if style.messy else 1.0
-        images.append(normalise_line(picture, height, zoom))
-        texts.append(text)
+        image = normalise_line(picture, height, zoom)
+        if fits is None or fits(text, image.shape[1]):
+            images.append(image)
+            texts.append(text)
     return images, texts
 
 
-def _write(rng: Rng, digits: Digits, text: str, style: Style) -> np.ndarray:
-    """Return the ink of `text`, uint8 (h, w), 255 = ink, digits about PEN_PX tall."""
+def _random_text(rng: Rng, style: Style) -> str:
+    return random_number(rng) if style.numbers and rng.random() < 0.9 else digit_string(rng, style)
+
+
+def _write_mixed(rng: Rng, digits: Digits, style: Style) -> tuple[np.ndarray, str]:
+    """Return the ink of a row that holds several numbers, other writing, or both, and its text."""
     hand = random_hand(rng, style)
+    # A number ends where the gap is clearly wider than those within it.
+    hand = replace(hand, gap=min(hand.gap, 0.35))
+    pieces = _mixed_pieces(rng, digits, style, hand)
+    height = 3 * PEN_PX
+    canvas = np.zeros((height, sum(ink.shape[1] + 5 * PEN_PX for ink, _ in pieces) + PEN_PX), np.uint8)
+    x, text = PEN_PX // 2, ""
+    widest, has_rules = float(np.exp(rng.uniform(math.log(0.9), math.log(5.0)))), rng.random() < 0.2
+    for ink, part in pieces:
+        if text and OTHER not in (part, text[-1]):
+            narrowest = max(hand.gap, 0.1) + 0.45
+            gap = narrowest if widest <= narrowest else rng.uniform(narrowest, widest)
+            if has_rules:
+                gap = rng.uniform(0.4, 1.5)
+                middle = x + int(PEN_PX * gap * rng.uniform(0.3, 0.7))
+                cv2.line(canvas, (middle, 0), (middle, height), 255, max(1, round(0.5 * hand.stroke_px)), cv2.LINE_AA)
+            text += SPACE
+        elif text:
+            gap = rng.uniform(0.05, 0.5) if rng.random() < 0.5 else rng.uniform(0.5, widest)
+        else:
+            gap = 0.0
+        x += int(PEN_PX * gap)
+        ink = ink[:height]
+        y = int(np.clip(2 * PEN_PX - ink.shape[0] + rng.normal(0, 3), 0, height - ink.shape[0]))
+        place = canvas[y : y + ink.shape[0], x : x + ink.shape[1]]
+        np.maximum(place, ink, out=place)
+        x += ink.shape[1]
+        text += "" if part == OTHER and text.endswith(OTHER) else part
+    return canvas[:, : x + PEN_PX // 2], text
+
+
+def _mixed_pieces(rng: Rng, digits: Digits, style: Style, hand: Hand) -> list[tuple[np.ndarray, str]]:
+    """Return numbers and other writing from left to right: the ink of each, cropped, and its text."""
+    n = int(rng.choice([1, 2, 3, 4, 5, 6, 8], p=[0.12, 0.33, 0.25, 0.15, 0.07, 0.05, 0.03]))
+    share = float(rng.choice([0.0, 0.25, 0.5, 1.0], p=[0.35, 0.3, 0.3, 0.05]))
+    pieces: list[tuple[np.ndarray, str]] = []
+    for _ in range(n):
+        if rng.random() < share or n == 1:
+            pieces.append((other_ink(rng, hand.stroke_px), OTHER))
+            continue
+        text = random_number(rng) if rng.random() < 0.4 else digit_string(rng, style, is_short=True)
+        ink = cropped(_write(rng, digits, text, style, hand))
+        pieces.append((cross_out(rng, ink, hand.stroke_px), OTHER) if rng.random() < 0.06 else (ink, text))
+    return pieces
+
+
+def _write(rng: Rng, digits: Digits, text: str, style: Style, hand: Hand) -> np.ndarray:
+    """Return the ink of `text`, uint8 (h, w), 255 = ink, digits about PEN_PX tall."""
     chain = _zero_chain(rng, text) if style.messy else 0
     small = rng.uniform(0.45, 0.85)
     pieces = [_piece(rng, digits, char, hand, small if chain and i >= chain else 1.0) for i, char in enumerate(text)]
@@ -84,7 +157,24 @@ def _write(rng: Rng, digits: Digits, text: str, style: Style) -> np.ndarray:
             )
     if style.messy and rng.random() < 0.15 and len(ends) > 1:
         _link(rng, canvas, ends, text, hand)
+    if rng.random() < style.comb:
+        _draw_comb(rng, canvas, ends)
     return canvas[:, : x + PEN_PX // 2]
+
+
+def _draw_comb(rng: Rng, canvas: np.ndarray, ends: list[tuple[int, int, int]]) -> None:
+    """Draw printed boxes, or the teeth of a comb, around the characters."""
+    top, foot = int(rng.uniform(0.4, 0.95) * PEN_PX), int(rng.uniform(2.05, 2.5) * PEN_PX)
+    teeth_from = top if rng.random() < 0.6 else int(rng.uniform(top, foot))
+    pen, tone = int(rng.integers(1, 4)), int(rng.uniform(90, 255))
+    middles = [(a[2] + b[0]) // 2 for a, b in itertools.pairwise(ends)]
+    edges = [ends[0][0] - int(0.15 * PEN_PX), *middles, ends[-1][2] + int(0.15 * PEN_PX)]
+    layer = np.zeros_like(canvas)
+    for x in edges:
+        cv2.line(layer, (x, teeth_from), (x, foot), tone, pen)
+    for y in (foot, top)[: 2 if teeth_from == top else 1]:
+        cv2.line(layer, (edges[0], y), (edges[-1], y), tone, pen)
+    np.maximum(canvas, layer, out=canvas)
 
 
 def _zero_chain(rng: Rng, text: str) -> int:

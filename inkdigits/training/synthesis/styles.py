@@ -6,13 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from inkdigits.arrays import Rng
+from inkdigits.reading.decoding import OTHER, SPACE
 
 Texts = list[str]
 Lines = tuple[list[np.ndarray], Texts]
-ALPHABET = "0123456789.-"
 SEPARATOR = "."
+# OTHER is words, operators, scribbles, what is crossed out: one for all of a run. SPACE is a gap or a rule.
+ALPHABET = "0123456789" + SEPARATOR + "-" + SPACE + OTHER
 # Digits are composed this tall, then reduced to what the camera sees.
 PEN_PX = 40
+LONGEST_STRING = 30
 
 
 @dataclass(frozen=True)
@@ -20,32 +23,55 @@ class Style:
     """How rows look: what a recipe says about the synthesis. Shares and probabilities are 0 to 1.
 
     Attributes:
-        numbers: rows are numbers as people write them into tables; else any digits, 1 to `longest`.
-        longest: digits in a row at most, where `numbers` is off.
+        numbers: rows are numbers as people write them into tables; else any digits.
+        longest: digits in a row, where `numbers` is off: seven of eight rows have at most so many, others up to 30.
+        mixed: how often a row holds several numbers, words, operators or scribbles rather than one number.
         drawn: how often a digit is drawn from strokes rather than taken from MNIST, before `DRAWN_WEIGHT`.
         messy: 0 is plain MNIST digits side by side; above, slants, overlaps, light, blur and noise come in, and this is
             the weight of ruled lines, specks and neighbours' ink.
         table: how often there are table lines at the edges of the picture.
+        paper: how often the paper is squared, has dotted base lines or a column's rules.
+        comb: how often each digit stands in a printed box or between the teeth of a comb.
+        binary: how often a scanner kept only black and white.
         light_ink: how often ink is lighter than paper.
         margin: >= 0, how much paper is left around the ink, as a share of a logbook cell's.
     """
 
     numbers: bool = True
     longest: int = 6
+    mixed: float = 0.0
     drawn: float = 0.45
     messy: float = 1.0
     table: float = 0.7
+    paper: float = 0.2
+    comb: float = 0.04
+    binary: float = 0.1
     light_ink: float = 0.05
     margin: float = 1.0
 
 
 STYLES = {
     # CTC does not take off on hard rows from nothing: it starts here.
-    "clean": Style(drawn=0.1, messy=0.0, table=0.0, light_ink=0.0),
+    "clean": Style(drawn=0.1, messy=0.0, table=0.0, paper=0.0, comb=0.0, binary=0.0, light_ink=0.0),
     # A cell cut from a photographed logbook.
-    "cell": Style(),
+    "cell": Style(binary=0.15),
     # A row of a photograph or a scanned page, cropped to its ink.
-    "row": Style(numbers=False, longest=12, drawn=0.14, messy=0.8, table=0.15, light_ink=0.3, margin=0.35),
+    "row": Style(
+        numbers=False, longest=12, drawn=0.14, messy=0.8, table=0.15, paper=0.25, light_ink=0.3, margin=0.35
+    ),
+    # A row of a notebook, a table or a form: several numbers, words and signs beside them, squared paper, boxes.
+    "page": Style(
+        numbers=False,
+        longest=6,
+        mixed=0.8,
+        drawn=0.3,
+        messy=0.9,
+        table=0.35,
+        paper=0.45,
+        comb=0.12,
+        light_ink=0.1,
+        margin=0.5,
+    ),
 }
 
 
@@ -108,9 +134,10 @@ def random_number(rng: Rng) -> str:
     return "-" + body if rng.random() < 0.04 else body
 
 
-def digit_string(rng: Rng, style: Style) -> str:
-    """Return digits without meaning, as long as the style allows."""
-    length = int(rng.integers(1, style.longest + 1))
+def digit_string(rng: Rng, style: Style, is_short: bool = False) -> str:
+    """Return digits without meaning, as long as the style allows; a short one has `style.longest` at most."""
+    few = is_short or rng.random() < 7 / 8
+    length = int(rng.integers(1, style.longest + 1) if few else rng.integers(style.longest, LONGEST_STRING + 1))
     body = "".join(str(d) for d in rng.integers(0, 10, length))
     if length > 2 and rng.random() < 0.12:
         cut = int(rng.integers(1, length))
@@ -130,7 +157,7 @@ def random_hand(rng: Rng, style: Style) -> Hand:
         stroke = float(np.clip(rng.lognormal(math.log(4.8), 0.4), 2.0, 11.0))
         gap = float(rng.choice([rng.normal(0.15, 0.1), rng.uniform(0.1, 0.9)]))
     return Hand(
-        slant=float(rng.normal(0.08, 0.16)),
+        slant=float(rng.uniform(0.2, 0.5) if rng.random() < 0.1 else rng.normal(0.08, 0.16)),
         aspect=float(np.exp(rng.normal(0.0, 0.17))),
         stroke_px=stroke,
         gap=gap,
