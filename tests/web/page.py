@@ -46,9 +46,10 @@ def draw(page: Any, strokes: list[Stroke], left: float, top: float, scale: float
 
 
 def expect_text(page: Any, text: str) -> None:
-    """Wait until the answer, without marks, is this."""
+    """Wait until the answer to all that is drawn, without marks, is this."""
     page.wait_for_function(
-        "text => [...document.querySelectorAll('#lines .digit')].map((d) => d.firstChild.data).join('') === text",
+        "text => document.querySelector('#lines').ariaBusy !== 'true'"
+        " && [...document.querySelectorAll('#lines .digit')].map((d) => d.firstChild.data).join('') === text",
         arg=text,
     )
 

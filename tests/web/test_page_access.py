@@ -74,6 +74,26 @@ def test_languages(browser: Any, address: str, locale: str, word: str) -> None:
     context.close()
 
 
+def test_a_stroke_goes_on_when_the_token_is_asked_for_within_it(browser: Any, tmp_path: Path) -> None:
+    server, address = start_server(tmp_path, "--token", "sesame")
+    try:
+        page = browser.new_context(viewport=DESKTOP, locale="en-GB").new_page()
+        page.goto(address)
+        box, (start, *rest) = page.locator("#pad").bounding_box(), SEVEN[0]
+        page.mouse.move(box["x"] + 100 + start[0], box["y"] + 100 + start[1])
+        page.mouse.down()
+        expect_note(page, "asks for a token")
+        for x, y in rest:
+            page.mouse.move(box["x"] + 100 + x, box["y"] + 100 + y, steps=5)
+        page.mouse.up()
+        page.fill("#token", "sesame")
+        page.keyboard.press("Enter")
+        expect_text(page, "7")
+        page.context.close()
+    finally:
+        stop(server)
+
+
 def test_a_token_comes_with_the_address_or_is_asked_for(browser: Any, tmp_path: Path) -> None:
     server, address = start_server(tmp_path, "--token", "sesame")
     try:

@@ -29,6 +29,7 @@ const zoom = new Zoom($("stage"), $("view"), () => { showZoom(); showAllBoxes();
 
 function drawn() {
   buttons();
+  waitFor(true);
   clearTimeout(timer);
   timer = setTimeout(() => (pad.isEmpty ? forget() : askForDrawing()), PATIENCE_MS);
 }
@@ -38,12 +39,19 @@ async function askForDrawing() {
   if (!photos.length) await ask(drawing, picture);
 }
 
+// The answer that is shown is not yet that of the picture.
+function waitFor(isWaiting) {
+  $("lines").setAttribute("aria-busy", String(isWaiting));
+}
+
 async function ask(sheet, picture) {
   asking?.abort();
+  waitFor(true);
   const mine = (asking = new AbortController());
   try {
     const answer = await read(picture, mine.signal);
     if (mine !== asking) return;
+    waitFor(false);
     const index = itemsOf(sheet.answer).indexOf(sheet.chosen);
     const items = itemsOf(answer);
     Object.assign(sheet, { picture, answer, chosen: items[index] ?? items.find((item) => !item.accepted) ?? items[0] ?? null });
@@ -65,6 +73,7 @@ function spoken(answer) {
 
 function fail(sheet, error) {
   if (error.name === "AbortError") return;
+  waitFor(false);
   Object.assign(sheet, { answer: null, chosen: null });
   render();
   report(error);
@@ -229,6 +238,7 @@ function save(step) {
 function forget() {
   asking?.abort();
   asking = null;
+  waitFor(false);
   for (const { url } of photos) URL.revokeObjectURL(url);
   photos = [];
   drawing = newSheet();
@@ -253,6 +263,7 @@ function turnTo(index) {
   $("photo").src = sheet.url;
   $("photo").alt = sheet.file.name;
   render();
+  waitFor(false);
   if (sheet.answer) return showWhy();
   note("…");
   return ask(sheet, sheet.file);

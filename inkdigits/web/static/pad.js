@@ -18,7 +18,7 @@ export class Pad {
     canvas.addEventListener("pointermove", (event) => this.extend(event));
     for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, (event) => this.end(event));
     canvas.addEventListener("keydown", (event) => this.key(event));
-    canvas.addEventListener("blur", () => { this.pen = null; this.current = null; this.paint(); });
+    canvas.addEventListener("blur", () => this.dropPen());
     new ResizeObserver(() => this.fit()).observe(canvas);
     this.fit();
   }
@@ -42,6 +42,7 @@ export class Pad {
   begin(event) {
     if (!event.isPrimary || event.button > 0) return;
     this.canvas.setPointerCapture(event.pointerId);
+    this.dropPen();
     this.start(this.place(event));
   }
 
@@ -84,6 +85,13 @@ export class Pad {
     pen.x = Math.min(Math.max(pen.x + dx * step, 0), width);
     pen.y = Math.min(Math.max(pen.y + dy * step, 0), height);
     if (this.current) { this.current.points.push([pen.x, pen.y]); this.changed(); } else this.paint();
+  }
+
+  // The keyboard's; a stroke by pointer goes on when another element takes the focus.
+  dropPen() {
+    if (!this.pen) return;
+    this.pen = this.current = null;
+    this.paint();
   }
 
   turnPen() {
