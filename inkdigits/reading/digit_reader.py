@@ -10,7 +10,7 @@ from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Probabilit
 from inkdigits.errors import ModelError
 from inkdigits.reading.calibration import probabilities_of
 from inkdigits.reading.model import CHUNK, OnnxModel, model_path
-from inkdigits.reading.normalise.digit import SIDE, frame_digit, place_digit
+from inkdigits.reading.normalise.digit import SIDE, digit_forms
 from inkdigits.reading.results import Classified, Item, NumberReading, Reading
 
 
@@ -67,26 +67,42 @@ class DigitReader:
 
     def read(self, images: Sequence[GrayImage]) -> list[Reading]:
         """Return the answers for pictures uint8 (H, W) of one digit each, of any size, paper and polarity."""
-        return self._read_framed([frame_digit(image) for image in images])
+        return self._read_forms([digit_forms(image)[0] for image in images])
 
     def read_placed(self, images: Sequence[GrayImage]) -> list[NumberReading]:
         """Return the answers for pictures of one digit each as rows of one digit, with the box of its ink.
 
         A picture without any ink is an empty row.
         """
-        placed = [place_digit(image) for image in images]
-        readings = self._read_framed([framed for framed, _ in placed])
+        placed = [digit_forms(image) for image in images]
+        readings = self._read_forms([forms for forms, _ in placed])
         return [_as_number(reading, box) for reading, (_, box) in zip(readings, placed, strict=True)]
 
-    def _read_framed(self, framed: Sequence[DigitImage]) -> list[Reading]:
-        images = np.stack(framed) if framed else np.zeros((0, SIDE, SIDE), np.uint8)
-        found = self.classify(images)
-        return [
-            Reading(
-                int(found.labels[i]), float(found.confidence[i]), bool(found.accepted[i]), found.probabilities[i], image
-            )
-            for i, image in enumerate(images)
-        ]
+    def _read_forms(self, pictures: Sequence[Sequence[DigitImage]]) -> list[Reading]:
+        """Return an answer for each picture's forms, all of them read in one batch.
+
+        Each form has as much say as it looks like a digit: ruled lines with a digit on them are none, a digit without
+        one of its strokes is less of one. Where forms that both look like digits disagree, confidence falls.
+        """
+        if not pictures:
+            return []
+        probabilities = self.classify(np.stack([form for forms in pictures for form in forms])).probabilities
+        ends = np.cumsum([len(forms) for forms in pictures])
+        threshold = self.card.get("threshold", 0.0)
+        readings = []
+        for forms, of_forms in zip(pictures, np.split(probabilities, ends[:-1]), strict=True):
+            mean = of_forms[0] if len(forms) == 1 else _weighted_mean(of_forms)
+            digit = int(mean.argmax())
+            confidence = float(mean[digit])
+            framed = forms[int(of_forms[:, digit].argmax())]
+            readings.append(Reading(digit, confidence, confidence >= threshold, mean, framed))
+        return readings
+
+
+def _weighted_mean(of_forms: Probabilities) -> Probabilities:
+    """Return float32 (10,), the mean of rows (N, 10), each weighted by its sum: the probability that it is a digit."""
+    digitness = of_forms.sum(axis=1)
+    return np.asarray(digitness @ of_forms / max(float(digitness.sum()), 1e-9), np.float32)
 
 
 def _as_number(reading: Reading, box: Box | None) -> NumberReading:

@@ -25,27 +25,35 @@ def frame_digit(image: GrayImage) -> DigitImage:
     Raises:
         ValueError: another dtype or number of dimensions, or no pixels.
     """
-    return place_digit(image)[0]
+    return digit_forms(image)[0][0]
 
 
-def place_digit(image: GrayImage) -> tuple[DigitImage, Box | None]:
-    """Return what `frame_digit` does, and where the picture's ink is.
+def digit_forms(image: GrayImage) -> tuple[list[DigitImage], Box | None]:
+    """Return the forms in which a picture of one digit may be meant, and where its ink is.
+
+    What looks like a ruled line, a speck or a neighbour's stroke may be part of the digit: the bar of a 4, the base of a
+    2, half of a broken 0. The network, which knows digits, says which form is one.
 
     Args:
         image: uint8 (H, W), any polarity, size and paper.
 
     Returns:
-        uint8 (28, 28), and x, y, width, height of all ink in the picture's pixels; None where there is none.
+        uint8 (28, 28) each: first without lines, specks and what reaches in from the edges, then with all of its ink
+        where that differs. And x, y, width, height of all ink in the picture's pixels; None where there is none.
 
     Raises:
         ValueError: another dtype or number of dimensions, or no pixels.
     """
     check(image)
     if is_framed(image[None]):
-        return image.copy(), _ink_box(image, 1.0)
+        return [image.copy()], _ink_box(image, 1.0)
     scale = min(1.0, WORK_SIDE_PX / max(image.shape))
     ink = remove_paper(resized(image, scale) if scale < 1 else image)
-    return frame_ink(_one_digit(ink)), _ink_box(ink, scale)
+    cleaned = _one_digit(ink)
+    forms = [frame_ink(cleaned)]
+    if cleaned is not ink and not np.array_equal(cleaned, ink):
+        forms.append(frame_ink(ink))
+    return forms, _ink_box(ink, scale)
 
 
 def _ink_box(ink: Ink, scale: float) -> Box | None:
