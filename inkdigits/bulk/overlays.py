@@ -35,7 +35,7 @@ class Overlays:
 
         stem = self._stem(name) if self._overlay_folder or self._explain_folder else ""
         if self._overlay_folder:
-            _save(self._overlay_folder, stem, draw_overlay(image, page.lines))
+            _save(self._overlay_folder, stem, draw_overlay(image, page.lines, page.left_out))
         if self._explain_folder:
             for row, line in enumerate(page.lines, 1):
                 for place, item in enumerate(line.items, 1):

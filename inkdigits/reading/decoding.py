@@ -178,8 +178,9 @@ def decode(
             texts[text] = texts.get(text, 0.0) + p / len(columns)
     texts = _cooled(texts, temperature)
     written, strings = _summed(texts, readable), _summed(texts, digits_of)
-    text = max(written, key=lambda t: written[t])
-    digits = digits_of(text)
+    # The digits first: doubt about a comma must not let other digits win.
+    digits = max(strings, key=lambda string: strings[string])
+    text = max((t for t in written if digits_of(t) == digits), key=lambda t: written[t])
     chances = [_chances(strings, i, len(digits)) for i in range(len(digits))]
     others = (
         tuple((d, c[d]) for d in sorted(c, key=lambda d: -c[d]) if d != int(own))[:alternatives]

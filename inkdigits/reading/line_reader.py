@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from inkdigits.arrays import GrayImage, Scores, Transform
+from inkdigits.arrays import Box, GrayImage, Scores, Transform
 from inkdigits.errors import ModelError
 from inkdigits.reading import decoding
 from inkdigits.reading.geometry import box_around, corners_of, map_points
@@ -15,7 +15,7 @@ from inkdigits.reading.model import SHIPPED, OnnxModel, check_threads, model_pat
 from inkdigits.reading.normalise.digit import frame_ink
 from inkdigits.reading.normalise.line import LineImage, ink_box, place_line
 from inkdigits.reading.normalise.paper import remove_paper
-from inkdigits.reading.results import Item, NumberReading
+from inkdigits.reading.results import Item, LeftOut, Mark, NumberReading
 
 # In its own heights: what is longer is no row of digits, and only its beginning is read.
 LONGEST_ROW = 200
@@ -107,22 +107,30 @@ def _checked(model: OnnxModel) -> OnnxModel:
 
 
 def _number(row: decoding.Decoded, crop: Crop, line: LineImage, stride: float, threshold: float) -> NumberReading:
-    """Return a decoded row with the place of each digit in the picture, and its ink in MNIST's form."""
+    """Return a decoded row with the place of each character in the picture, and the digits' ink in MNIST's form."""
     image, to_picture = crop
     ink = remove_paper(image)
+
+    def in_picture(box: Box) -> Box:
+        return box_around(map_points(to_picture, corners_of(box)), slack_px=1e-6)
+
+    def box_of(span: decoding.Span, is_whole: bool = False) -> Box:
+        return ink_box(ink, line, stride * span[0], stride * span[1], is_whole)
+
     items = []
     for i, digit in enumerate(row.digits):
-        x, y, width, height = ink_box(ink, line, stride * row.spans[i][0], stride * row.spans[i][1])
-        corners = map_points(to_picture, corners_of((x, y, width, height)))
+        x, y, width, height = box_of(row.spans[i])
         items.append(
             Item(
                 int(digit),
                 row.confidences[i],
                 row.confidences[i] >= threshold,
-                box_around(corners, slack_px=1e-6),
+                in_picture((x, y, width, height)),
                 row.alternatives[i],
                 frame_ink(ink[y : y + height, x : x + width]),
             )
         )
     accepted = bool(items) and all(item.accepted for item in items) and row.probability >= threshold
-    return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items))
+    marks = tuple(Mark(char, in_picture(box_of(span, is_whole=True))) for char, span in row.marks)
+    left_out = tuple(LeftOut(in_picture(box_of(span)), "text") for span in row.others)
+    return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items), marks, left_out)

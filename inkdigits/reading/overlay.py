@@ -8,7 +8,7 @@ import numpy as np
 
 from inkdigits.arrays import Box, ColorImage, GrayImage
 from inkdigits.files.images import LoadedImage
-from inkdigits.reading.results import Item, NumberReading
+from inkdigits.reading.results import Item, LeftOut, NumberReading
 
 # Blue and orange (BGR) differ for every kind of colour vision; boxes of rejected digits are dashed as well.
 ACCEPTED = (178, 114, 0)
@@ -17,21 +17,28 @@ GREY = (110, 110, 110)
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw_overlay(image: GrayImage | LoadedImage, lines: Sequence[NumberReading]) -> ColorImage:
-    """Return the picture with a box and the answer drawn for every digit.
+def draw_overlay(
+    image: GrayImage | LoadedImage, lines: Sequence[NumberReading], left_out: Sequence[LeftOut] = ()
+) -> ColorImage:
+    """Return the picture with a box and the answer drawn for every digit, and a grey dashed box around left-out ink.
 
     Args:
         image: uint8 (H, W), grey, or what `load_image` returned; a picture that was read reduced is drawn reduced.
         lines: what was read in it, with boxes in the pixels of the stored picture.
+        left_out: ink that is part of no digit, with boxes in the same pixels.
 
     Returns:
         uint8 (H', W', 3), BGR as OpenCV writes it. Small pictures are enlarged so that the answers can be read.
     """
+    boxes = [image.from_stored(ink.box) if isinstance(image, LoadedImage) else ink.box for ink in left_out]
     image, lines = _as_read(image, lines)
     zoom = max(1, round(400 / max(image.shape)))
     large = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
     canvas = np.asarray(cv2.cvtColor(large, cv2.COLOR_GRAY2BGR), np.uint8)
     unit = max(canvas.shape[:2]) / 1000
+    for x, y, width, height in boxes:
+        ends = (zoom * x, zoom * y), (zoom * (x + width), zoom * (y + height))
+        _draw_box(canvas, *ends, GREY, max(1, round(2 * unit)), dashed=True)
     for item in (item for line in lines for item in line.items):
         _draw_item(canvas, item, zoom, unit)
     return canvas

@@ -7,14 +7,16 @@ import numpy as np
 from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Indices, Mask
 from inkdigits.reading.digit_reader import DigitReader, likeliest_others
 from inkdigits.reading.geometry import translation
-from inkdigits.reading.layout.page import find_lines
-from inkdigits.reading.layout.structures import TextLine
+from inkdigits.reading.layout.page import find_layout
+from inkdigits.reading.layout.structures import PageLayout, TextLine
 from inkdigits.reading.line_reader import Crop, LineReader
 from inkdigits.reading.normalise.digit import SIDE, frame_ink
-from inkdigits.reading.results import Classified, Item, NumberReading
+from inkdigits.reading.results import Classified, Item, LeftOut, NumberReading, PageReading
 
 # On a page, a piece of ink less likely than this to be a digit is left out: a letter, an operator, a speck.
 LEAST_DIGIT = 0.1
+# A mark beside digits that is longer than this share of their height is told of: a long minus, an equals sign's half.
+LEAST_MARK = 0.42
 # A piece of ink less likely than this to be one digit may be several that touch; the line network reads
 # so many of them.
 SURELY_ONE = 0.8
@@ -45,10 +47,10 @@ class PageReader:
     def __init__(self, digits: DigitReader, lines: LineReader) -> None:
         self._digits, self._lines = digits, lines
 
-    def read(self, images: Sequence[GrayImage]) -> list[list[NumberReading]]:
-        """Return the rows of each picture uint8 (H, W), from top to bottom; a row without digits is among them."""
-        sheets = [self._upright_rows(image) for image in images]
-        rows = [row for sheet, _ in sheets for row in sheet]
+    def read(self, images: Sequence[GrayImage]) -> list[PageReading]:
+        """Return the answer for each picture uint8 (H, W); a row without digits is among its lines."""
+        sheets = [self._upright_layout(image) for image in images]
+        rows = [row for sheet, _ in sheets for row in sheet.lines]
         framed = np.concatenate([pieces for _, pieces in sheets] or [_framed_units([])])
         found = self._digits.classify(framed)
         touching = self._touching(rows, found)
@@ -56,17 +58,22 @@ class PageReader:
         lines = iter(
             [_page_line(r, n, found, framed, touching) for r, n in zip(rows, starts[:-1].tolist(), strict=True)]
         )
-        return [[next(lines) for _ in sheet] for sheet, _ in sheets]
+        pages = []
+        for image, (sheet, _) in zip(images, sheets, strict=True):
+            found = tuple(next(lines) for _ in sheet.lines)
+            left_out = (*(ink for line in found for ink in line.left_out), *sheet.left_out)
+            pages.append(PageReading(image.shape[1], image.shape[0], found, left_out))
+        return pages
 
-    def _upright_rows(self, image: GrayImage) -> tuple[list[TextLine], DigitImages]:
-        """Return a picture's rows, the sheet turned upright if need be, and all their pieces uint8 (N, 28, 28)."""
-        rows = find_lines(image)
-        framed = _framed_units(rows)
+    def _upright_layout(self, image: GrayImage) -> tuple[PageLayout, DigitImages]:
+        """Return a picture's layout, the sheet turned upright if need be, and all its pieces uint8 (N, 28, 28)."""
+        sheet = find_layout(image)
+        framed = _framed_units(sheet.lines)
         turns = self._quarter_turns(framed)
         if turns:
-            rows = find_lines(image, turns)
-            framed = _framed_units(rows)
-        return rows, framed
+            sheet = find_layout(image, turns)
+            framed = _framed_units(sheet.lines)
+        return sheet, framed
 
     def _quarter_turns(self, framed: DigitImages) -> int:
         """Return how often a page must be turned counter-clockwise for its ink to look like digits."""
@@ -137,17 +144,26 @@ def _page_line(
     digits &= ~(_in_words(sure, gaps > 0.3 * height) | _is_text(row, height))
     text, apart = "", False
     items: list[Item] = []
+    left_out: list[LeftOut] = []
     for index, number in enumerate(numbers):
         apart |= not digits[index] or (index > 0 and bool(parted[index - 1]))
-        if digits[index]:
-            box = row.to_picture(row.boxes[index].tolist())
+        box = row.to_picture(row.boxes[index].tolist())
+        if not digits[index]:
+            left_out.append(LeftOut(box, "text"))
+        else:
             new = touching[number].items if number in touching else (_item_of(found, number, box, framed[number]),)
             text += " " * (apart and bool(items)) + "".join(str(item.digit) for item in new)
             items += new
             apart = False
+    low_marks = row.marks[row.marks[:, 2:].max(axis=1, initial=0) >= LEAST_MARK * height]
+    left_out += [LeftOut(row.to_picture(box), "mark") for box in low_marks.tolist()]
     confidence = float(np.prod([item.confidence for item in items])) if items else 0.0
+    # What looks a little like a digit and was left out may be one.
+    confidence *= float(np.prod(1 - digitness[~digits & (digitness < LEAST_DIGIT)]))
     accepted = bool(items) and all(item.accepted for item in items)
-    return NumberReading(text, text.replace(" ", ""), confidence, accepted, tuple(items))
+    return NumberReading(
+        text, text.replace(" ", ""), confidence, accepted, tuple(items), left_out=tuple(left_out)
+    )
 
 
 def _are_parted(row: TextLine, gaps: Indices, height: float) -> Mask:

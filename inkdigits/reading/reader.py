@@ -1,6 +1,7 @@
 """`Reader` composes the digit, line and page readers. The only path from a picture to an answer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,12 @@ class Reader:
         pictures = [load_image(image) for image in images]
         greys = [picture.pixels for picture in pictures]
         if layout == "page":
-            found = [rows or self._lone_digit(grey) for rows, grey in zip(self.pages.read(greys), greys, strict=True)]
+            pages = self.pages.read(greys)
+            found = [self._or_lone_digit(page, grey) for page, grey in zip(pages, greys, strict=True)]
         else:
-            found = [[line] for line in self._read_one_each(greys, layout)]
-        return [_page(picture, lines) for picture, lines in zip(pictures, found, strict=True)]
+            lines = self._read_one_each(greys, layout)
+            found = [_page_of(line, grey) for line, grey in zip(lines, greys, strict=True)]
+        return [_as_stored(picture, page) for picture, page in zip(pictures, found, strict=True)]
 
     def read_regions(self, image: ImageSource, boxes: Sequence[Box], layout: str = "number") -> list[NumberReading]:
         """Return the answers for given places of one picture, such as the fields of a form, read in one batch.
@@ -228,22 +231,30 @@ class Reader:
         lines = self.lines.read(greys)
         for i, grey in enumerate(greys):
             if lines[i].confidence < 0.5 and len(grey) > LARGEST_CELL_PX:
-                rows = [row for row in self.pages.read([grey])[0] if row.digits]
+                rows = [row for row in self.pages.read([grey])[0].lines if row.digits]
                 if len(rows) == 1 and rows[0].confidence > max(0.6, lines[i].confidence):
                     lines[i] = rows[0]
         return lines
 
-    def _lone_digit(self, grey: GrayImage) -> list[NumberReading]:
-        """Return the row of a picture that a digit fills, as MNIST's do, too tightly for a page; none if it is none."""
+    def _or_lone_digit(self, page: PageReading, grey: GrayImage) -> PageReading:
+        """Return a page, or the digit in it that fills the picture, as MNIST's do, too tightly for rows."""
+        if page.lines:
+            return page
         line = self.digits.read_placed([grey])[0]
-        return [line] if line.accepted else []
+        return replace(page, lines=(line,), left_out=()) if line.accepted else page
 
 
-def _page(picture: LoadedImage, lines: Sequence[NumberReading]) -> PageReading:
-    kept = tuple(line for line in lines if line.digits)
+def _page_of(line: NumberReading, grey: GrayImage) -> PageReading:
+    return PageReading(grey.shape[1], grey.shape[0], (line,), line.left_out)
+
+
+def _as_stored(picture: LoadedImage, page: PageReading) -> PageReading:
+    """Return the rows that hold digits, with all boxes in the stored picture's pixels."""
+    lines, left_out = tuple(line for line in page.lines if line.digits), page.left_out
     if picture.reduction > 1:
-        kept = tuple(line.with_boxes(picture.to_stored) for line in kept)
-    return PageReading(picture.width, picture.height, kept)
+        lines = tuple(line.with_boxes(picture.to_stored) for line in lines)
+        left_out = tuple(replace(ink, box=picture.to_stored(ink.box)) for ink in left_out)
+    return PageReading(picture.width, picture.height, lines, left_out)
 
 
 def _place_in(picture: LoadedImage, box: Box, index: int) -> Box:

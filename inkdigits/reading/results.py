@@ -103,15 +103,53 @@ class Item(_ComparedByValue):
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A separator or sign of a number.
+
+    Attributes:
+        text: "." for a point or comma, "-" for a minus or hyphen.
+        box: x, y, width, height in the picture's pixels.
+    """
+
+    text: str
+    box: Box
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` and the HTTP API answer for a mark."""
+        return {"text": self.text, "box": list(self.box)}
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Ink of a digit's size that is part of no digit in the answer.
+
+    Attributes:
+        box: x, y, width, height in the picture's pixels.
+        reason: "text" (it looks like no digit: a letter, a sign, a word), "mark" (too thick, too large or too small for
+            a digit of its page: a stain, a drawing, a long minus) or "edge" (the picture's edge cuts it off).
+    """
+
+    box: Box
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` and the HTTP API answer for ink that was left out."""
+        return {"box": list(self.box), "reason": self.reason}
+
+
+@dataclass(frozen=True)
 class NumberReading:
     """The answer for a row of ink: one number, or several on one line.
 
     Attributes:
-        text: digits with the separators and the sign between them, such as "-12.5".
+        text: digits with their separators and signs, such as "-12.5"; a space where another number begins.
         digits: the digits alone.
-        confidence: the calibrated probability that all the digits are right, 0 to 1.
-        accepted: whether there are digits and every one of them is accepted; `items` say which is not.
+        confidence: the calibrated probability that all of `text` is right and no digit was left out, 0 to 1.
+        accepted: whether there are digits, every one of them is accepted (`items` say which is not), and the row as a
+            whole is.
         items: the digits from left to right.
+        marks: the separators and signs from left to right, where the line network read them.
+        left_out: ink in this row that is part of no digit.
     """
 
     text: str
@@ -119,6 +157,8 @@ class NumberReading:
     confidence: float
     accepted: bool
     items: tuple[Item, ...]
+    marks: tuple[Mark, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` and the HTTP API answer for a line."""
@@ -128,11 +168,17 @@ class NumberReading:
             "confidence": self.confidence,
             "accepted": self.accepted,
             "items": [item.to_dict() for item in self.items],
+            "marks": [mark.to_dict() for mark in self.marks],
         }
 
     def with_boxes(self, move: Callable[[Box], Box]) -> "NumberReading":
-        """Return the same answer with every digit's box moved, such as from a crop to the picture it is part of."""
-        return replace(self, items=tuple(replace(item, box=move(item.box)) for item in self.items))
+        """Return the same answer with every box moved, such as from a crop to the picture it is part of."""
+        return replace(
+            self,
+            items=tuple(replace(item, box=move(item.box)) for item in self.items),
+            marks=tuple(replace(mark, box=move(mark.box)) for mark in self.marks),
+            left_out=tuple(replace(ink, box=move(ink.box)) for ink in self.left_out),
+        )
 
 
 @dataclass(frozen=True)
@@ -143,11 +189,13 @@ class PageReading:
         width: of the picture, in pixels.
         height: of the picture, in pixels.
         lines: one reading a row, from top to bottom.
+        left_out: all ink of a digit's size that is part of no digit, in rows and outside of them.
     """
 
     width: int
     height: int
     lines: tuple[NumberReading, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def text(self) -> str:
@@ -156,4 +204,9 @@ class PageReading:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` and the HTTP API answer for a picture, but for its name."""
-        return {"width": self.width, "height": self.height, "lines": [line.to_dict() for line in self.lines]}
+        return {
+            "width": self.width,
+            "height": self.height,
+            "lines": [line.to_dict() for line in self.lines],
+            "left_out": [ink.to_dict() for ink in self.left_out],
+        }

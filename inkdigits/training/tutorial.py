@@ -368,7 +368,7 @@ def _tell_page(story: Story, test: Split, runs_dir: Path) -> None:
     )
     story.print(_written_and_read(reading))
     story.print(f"inkdigits read {path} --save-overlay {runs_dir / 'seen'}")
-    story.show("overlay", _as_png(draw_overlay(picture, reading.lines)))
+    story.show("overlay", _as_png(draw_overlay(picture, reading.lines, reading.left_out)))
 
 
 def _written_and_read(reading: PageReading) -> str:

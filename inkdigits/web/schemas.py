@@ -102,25 +102,43 @@ class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+BoxAnswer = Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
+
+
 class ItemAnswer(_Schema):
     """One digit."""
 
     digit: Digit
     confidence: Probability
     accepted: Annotated[bool, Field(description="false: rejected, or not a digit")]
-    box: Annotated[list[int], Field(min_length=4, max_length=4, description="x, y, width, height in pixels")]
+    box: BoxAnswer
     alternatives: Annotated[list[tuple[Digit, Probability]], Field(description="other digits it may be")]
     framed: Annotated[Png, Field(default="", description="what the network saw, 28 x 28, as PNG in base64; on request")]
+
+
+class MarkAnswer(_Schema):
+    """A separator or sign of a number."""
+
+    text: Annotated[str, Field(description=". for a point or comma, - for a minus or hyphen")]
+    box: BoxAnswer
+
+
+class LeftOutAnswer(_Schema):
+    """Ink of a digit's size that is part of no digit in the answer."""
+
+    box: BoxAnswer
+    reason: Annotated[Literal["text", "mark", "edge"], Field(description="what it looks like")]
 
 
 class LineAnswer(_Schema):
     """One row: a number, or several."""
 
-    text: Annotated[str, Field(description="digits, separators and sign")]
+    text: Annotated[str, Field(description="digits, separators and signs; a space where another number begins")]
     digits: str
-    confidence: Annotated[Probability, Field(description="that all digits are right")]
+    confidence: Annotated[Probability, Field(description="that all of the text is right and no digit was left out")]
     accepted: Annotated[bool, Field(default=True)]
     items: list[ItemAnswer]
+    marks: Annotated[list[MarkAnswer], Field(description="separators and signs")]
 
 
 class PictureAnswer(_Schema):
@@ -130,6 +148,7 @@ class PictureAnswer(_Schema):
     width: int
     height: int
     lines: list[LineAnswer]
+    left_out: Annotated[list[LeftOutAnswer], Field(description="ink that is part of no digit")]
 
 
 class PictureError(_Schema):

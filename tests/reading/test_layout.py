@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inkdigits.reading.layout.page import find_lines
+from inkdigits.reading.layout.page import find_layout
 from inkdigits.reading.layout.structures import TextLine
 
 Box = tuple[float, float, float, float]
@@ -103,14 +103,14 @@ SURROUNDINGS = {f.__name__: f for f in (with_rules, with_squares, with_shadow, w
 def test_finds_the_rows_on_all_kinds_of_paper(name: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     paper, truth = sheet(rng)
-    assert_found(find_lines(photographed(SURROUNDINGS[name](paper), rng)), truth)
+    assert_found(find_layout(photographed(SURROUNDINGS[name](paper), rng)).lines, truth)
 
 
 @pytest.mark.parametrize("fall", [-0.12, -0.05, 0.05, 0.12])
 def test_follows_slanting_rows(fall: float) -> None:
     rng = np.random.default_rng(5)
     paper, truth = sheet(rng, fall=fall)
-    rows = find_lines(photographed(paper, rng))
+    rows = find_layout(photographed(paper, rng)).lines
     assert_found(rows, truth)
     # The crops are level: all digits of a row lie at the same height.
     assert all(np.ptp(row.boxes[:, 1] + row.boxes[:, 3]) < 0.3 * TALL_PX for row in rows)
@@ -120,8 +120,8 @@ def test_light_ink_on_dark_gives_the_same_rows() -> None:
     rng = np.random.default_rng(6)
     paper, truth = sheet(rng)
     image = photographed(paper, rng)
-    assert_found(find_lines(image), truth)
-    assert_found(find_lines(255 - image), truth)
+    assert_found(find_layout(image).lines, truth)
+    assert_found(find_layout(255 - image).lines, truth)
 
 
 def test_a_sheet_photographed_at_an_angle_on_a_cluttered_table() -> None:
@@ -137,7 +137,7 @@ def test_a_sheet_photographed_at_an_angle_on_a_cluttered_table() -> None:
     on_sheet = cv2.warpPerspective(np.ones_like(paper), look, (1500, 1200))
     picture = cv2.warpPerspective(paper, look, (1500, 1200)) * on_sheet + table * (1 - on_sheet)
     moved = [[seen_box(box, look) for box in row] for row in truth]
-    assert_found(find_lines(photographed(picture, rng)), moved)
+    assert_found(find_layout(photographed(picture, rng)).lines, moved)
 
 
 def seen_box(box: Box, look: np.ndarray) -> Box:
@@ -154,7 +154,7 @@ def test_boxes_printed_around_numbers_are_no_ink() -> None:
     for boxes in truth:
         right = int(boxes[-1][0] + boxes[-1][2]) + 25
         cv2.rectangle(paper, (int(boxes[0][0]) - 25, int(boxes[0][1]) - 25), (right, int(boxes[0][1]) + 95), 70.0, 2)
-    assert_found(find_lines(photographed(paper, rng)), truth)
+    assert_found(find_layout(photographed(paper, rng)).lines, truth)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -163,21 +163,21 @@ def test_a_turned_sheet_is_read_as_if_upright_and_its_boxes_lie_on_the_turned_pi
     paper, truth = sheet(rng)
     image = photographed(paper, rng)
     turned = np.ascontiguousarray(np.rot90(image, -turns))
-    for upright, row in zip(find_lines(image), find_lines(turned, turns), strict=True):
+    for upright, row in zip(find_layout(image).lines, find_layout(turned, turns).lines, strict=True):
         assert np.abs(upright.boxes - row.boxes).max() <= 2
         for box in row.boxes:
             x, y, width, height = row.to_picture(box)
             seen = turned[y : y + height, x : x + width]
             x, y, width, height = upright.to_picture(box)
             assert np.abs(np.rot90(seen, turns).mean() - image[y : y + height, x : x + width].mean()) < 12
-    assert len(find_lines(turned, turns)) == len(truth)
+    assert len(find_layout(turned, turns).lines) == len(truth)
 
 
 def test_a_pieces_own_ink_leaves_out_what_a_neighbour_reaches_into_its_box() -> None:
     image = np.full((200, 300), 235, np.uint8)
     cv2.line(image, (60, 160), (120, 40), 30, 6)  # two slanting ones whose boxes overlap
     cv2.line(image, (95, 160), (155, 40), 30, 6)
-    (row,) = find_lines(image)
+    (row,) = find_layout(image).lines
     assert len(row.boxes) == 2
     columns = np.flatnonzero((row.piece(0) > 128).any(axis=0))
     assert (row.piece(0) > 128).sum() == pytest.approx((row.piece(1) > 128).sum(), rel=0.1)
@@ -192,7 +192,7 @@ def test_a_lone_digit_of_straight_strokes_is_no_ruled_line(digit: str) -> None:
     image = np.full((200, 200), 220, np.uint8)
     for x, y, to_x, to_y in strokes[digit]:
         cv2.line(image, (x, y), (to_x, to_y), 40, 3)
-    (row,) = find_lines(image)
+    (row,) = find_layout(image).lines
     assert len(row.boxes) == 1
     drawn = np.array(strokes[digit]).reshape(-1, 2)
     true = (*drawn.min(axis=0), *(np.ptp(drawn, axis=0) + 3))
@@ -202,7 +202,7 @@ def test_a_lone_digit_of_straight_strokes_is_no_ruled_line(digit: str) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1), (3, 40000), (28, 28), (900, 700)])
 @pytest.mark.parametrize("grey", [0, 128, 255])
 def test_pictures_without_ink_have_no_rows(shape: tuple[int, int], grey: int) -> None:
-    assert find_lines(np.full(shape, grey, np.uint8)) == []
+    assert find_layout(np.full(shape, grey, np.uint8)).lines == []
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -221,7 +221,7 @@ def test_pictures_without_ink_have_no_rows(shape: tuple[int, int], grey: int) ->
 )
 def test_any_picture_gives_rows_that_hold_together(image: np.ndarray, turns: int) -> None:
     height, width = image.shape
-    for row in find_lines(image, turns):
+    for row in find_layout(image, turns).lines:
         assert row.image.shape == row.ink.shape == row.owner.shape
         assert row.image.dtype == row.ink.dtype == np.uint8
         assert (row.boxes[:, 2:] > 0).all()
@@ -244,6 +244,6 @@ def grains(seed: int, height: int, width: int, share: float) -> np.ndarray:
 
 def test_a_page_of_noise_is_bounded_work() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (2500, 2500), dtype=np.uint8)
-    rows = find_lines(noise)
+    rows = find_layout(noise).lines
     assert sum(row.image.size for row in rows) < 40_000_000
     assert len(rows) <= 400

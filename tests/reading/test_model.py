@@ -113,6 +113,6 @@ def test_the_parts_read_alone_what_the_whole_reads() -> None:
     digits, lines = DigitReader(threads=1), LineReader(threads=1)
     assert digits.read([picture]) == reader.read_digits([picture])
     assert lines.read([picture]) == [reader.read_number(picture)]
-    assert tuple(line for line in PageReader(digits, lines).read([picture])[0] if line.digits) == (
+    assert tuple(line for line in PageReader(digits, lines).read([picture])[0].lines if line.digits) == (
         reader.read_page(picture).lines
     )

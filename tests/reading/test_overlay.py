@@ -1,7 +1,7 @@
 import numpy as np
 
-from inkdigits.reading.overlay import ACCEPTED, REJECTED, draw_explanation, draw_overlay
-from inkdigits.reading.results import Item, NumberReading
+from inkdigits.reading.overlay import ACCEPTED, GREY, REJECTED, draw_explanation, draw_overlay
+from inkdigits.reading.results import Item, LeftOut, NumberReading
 
 
 def item(digit: int, accepted: bool, box: tuple[int, int, int, int]) -> Item:
@@ -22,6 +22,14 @@ def test_an_overlay_tells_accepted_from_rejected_by_colour_and_by_shape() -> Non
         assert has(overlay, colour)
         assert not has(overlay, other)
     # The right edge of a rejected box has gaps.
+    dashed = (overlay[200:321, 380] != 230).any(axis=1)
+    assert 0.3 < dashed.mean() < 0.8
+
+
+def test_left_out_ink_has_a_grey_dashed_box() -> None:
+    overlay = draw_overlay(np.full((600, 800), 230, np.uint8), [], [LeftOut((300, 200, 80, 120), "text")])
+    assert has(overlay, GREY)
+    assert not has(overlay, ACCEPTED)
     dashed = (overlay[200:321, 380] != 230).any(axis=1)
     assert 0.3 < dashed.mean() < 0.8
 

@@ -135,3 +135,36 @@ def test_many_pictures_at_once_give_what_each_gives_alone(reader: Reader, mnist:
 def test_a_page_of_noise_is_read_without_error(reader: Reader) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (700, 900), dtype=np.uint8)
     assert reader.read_page(noise).width == 900
+
+
+def test_no_ink_of_a_digits_size_vanishes(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    vanished = []
+    for seed in range(12):
+        image, _, boxes = a_sheet(mnist[0], 4, 8, seed=100 + seed, gap=12)
+        cv2.circle(image, (960, 300), 26, 60, -1)
+        cv2.putText(image, "Wk", (930, 460), cv2.FONT_HERSHEY_SIMPLEX, 2.4, 60, 6, cv2.LINE_AA)
+        page = reader.read_page(image)
+        told = [item.box for line in page.lines for item in line.items] + [ink.box for ink in page.left_out]
+        rejected = [item.box for line in page.lines if not line.accepted for item in line.items]
+        for x, y, width, height in [*boxes, (934, 274, 52, 52), (935, 412, 60, 48)]:
+            middle = x + width / 2, y + height / 2
+            in_rejected_row = any(top <= middle[1] <= top + tall for _, top, _, tall in rejected)
+            if not in_rejected_row and not any(holds(box, middle) for box in told):
+                vanished.append((seed, x, y))
+    assert not vanished
+
+
+def holds(box: Box, point: tuple[float, float]) -> bool:
+    x, y, width, height = box
+    return x <= point[0] <= x + width and y <= point[1] <= y + height
+
+
+def test_ink_that_is_no_digit_is_told_of_with_a_reason(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    image, texts, _ = a_sheet(mnist[0], 3, 6, seed=3)
+    cv2.circle(image, (960, 300), 26, 60, -1)
+    cv2.putText(image, "W", (930, 460), cv2.FONT_HERSHEY_SIMPLEX, 2.4, 60, 6, cv2.LINE_AA)
+    page = reader.read_page(image)
+    assert [line.digits for line in page.lines] == texts
+    reasons = {ink.reason: ink.box for ink in page.left_out}
+    assert holds(reasons["mark"], (960, 300))
+    assert holds(reasons["text"], (957, 435))

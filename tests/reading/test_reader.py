@@ -164,3 +164,17 @@ def test_probabilities_follow_the_card(output: str) -> None:
     np.testing.assert_allclose(probabilities_of(scores.astype(np.float32), output, 1.0), expected, atol=1e-5)
     warm = probabilities_of(scores.astype(np.float32), output, 3.0)
     assert warm.max(axis=1).mean() < expected.max(axis=1).mean()
+
+
+@pytest.mark.parametrize(("text", "places"), [("15.5", {".": (85, 100)}), ("-27", {"-": (20, 40)})])
+def test_separators_and_signs_have_boxes_of_their_own(text: str, places: dict[str, tuple[int, int]]) -> None:
+    picture = np.full((80, 260), 255, np.uint8)
+    cv2.putText(picture, text, (15, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.9, 0, 4)
+    number = Reader(threads=1).read_number(picture)
+    assert number.text == text
+    assert [mark.text for mark in number.marks] == list(places)
+    for mark in number.marks:
+        x, _, width, height = mark.box
+        left, right = places[mark.text]
+        assert left <= x <= x + width <= right + 8
+        assert height < 15

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.reading.layout.page import find_lines
+from inkdigits.reading.layout.page import find_layout
 from inkdigits.training.synthesis.sheets import compose_sheet
 
 
@@ -13,7 +13,7 @@ def test_a_sheet_is_the_same_for_a_seed_and_shows_its_rows(toy: tuple[Split, Spl
     assert sheet.dtype == np.uint8
     assert (sheet == compose_sheet(train, lines, seed=1)).all()
     assert (sheet != compose_sheet(train, lines, seed=2)).any()
-    assert len(find_lines(sheet)) == 3
+    assert len(find_layout(sheet).lines) == 3
 
 
 def test_a_line_too_long_for_the_sheet_is_refused(toy: tuple[Split, Split]) -> None:

@@ -80,7 +80,7 @@ def test_framed_pictures_come_on_request(client: TestClient, reader: Reader) -> 
 
 def test_a_blank_picture_has_no_lines(client: TestClient) -> None:
     answer = client.post("/v1/read", content=encoded(np.full((50, 60), 255, np.uint8))).json()
-    assert answer == {"image": "-", "width": 60, "height": 50, "lines": []}
+    assert answer == {"image": "-", "width": 60, "height": 50, "lines": [], "left_out": []}
 
 
 def test_many_pictures_answer_in_order_and_a_bad_one_stops_no_other(client: TestClient) -> None:

@@ -140,7 +140,8 @@ def test_numbers_of_one_row_stand_apart(open_page: Callable[..., Any]) -> None:
         "image": "-",
         "width": 300,
         "height": 100,
-        "lines": [{"text": "7 7", "digits": "77", "confidence": 0.99, "accepted": True, "items": []}],
+        "lines": [{"text": "7 7", "digits": "77", "confidence": 0.99, "accepted": True, "items": [], "marks": []}],
+        "left_out": [],
     }
     item = {"digit": 7, "confidence": 0.99, "accepted": True, "alternatives": [], "framed": PIXEL}
     answer["lines"][0]["items"] = [item | {"box": [10, 10, 40, 80]}, item | {"box": [200, 10, 40, 80]}]

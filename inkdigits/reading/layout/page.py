@@ -2,29 +2,40 @@
 
 import numpy as np
 
-from inkdigits.arrays import GrayImage
+from inkdigits.arrays import GrayImage, Indices
+from inkdigits.reading.geometry import box_around, corners_of, map_points
 from inkdigits.reading.layout.components import find_components
 from inkdigits.reading.layout.crops import coarsening, cut_line
 from inkdigits.reading.layout.ink import work_copy
-from inkdigits.reading.layout.rows import chain_units, find_units, page_slope, sorted_by_size, usual_height, with_small
-from inkdigits.reading.layout.structures import TextLine
+from inkdigits.reading.layout.rows import (
+    chain_units,
+    find_units,
+    is_of_digit_size,
+    page_slope,
+    sorted_by_size,
+    touches_border,
+    usual_height,
+    with_small,
+)
+from inkdigits.reading.layout.structures import Components, PageLayout, WorkCopy
+from inkdigits.reading.results import LeftOut
 
 
-def find_lines(image: GrayImage, quarter_turns: int = 0) -> list[TextLine]:
-    """Return the rows of ink in a picture, from top to bottom.
+def find_layout(image: GrayImage, quarter_turns: int = 0) -> PageLayout:
+    """Return the rows of ink in a picture, from top to bottom, and the ink that belongs to none.
 
     Args:
         image: uint8 (H, W), grey, either polarity.
         quarter_turns: how often the picture is turned counter-clockwise by 90 degrees first.
 
     Returns:
-        Rows in reading order; none where there is no ink. Edges of the paper, ruled lines, stains and specks
-        are left out; letters and operators are not: the networks distinguish them from digits.
+        Rows in reading order; none where there is no ink. Edges of the paper, ruled lines, stains and specks are in no
+        row; letters and operators are: the networks distinguish them from digits.
     """
     work = work_copy(image, quarter_turns)
     pieces = find_components(work)
     if not len(pieces.boxes):
-        return []
+        return PageLayout([], [])
     height = usual_height(pieces.boxes, pieces.area, work.density.shape)
     main, small = sorted_by_size(pieces, height, work.density.shape)
     units = find_units(pieces.boxes, main, small, height)
@@ -33,4 +44,15 @@ def find_lines(image: GrayImage, quarter_turns: int = 0) -> list[TextLine]:
     small = np.setdiff1d(small, taken)
     rows = [with_small(row, pieces.boxes, small, slope, height) for row in chain_units(units, slope)]
     coarser = coarsening(work, rows)
-    return [cut_line(image, work, pieces, row, coarser) for row in rows]
+    kept = [number for row in rows for unit in row.units for number in unit.members]
+    left_out = _left_out(pieces, np.array(kept, int), height, work)
+    return PageLayout([cut_line(image, work, pieces, row, coarser) for row in rows], left_out)
+
+
+def _left_out(pieces: Components, kept: Indices, height: float, work: WorkCopy) -> list[LeftOut]:
+    """Return the pieces of a digit's size, numbers `kept` aside."""
+    rest = np.setdiff1d(np.arange(len(pieces.boxes)), kept)
+    rest = rest[is_of_digit_size(pieces.boxes[rest], height)]
+    cut = touches_border(pieces.boxes[rest], work.density.shape)
+    boxes = [box_around(map_points(work.to_picture, corners_of(box)), 0.01) for box in pieces.boxes[rest].tolist()]
+    return [LeftOut(box, "edge" if at_edge else "mark") for box, at_edge in zip(boxes, cut, strict=True)]

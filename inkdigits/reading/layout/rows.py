@@ -11,7 +11,8 @@ from inkdigits.reading.layout.structures import Chain, Components, Unit
 MAX_LINES = 400
 
 
-def _touches_border(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
+def touches_border(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
+    """Say which boxes (N, 4) reach the border of a picture of that shape."""
     x, y, w, h = boxes.T
     touches: Mask = (x <= 1) | (y <= 1) | (x + w >= shape[1] - 1) | (y + h >= shape[0] - 1)
     return touches
@@ -21,7 +22,7 @@ def usual_height(boxes: Boxes, area: Indices, shape: tuple[int, ...]) -> float:
     """Return the usual height of digits: the median over pieces, the large ones that lie inside counting most."""
     w, h = boxes[:, 2].astype(float), boxes[:, 3].astype(float)
     weights = np.minimum(w, 3 * h) * np.minimum(h, 3 * w) + h
-    odd = _touches_border(boxes, shape) | _is_filled(boxes, area)
+    odd = touches_border(boxes, shape) | _is_filled(boxes, area)
     return weighted_median(h, np.where(odd, 0.02, 1.0) * weights)
 
 
@@ -35,13 +36,20 @@ def _is_filled(boxes: Boxes, area: Indices) -> Mask:
 def sorted_by_size(pieces: Components, height: float, shape: tuple[int, ...]) -> tuple[Indices, Indices]:
     """Return the numbers of the pieces that may be digits, and of those that may be marks beside or parts of them."""
     w, h = pieces.boxes[:, 2], pieces.boxes[:, 3]
-    outside = _touches_border(pieces.boxes, shape)
+    outside = touches_border(pieces.boxes, shape)
     thin = np.minimum(w, h) < 0.3 * height
     edge = outside & ((np.maximum(w, h) > 1.6 * height) | thin)
-    main = (h >= 0.42 * height) & (h <= 2.4 * height) & (w <= 8 * height) & ~edge
+    main = is_of_digit_size(pieces.boxes, height) & ~edge
     main &= ~_is_blob(pieces, main)
     small = (h < 0.42 * height) & (w <= 1.5 * height) & (np.maximum(w, h) >= 0.08 * height) & ~outside
     return np.flatnonzero(main), np.flatnonzero(small)
+
+
+def is_of_digit_size(boxes: Boxes, height: float) -> Mask:
+    """Say which boxes (N, 4) may hold a digit, or digits that touch, on a page with digits of that usual height."""
+    w, h = boxes[:, 2], boxes[:, 3]
+    fits: Mask = (h >= 0.42 * height) & (h <= 2.4 * height) & (w <= 8 * height)
+    return fits
 
 
 def _is_blob(pieces: Components, main: Mask) -> Mask:

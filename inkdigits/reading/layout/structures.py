@@ -7,6 +7,7 @@ import numpy as np
 
 from inkdigits.arrays import Box, Boxes, Floats, GrayImage, Indices, Ink, NDArray, Points, Regions, Transform
 from inkdigits.reading.geometry import box_around, corners_of, map_points
+from inkdigits.reading.results import LeftOut
 
 Owners = NDArray[np.uint16]
 
@@ -51,6 +52,19 @@ class TextLine:
         else:
             points = corners_of((x, y, width, height))
         return box_around(map_points(self.transform, points), slack_px=0.01)
+
+
+@dataclass(frozen=True)
+class PageLayout:
+    """What lies where on a page.
+
+    Attributes:
+        lines: rows of ink from top to bottom.
+        left_out: ink of a digit's size that belongs to no row.
+    """
+
+    lines: list[TextLine]
+    left_out: list[LeftOut]
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def place_line(image: GrayImage, height: int, zoom: float = 1.0, shear: float = 
     return LineImage(line.image, line.transform * to_row)
 
 
-def ink_box(ink: Ink, line: LineImage, first: float, last: float) -> Box:
+def ink_box(ink: Ink, line: LineImage, first: float, last: float, is_whole: bool = False) -> Box:
     """Return the box x, y, width, height, in a row's pixels, of the ink between two columns of its line.
 
     Args:
@@ -67,6 +67,7 @@ def ink_box(ink: Ink, line: LineImage, first: float, last: float) -> Box:
         line: the row's line.
         first: left column in the line image's pixels.
         last: right column, > first.
+        is_whole: leave out strokes that reach beyond the columns, as a digit's do beside a comma, if others remain.
 
     Returns:
         The box around the ink there; around the columns themselves where there is none.
@@ -76,10 +77,28 @@ def ink_box(ink: Ink, line: LineImage, first: float, last: float) -> Box:
     left, right = (int(np.clip(round(x), 0, width)) for x in (corners[[0, 2], 0].mean(), corners[[1, 3], 0].mean()))
     top, end = (int(np.clip(round(y), 0, len(ink))) for y in (corners[:, 1].min(), corners[:, 1].max()))
     right, end = max(right, left + 1), max(end, top + 1)
-    found = box_of(ink[top:end, left:right] > INK)
+    strokes = (ink[top:end, left:right] > INK).astype(np.uint8)
+    found = (_whole_box(strokes, first <= 0, last >= line.image.shape[1]) if is_whole else None) or box_of(strokes > 0)
     if found is None:
         return min(left, width - 1), min(top, len(ink) - 1), right - left, end - top
     return left + found[0], top + found[1], found[2], found[3]
+
+
+def _whole_box(strokes: Ink, at_left: bool, at_right: bool) -> Box | None:
+    """Return the box around the connected strokes that end within the picture; None where there are none.
+
+    Args:
+        strokes: uint8 (h, w), 0 or 1.
+        at_left: whether nothing lies beyond the left edge: strokes may touch it.
+        at_right: the same of the right edge.
+    """
+    _, _, stats, _ = cv2.connectedComponentsWithStats(strokes, connectivity=8)
+    x, y, wide, tall = stats[1:, :4].T
+    whole = ((x > 0) | at_left) & ((x + wide < strokes.shape[1]) | at_right)
+    if not whole.any():
+        return None
+    left, top = int(x[whole].min()), int(y[whole].min())
+    return left, top, int((x + wide)[whole].max()) - left, int((y + tall)[whole].max()) - top
 
 
 def _line_ink(work: GrayImage) -> Floats:

@@ -62,7 +62,26 @@ export function showBoxes(root, answer, chosen, onChoose) {
   // Letters of about 14 screen pixels, whatever the picture's size.
   const { width, height } = root.getBoundingClientRect();
   const unit = Math.max(answer.width / Math.max(width, 1), answer.height / Math.max(height, 1));
+  for (const ink of answer.left_out) root.append(leftOut(ink, unit));
   for (const item of itemsOf(answer)) root.append(box(item, item === chosen, unit, answer, onChoose));
+}
+
+// Ink of a digit's size that is part of no digit in the answer.
+function leftOut({ box: [x, y, width, height] }, unit) {
+  const group = document.createElementNS(SVG, "g");
+  group.setAttribute("class", "left-out");
+  group.append(rectangle(x, y, width, height, 2 * unit, 2 * unit, words.notDigit));
+  return group;
+}
+
+function rectangle(x, y, width, height, pad, round, name) {
+  const rect = document.createElementNS(SVG, "rect");
+  const sides = { x: x - pad, y: y - pad, width: width + 2 * pad, height: height + 2 * pad, rx: round };
+  for (const [side, value] of Object.entries(sides)) rect.setAttribute(side, value);
+  const title = document.createElementNS(SVG, "title");
+  title.textContent = name;
+  rect.append(title);
+  return rect;
 }
 
 function box(item, isChosen, unit, answer, onChoose) {
@@ -71,10 +90,8 @@ function box(item, isChosen, unit, answer, onChoose) {
   const group = document.createElementNS(SVG, "g");
   const rejected = !item.accepted && !isCorrected(item);
   group.setAttribute("class", `${item.truth === null ? "removed" : rejected ? "rejected" : "sure"}${isChosen ? " chosen" : ""}`);
-  const rect = document.createElementNS(SVG, "rect");
   const round = rejected ? 10 * unit : 2 * unit;
-  const sides = { x: x - pad, y: y - pad, width: width + 2 * pad, height: height + 2 * pad, rx: round };
-  for (const [name, value] of Object.entries(sides)) rect.setAttribute(name, value);
+  const rect = rectangle(x, y, width, height, pad, round, `${item.digit} · ${percent(item.confidence)}`);
   rect.addEventListener("click", () => onChoose(item));
   const text = document.createElementNS(SVG, "text");
   const size = Math.min(Math.max(13 * unit, height / 4), 18 * unit);
@@ -83,9 +100,6 @@ function box(item, isChosen, unit, answer, onChoose) {
   text.setAttribute("y", above > size ? above : Math.min(y + height + pad + size, answer.height - 2 * unit));
   text.setAttribute("font-size", size);
   text.textContent = item.truth === null ? "✕" : `${valueOf(item)}${rejected ? "?" : ""}`;
-  const title = document.createElementNS(SVG, "title");
-  title.textContent = `${item.digit} · ${percent(item.confidence)}`;
-  rect.append(title);
   group.append(rect, text);
   return group;
 }
