@@ -29,8 +29,8 @@ class Decoded:
     """What a row says.
 
     Attributes:
-        text: numbers with their separators and signs, a space where another begins, such as "-12.5 83". Ink that belongs
-            to no number stands as a space between numbers, else for nothing.
+        text: numbers with their separators and signs, a space where another begins, such as "-12.5 83". Ink that
+            belongs to no number stands as a space between numbers, else for nothing.
         digits: the digits of `text` alone.
         probability: calibrated, 0 to 1, that all of `text` is right.
         confidences: one a digit, 0 to 1: that this digit is right.

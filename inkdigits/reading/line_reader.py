@@ -124,13 +124,13 @@ def _number(row: decoding.Decoded, crop: Crop, line: LineImage, stride: float, t
             Item(
                 int(digit),
                 row.confidences[i],
-                row.confidences[i] >= threshold,
+                min(row.confidences[i], row.probability) >= threshold,
                 in_picture((x, y, width, height)),
                 row.alternatives[i],
                 frame_ink(ink[y : y + height, x : x + width]),
             )
         )
-    accepted = bool(items) and all(item.accepted for item in items) and row.probability >= threshold
+    accepted = bool(items) and all(item.accepted for item in items)
     marks = tuple(Mark(char, in_picture(box_of(span, is_whole=True))) for char, span in row.marks)
     left_out = tuple(LeftOut(in_picture(box_of(span)), "text") for span in row.others)
     return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items), marks, left_out)

@@ -60,9 +60,9 @@ class PageReader:
         )
         pages = []
         for image, (sheet, _) in zip(images, sheets, strict=True):
-            found = tuple(next(lines) for _ in sheet.lines)
-            left_out = (*(ink for line in found for ink in line.left_out), *sheet.left_out)
-            pages.append(PageReading(image.shape[1], image.shape[0], found, left_out))
+            of_page = tuple(next(lines) for _ in sheet.lines)
+            left_out = (*(ink for line in of_page for ink in line.left_out), *sheet.left_out)
+            pages.append(PageReading(image.shape[1], image.shape[0], of_page, left_out))
         return pages
 
     def _upright_layout(self, image: GrayImage) -> tuple[PageLayout, DigitImages]:
@@ -161,9 +161,7 @@ def _page_line(
     # What looks a little like a digit and was left out may be one.
     confidence *= float(np.prod(1 - digitness[~digits & (digitness < LEAST_DIGIT)]))
     accepted = bool(items) and all(item.accepted for item in items)
-    return NumberReading(
-        text, text.replace(" ", ""), confidence, accepted, tuple(items), left_out=tuple(left_out)
-    )
+    return NumberReading(text, text.replace(" ", ""), confidence, accepted, tuple(items), left_out=tuple(left_out))
 
 
 def _are_parted(row: TextLine, gaps: Indices, height: float) -> Mask:

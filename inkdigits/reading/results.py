@@ -78,7 +78,8 @@ class Item(_ComparedByValue):
     Attributes:
         digit: 0 to 9.
         confidence: its calibrated probability, 0 to 1.
-        accepted: whether the confidence reaches the threshold of the network that read it.
+        accepted: whether the confidence reaches the threshold of the network that read it, and where the line network
+            did, that of the whole number as well: a digit beside a doubtful comma is not accepted.
         box: x, y, width, height in the picture's pixels, as the picture stands (after its EXIF turn).
         alternatives: other digits it may be, with their probabilities, the likeliest first.
         framed: uint8 (28, 28), its ink in MNIST's form.
@@ -145,8 +146,7 @@ class NumberReading:
         text: digits with their separators and signs, such as "-12.5"; a space where another number begins.
         digits: the digits alone.
         confidence: the calibrated probability that all of `text` is right and no digit was left out, 0 to 1.
-        accepted: whether there are digits, every one of them is accepted (`items` say which is not), and the row as a
-            whole is.
+        accepted: whether there are digits and every one of them is accepted; `items` say which is not.
         items: the digits from left to right.
         marks: the separators and signs from left to right, where the line network read them.
         left_out: ink in this row that is part of no digit.

@@ -31,8 +31,8 @@ def frame_digit(image: GrayImage) -> DigitImage:
 def digit_forms(image: GrayImage) -> tuple[list[DigitImage], Box | None]:
     """Return the forms in which a picture of one digit may be meant, and where its ink is.
 
-    What looks like a ruled line, a speck or a neighbour's stroke may be part of the digit: the bar of a 4, the base of a
-    2, half of a broken 0. The network, which knows digits, says which form is one.
+    What looks like a ruled line, a speck or a neighbour's stroke may be part of the digit: the bar of a 4, the base of
+    a 2, half of a broken 0. The network, which knows digits, says which form is one.
 
     Args:
         image: uint8 (H, W), any polarity, size and paper.

@@ -56,9 +56,7 @@ STYLES = {
     # A cell cut from a photographed logbook.
     "cell": Style(binary=0.15),
     # A row of a photograph or a scanned page, cropped to its ink.
-    "row": Style(
-        numbers=False, longest=12, drawn=0.14, messy=0.8, table=0.15, paper=0.25, light_ink=0.3, margin=0.35
-    ),
+    "row": Style(numbers=False, longest=12, drawn=0.14, messy=0.8, table=0.15, paper=0.25, light_ink=0.3, margin=0.35),
     # A row of a notebook, a table or a form: several numbers, words and signs beside them, squared paper, boxes.
     "page": Style(
         numbers=False,
