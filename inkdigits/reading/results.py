@@ -79,7 +79,7 @@ class Item(_ComparedByValue):
         digit: 0 to 9.
         confidence: its calibrated probability, 0 to 1.
         accepted: whether the confidence reaches the threshold of the network that read it, and where the line network
-            did, that of the whole number as well: a digit beside a doubtful comma is not accepted.
+            did, that of the whole number as well: a digit beside an uncertain comma is not accepted.
         box: x, y, width, height in the picture's pixels, as the picture stands (after its EXIF turn).
         alternatives: other digits it may be, with their probabilities, the likeliest first.
         framed: uint8 (28, 28), its ink in MNIST's form.

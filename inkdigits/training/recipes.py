@@ -253,7 +253,7 @@ class LineRecipe(Recipe):
     height: int = 32
     channels: tuple[int, int, int, int, int] = (20, 32, 48, 96, 192)
     stages: tuple[Stage, ...] = ()
-    passes: int = 3
+    passes: int = 2
     views: tuple[tuple[float, float], ...] = ((0.92, 0.0), (1.1, 0.0))
 
 
@@ -328,20 +328,20 @@ RECIPES: dict[str, Recipe] = {
             "line",
             dropout=0.1,
             optimizer="adamw",
-            learning_rate=1.5e-3,
+            learning_rate=2e-3,
             weight_decay=2e-2,
             schedule="cosine",
             loss="ctc",
             ema=0.998,
             output="logits",
-            composed=7680,
-            epochs=48,
+            composed=5120,
+            epochs=38,
             batch_size=128,
             precision="mixed_bfloat16",
             stages=(
                 # CTC does not take off on hard lines from nothing: it starts on plain digits side by side.
-                Stage({"clean": 1.0}, 3, (1.0, 1.0)),
-                Stage({"cell": 0.45, "row": 0.15, "page": 0.4}, 45, (1.0, 1 / 200)),
+                Stage({"clean": 1.0}, 4, (1.0, 1.0)),
+                Stage({"cell": 0.5, "row": 0.15, "page": 0.35}, 34, (1.0, 1 / 200)),
             ),
         ),
     )

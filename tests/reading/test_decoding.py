@@ -5,16 +5,17 @@ import itertools
 import numpy as np
 import pytest
 
-from inkdigits.reading.decoding import align, beam_search, decode, digits_of, softmax
+from inkdigits.reading.decoding import OTHER, SPACE, align, beam_search, decode, digits_of, readable, softmax
 
 ALPHABET = "0123456789.-"
+WIDE = ALPHABET + SPACE + OTHER
 
 
-def scores_of(path: str, sure: float = 12.0) -> np.ndarray:
+def scores_of(path: str, sure: float = 12.0, alphabet: str = ALPHABET) -> np.ndarray:
     """One column a character; "_" is the blank."""
-    scores = np.zeros((len(path), len(ALPHABET) + 1), np.float32)
+    scores = np.zeros((len(path), len(alphabet) + 1), np.float32)
     for column, char in zip(scores, path, strict=True):
-        column[len(ALPHABET) if char == "_" else ALPHABET.index(char)] = sure
+        column[len(alphabet) if char == "_" else alphabet.index(char)] = sure
     return scores
 
 
@@ -26,6 +27,29 @@ def test_reads_a_clear_path(path: str, text: str) -> None:
     assert (read.text, read.digits) == (text, digits_of(text))
     assert read.probability > 0.95
     assert len(read.spans) == len(read.confidences) == len(read.alternatives) == len(read.digits)
+
+
+def test_other_ink_stands_for_nothing_and_parts_numbers() -> None:
+    read = decode([scores_of("__##_12__3 4_#", alphabet=WIDE)], WIDE)
+    assert (read.text, read.digits) == ("123 4", "1234")
+    assert len(read.others) == 2
+    assert read.others[0][0] == 0
+    assert decode([scores_of("1_#_2", alphabet=WIDE)], WIDE).text == "1 2"
+    lone = decode([scores_of("_##_", alphabet=WIDE)], WIDE)
+    assert (lone.text, lone.digits, lone.spans) == ("", "", ())
+    assert readable("#-12.5 83#7##") == "-12.5 83 7"
+
+
+def test_marks_have_spans_and_their_doubt_is_the_numbers() -> None:
+    scores = scores_of("_1_.__5_")
+    scores[3, len(ALPHABET)] = 12.0  # as likely a point as nothing
+    read = decode([scores], ALPHABET)
+    assert read.digits == "15"
+    assert min(read.confidences) > 0.95
+    assert 0.4 < read.probability < 0.6
+    (mark,) = decode([scores_of("_1_.__5_")], ALPHABET).marks
+    assert mark[0] == "."
+    assert mark[1][0] <= 3 < mark[1][1]
 
 
 def test_beam_search_sums_over_all_alignments() -> None:

@@ -62,10 +62,10 @@ def test_a_line_run_is_a_run(run: inkdigits.Run) -> None:
     assert isinstance(run.recipe, LineRecipe)
     assert run.recipe.stages == resolve("line").stages  # type: ignore[attr-defined]
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
-    assert run.figures["n_test"] == run.figures["cell_n"] + run.figures["row_n"] == 10
+    assert run.figures["n_test"] == sum(run.figures[f"{style}_n"] for style in ("cell", "row", "page")) == 15
     assert run.figures["test_loss"] > 0
-    assert "0.00% of 10" in runs.summary(run)
-    assert run.model.output_shape == (None, None, 13)
+    assert "0.00% of 15" in runs.summary(run)
+    assert run.model.output_shape == (None, None, line_net.BLANK + 1)
 
 
 def test_a_reader_reads_with_a_line_run(run: inkdigits.Run) -> None:
@@ -116,7 +116,7 @@ def test_what_lines_cannot_be_learned_from_leaves_nothing(toy: Splits, tiny_mode
 
 
 def test_all_three_losses_are_one() -> None:
-    logits = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(0, 2, (3, 9, 13)).astype(np.float32))
+    logits = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(0, 2, (3, 9, line_net.BLANK + 1)).astype(np.float32))
     texts = keras.ops.convert_to_tensor(np.array([[1, 10, 5, -1], [7, 7, -1, -1], [0, -1, -1, -1]], np.float32))
     neutral = keras.ops.convert_to_numpy(line_net.ctc_loss(texts, logits))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(line_net.backend_loss()(texts, logits)), neutral, rtol=1e-4)
@@ -131,11 +131,12 @@ def test_export_agrees_with_keras_and_keeps_any_width(tmp_path: Path) -> None:
     net = OnnxModel(tmp_path / "line.onnx")
     assert net.card["kind"] == "line"
     for width in (16, 64, 320):
-        assert net.scores(np.zeros((3, 32, width), np.uint8)).shape == (3, width // 4, 13)
+        assert net.scores(np.zeros((3, 32, width), np.uint8)).shape == (3, width // 4, line_net.BLANK + 1)
 
 
 def test_an_export_that_disagrees_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OnnxModel, "scores", lambda self, images: np.zeros((len(images), 24, 13), np.float32))
+    shape = 24, line_net.BLANK + 1
+    monkeypatch.setattr(OnnxModel, "scores", lambda self, images: np.zeros((len(images), *shape), np.float32))
     with pytest.raises(ModelError, match="disagree"):
         export_line(line_net.build(tiny()), tmp_path / "line.onnx", {"height": 32, "kind": "line"})
     assert list(tmp_path.iterdir()) == []

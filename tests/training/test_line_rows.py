@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from inkdigits.training.line_rows import LONGEST, as_array, batches, jobs_of_epoch, padded, plan_batches, rounds_of
+from inkdigits.training.line_rows import LONGEST, _fits, as_array, batches, jobs_of_epoch, padded, plan_batches, rounds_of
 from inkdigits.training.recipes import LineRecipe, resolve
 
 LINE = resolve("line")
@@ -16,13 +16,13 @@ def line(**changes: object) -> LineRecipe:
     return recipe
 
 
-def test_the_published_stages_fall_from_1_5e_3_to_1e_5() -> None:
-    rounds = rounds_of(line())
-    assert [sum("clean" in each.shares for each in rounds), len(rounds)] == [3, 51]
-    starts = [rounds[i].learning_rates[0] for i in (0, 3, 8, 28)]
-    ends = [rounds[i].learning_rates[1] for i in (2, 7, 27, 50)]
-    assert starts == pytest.approx([1.5e-3, 1.0e-3, 1.0e-3, 6.0e-4])
-    assert ends == pytest.approx([1.0e-3, 9.0e-4, 5.0e-5, 1.0e-5])
+def test_the_published_stages_begin_on_clean_lines_at_the_peak_and_fall_to_a_200th() -> None:
+    rounds, peak = rounds_of(line()), LINE.learning_rate
+    assert peak is not None
+    n_clean = LINE.stages[0].epochs
+    assert [set(each.shares) == {"clean"} for each in rounds] == [i < n_clean for i in range(LINE.epochs)]
+    assert {each.learning_rates for each in rounds[:n_clean]} == {(peak, peak)}
+    assert rounds[-1].learning_rates[1] == pytest.approx(peak / 200)
     assert all(first >= last for first, last in (each.learning_rates for each in rounds))
 
 
@@ -32,7 +32,7 @@ def test_stages_stretch_and_shorten_and_the_easy_one_comes_first(epochs: int) ->
     assert len(rounds) == epochs
     assert "clean" in rounds[0].shares
     n_clean = sum("clean" in each.shares for each in rounds)
-    assert n_clean == max(1, round(epochs * 3 / 51))
+    assert n_clean == max(1, round(epochs * LINE.stages[0].epochs / LINE.epochs))
 
 
 def test_a_constant_schedule_keeps_the_learning_rate() -> None:
@@ -42,10 +42,10 @@ def test_a_constant_schedule_keeps_the_learning_rate() -> None:
 
 def test_an_epoch_asks_for_all_its_lines_with_seeds_of_their_own() -> None:
     jobs = jobs_of_epoch(line(), 0, 10)
-    assert abs(sum(n for _, _, _, n, _ in jobs) - 6144) <= 1
+    assert abs(sum(n for _, _, _, n, _ in jobs) - LINE.composed) <= 1
     assert len({seed for _, seed, _, _, _ in jobs}) == len(jobs)
-    assert {style for _, _, style, _, _ in jobs} == {"cell", "row"}
-    assert jobs_of_epoch(line(), 0, 52) == []
+    assert {style for _, _, style, _, _ in jobs} == {"cell", "row", "page"}
+    assert jobs_of_epoch(line(), 0, LINE.epochs + 1) == []
 
 
 def test_batches_hold_each_line_as_often_as_the_recipe_says_and_are_all_full() -> None:
@@ -59,12 +59,20 @@ def test_batches_hold_each_line_as_often_as_the_recipe_says_and_are_all_full() -
     for (width, chosen), (batch, classes) in zip(plan, batches(images, texts, plan, rng), strict=True):
         assert batch.dtype == np.uint8
         assert batch.shape == (len(chosen), 32, width)
-        assert batch.size <= 32 * 4 * 96
+        assert len(batch) == 1 or batch.size <= 32 * 4 * 96
         np.testing.assert_array_equal(classes, texts[chosen])
         seen += chosen.tolist()
     counts = np.bincount(seen, minlength=30)
     assert counts.min() == 2
     assert len(seen) - 60 < sum(max(len(chosen) for w, chosen in plan if w == width) for width in {w for w, _ in plan})
+
+
+def test_only_texts_that_ctc_can_reach_are_composed() -> None:
+    assert _fits("12", 16)
+    assert _fits("1212", 16)
+    assert not _fits("11 11", 16), "a blank is needed between equal characters"
+    assert not _fits("1" * 57, 9000), "wide lines are squeezed"
+    assert not _fits("12" * 33, 9000), "longer than what texts are padded to"
 
 
 def test_texts_are_padded() -> None:

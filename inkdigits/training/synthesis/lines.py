@@ -48,7 +48,7 @@ def line_images(
         style: how.
         count: how many.
         height: of the line images in pixels.
-        fits: whether a text can be learned from a line image of a width; a line that does not fit is composed anew.
+        fits: whether a text can be learned from a line image of a width; a line that does not fit is composed again.
     """
     images: list[np.ndarray] = []
     texts: list[str] = []
