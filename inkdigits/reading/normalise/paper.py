@@ -48,18 +48,28 @@ def has_light_ink(image: GrayImage) -> bool:
         image: uint8 (H, W).
     """
     small = _reduced(image, PAPER_SIDE_PX).astype(np.float32)
-    # Slow changes of light are no ink.
-    detail = small - cv2.GaussianBlur(small, (0, 0), max(2.0, min(small.shape) / 2), borderType=cv2.BORDER_REPLICATE)
-    detail -= detail.mean()
-    spread = float(np.sqrt((detail * detail).mean()))
+    detail = small - _slow_light(small)
+    mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(detail))
     if spread < 1e-3:
         return False
-    detail /= spread
+    detail = (detail - mean) / spread
     # In a tight crop of bold strokes ink is not rarer than paper; but corners are paper rather than ink.
     side = max(1, round(min(small.shape) / 8))
     ends = (slice(None, side), slice(-side, None))
-    corners = np.mean([np.clip(detail[rows, columns].mean(), -1, 1) for rows in ends for columns in ends])
-    return bool((detail * detail * detail).mean() > 0.6 * corners)
+    corners = [min(1.0, max(-1.0, cv2.mean(detail[rows, columns])[0])) for rows in ends for columns in ends]
+    skewness = cv2.mean(detail * detail * detail)[0]
+    return bool(skewness > 0.6 * sum(corners) / 4)
+
+
+def _slow_light(small: Floats) -> Floats:
+    """Return float32 (h, w), the picture's slow changes of light, which are no ink."""
+    height, width = small.shape
+    # A Gaussian half as wide as the picture looks the same from a copy a quarter the size, in a fifth of the time.
+    coarse = 4 if min(height, width) >= 16 else 1
+    size = max(1, round(width / coarse)), max(1, round(height / coarse))
+    copy = cv2.resize(small, size, interpolation=cv2.INTER_AREA)
+    blurred = cv2.GaussianBlur(copy, (0, 0), max(2.0, min(small.shape) / 2) / coarse, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(blurred, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def strokes_are_light(image: GrayImage, window_px: int) -> bool:
