@@ -8,6 +8,7 @@ from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Indices, M
 from inkdigits.reading.digit_reader import DigitReader, likeliest_others
 from inkdigits.reading.geometry import translation
 from inkdigits.reading.layout.page import find_layout
+from inkdigits.reading.layout.rows import LEAST_DIGIT_SHARE
 from inkdigits.reading.layout.structures import PageLayout, TextLine
 from inkdigits.reading.line_reader import Crop, LineReader
 from inkdigits.reading.normalise.digit import SIDE, frame_ink
@@ -15,8 +16,6 @@ from inkdigits.reading.results import Classified, Item, LeftOut, NumberReading, 
 
 # On a page, a piece of ink less likely than this to be a digit is left out: a letter, an operator, a speck.
 LEAST_DIGIT = 0.1
-# A mark beside digits that is longer than this share of their height is told of: a long minus, an equals sign's half.
-LEAST_MARK = 0.42
 # A piece of ink less likely than this to be one digit may be several that touch; the line network reads
 # so many of them.
 SURELY_ONE = 0.8
@@ -155,7 +154,7 @@ def _page_line(
             text += " " * (apart and bool(items)) + "".join(str(item.digit) for item in new)
             items += new
             apart = False
-    low_marks = row.marks[row.marks[:, 2:].max(axis=1, initial=0) >= LEAST_MARK * height]
+    low_marks = row.marks[row.marks[:, 2:].max(axis=1, initial=0) >= LEAST_DIGIT_SHARE * height]
     left_out += [LeftOut(row.to_picture(box), "mark") for box in low_marks.tolist()]
     confidence = float(np.prod([item.confidence for item in items])) if items else 0.0
     # What looks a little like a digit and was left out may be one.

@@ -116,7 +116,9 @@ def test_what_lines_cannot_be_learned_from_leaves_nothing(toy: Splits, tiny_mode
 
 
 def test_all_three_losses_are_one() -> None:
-    logits = keras.ops.convert_to_tensor(np.random.default_rng(0).normal(0, 2, (3, 9, line_net.BLANK + 1)).astype(np.float32))
+    logits = keras.ops.convert_to_tensor(
+        np.random.default_rng(0).normal(0, 2, (3, 9, line_net.BLANK + 1)).astype(np.float32)
+    )
     texts = keras.ops.convert_to_tensor(np.array([[1, 10, 5, -1], [7, 7, -1, -1], [0, -1, -1, -1]], np.float32))
     neutral = keras.ops.convert_to_numpy(line_net.ctc_loss(texts, logits))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(line_net.backend_loss()(texts, logits)), neutral, rtol=1e-4)

@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from inkdigits.training.line_rows import LONGEST, _fits, as_array, batches, jobs_of_epoch, padded, plan_batches, rounds_of
+from inkdigits.training.line_rows import (
+    LONGEST,
+    _fits,
+    as_array,
+    batches,
+    jobs_of_epoch,
+    padded,
+    plan_batches,
+    rounds_of,
+)
 from inkdigits.training.recipes import LineRecipe, resolve
 
 LINE = resolve("line")

@@ -8,9 +8,9 @@ from inkdigits.reading.layout.components import find_components
 from inkdigits.reading.layout.crops import coarsening, cut_line
 from inkdigits.reading.layout.ink import work_copy
 from inkdigits.reading.layout.rows import (
+    LEAST_DIGIT_SHARE,
     chain_units,
     find_units,
-    is_of_digit_size,
     page_slope,
     sorted_by_size,
     touches_border,
@@ -50,9 +50,9 @@ def find_layout(image: GrayImage, quarter_turns: int = 0) -> PageLayout:
 
 
 def _left_out(pieces: Components, kept: Indices, height: float, work: WorkCopy) -> list[LeftOut]:
-    """Return the pieces of a digit's size, numbers `kept` aside."""
+    """Return the pieces of a digit's size or larger, in which digits may be caught, numbers `kept` aside."""
     rest = np.setdiff1d(np.arange(len(pieces.boxes)), kept)
-    rest = rest[is_of_digit_size(pieces.boxes[rest], height)]
+    rest = rest[pieces.boxes[rest, 3] >= LEAST_DIGIT_SHARE * height]
     cut = touches_border(pieces.boxes[rest], work.density.shape)
     boxes = [box_around(map_points(work.to_picture, corners_of(box)), 0.01) for box in pieces.boxes[rest].tolist()]
     return [LeftOut(box, "edge" if at_edge else "mark") for box, at_edge in zip(boxes, cut, strict=True)]

@@ -9,6 +9,8 @@ from inkdigits.reading.layout.regions import largest_in, weighted_median
 from inkdigits.reading.layout.structures import Chain, Components, Unit
 
 MAX_LINES = 400
+# Of the usual height of digits: what is lower is a mark beside digits, or a part of one.
+LEAST_DIGIT_SHARE = 0.42
 
 
 def touches_border(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
@@ -39,17 +41,10 @@ def sorted_by_size(pieces: Components, height: float, shape: tuple[int, ...]) ->
     outside = touches_border(pieces.boxes, shape)
     thin = np.minimum(w, h) < 0.3 * height
     edge = outside & ((np.maximum(w, h) > 1.6 * height) | thin)
-    main = is_of_digit_size(pieces.boxes, height) & ~edge
+    main = (h >= LEAST_DIGIT_SHARE * height) & (h <= 2.4 * height) & (w <= 8 * height) & ~edge
     main &= ~_is_blob(pieces, main)
-    small = (h < 0.42 * height) & (w <= 1.5 * height) & (np.maximum(w, h) >= 0.08 * height) & ~outside
+    small = (h < LEAST_DIGIT_SHARE * height) & (w <= 1.5 * height) & (np.maximum(w, h) >= 0.08 * height) & ~outside
     return np.flatnonzero(main), np.flatnonzero(small)
-
-
-def is_of_digit_size(boxes: Boxes, height: float) -> Mask:
-    """Say which boxes (N, 4) may hold a digit, or digits that touch, on a page with digits of that usual height."""
-    w, h = boxes[:, 2], boxes[:, 3]
-    fits: Mask = (h >= 0.42 * height) & (h <= 2.4 * height) & (w <= 8 * height)
-    return fits
 
 
 def _is_blob(pieces: Components, main: Mask) -> Mask:
