@@ -83,9 +83,27 @@ def http(document: dict[str, Any]) -> str:
             rows = [_parameter(each) for each in endpoint.get("parameters", ())]
             if rows:
                 parts.append(_table(("parameter", "in", "type", "default", "meaning"), rows))
-            answers = [(code, _one_line(each["description"])) for code, each in endpoint["responses"].items()]
+            answers = [(code, _answer(each)) for code, each in endpoint["responses"].items()]
             parts.append(_table(("status", "answer"), answers))
+    parts.append("## Answers")
+    for name, schema in document["components"]["schemas"].items():
+        parts += [f"### {name}", _one_line(schema.get("description", ""))]
+        fields = schema.get("properties", {}).items()
+        rows = [(f"`{field}`", _linked(_type(each)), _one_line(each.get("description", ""))) for field, each in fields]
+        parts.append(_table(("field", "type", "meaning"), rows))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _answer(response: dict[str, Any]) -> str:
+    """Return what a response is: its schema's name, linked, and its description where that says more than "OK"."""
+    names = [_linked(_type(kind["schema"])) for kind in response.get("content", {}).values() if "schema" in kind]
+    said = _one_line(response["description"])
+    return ": ".join([*filter(None, names), *([said] if said != "Successful Response" or not any(names) else [])])
+
+
+def _linked(kind: str) -> str:
+    """Return a type's name with a link to the answer's section where it is one of ours."""
+    return re.sub(r"\b([A-Z]\w+)", lambda name: f"[{name[1]}](#{name[1].lower()})", kind)
 
 
 def _parameter(parameter: dict[str, Any]) -> tuple[str, ...]:

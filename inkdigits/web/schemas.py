@@ -134,10 +134,10 @@ class LineAnswer(_Schema):
     """One row: a number, or several."""
 
     text: Annotated[str, Field(description="digits, separators and signs; a space where another number begins")]
-    digits: str
+    digits: Annotated[str, Field(description="the digits alone")]
     confidence: Annotated[Probability, Field(description="that all of the text is right and no digit was left out")]
-    accepted: Annotated[bool, Field(default=True)]
-    items: list[ItemAnswer]
+    accepted: Annotated[bool, Field(description="whether every digit is accepted")]
+    items: Annotated[list[ItemAnswer], Field(description="the digits from left to right")]
     marks: Annotated[list[MarkAnswer], Field(description="separators and signs")]
 
 

@@ -141,7 +141,7 @@ def test_numbers_of_one_row_stand_apart(open_page: Callable[..., Any]) -> None:
         "width": 300,
         "height": 100,
         "lines": [{"text": "7 7", "digits": "77", "confidence": 0.99, "accepted": True, "items": [], "marks": []}],
-        "left_out": [],
+        "left_out": [{"box": [100, 20, 50, 60], "reason": "text"}],
     }
     item = {"digit": 7, "confidence": 0.99, "accepted": True, "alternatives": [], "framed": PIXEL}
     answer["lines"][0]["items"] = [item | {"box": [10, 10, 40, 80]}, item | {"box": [200, 10, 40, 80]}]
@@ -150,6 +150,8 @@ def test_numbers_of_one_row_stand_apart(open_page: Callable[..., Any]) -> None:
     draw(page, SEVEN, 100, 100)
     expect_text(page, "77")
     assert page.locator(".mark").bounding_box()["width"] > 8
+    (left_out,) = page.locator("#boxes .left-out rect").all()
+    assert left_out.evaluate("rect => getComputedStyle(rect).strokeDasharray") != "none"
 
 
 def test_a_large_picture_can_be_enlarged_and_moved(open_page: Callable[..., Any], tmp_path: Path) -> None:
