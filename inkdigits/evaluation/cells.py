@@ -30,7 +30,7 @@ class CellsEvaluation:
         files: the names of the pictures.
         labels: what is written in each.
         texts: what was read.
-        confidence: float64 (N,), the probability that all digits are right.
+        confidence: float64 (N,), the probability that the whole string is right.
         accepted: bool (N,).
     """
 
@@ -73,14 +73,18 @@ class CellsEvaluation:
             "n_digits": sum(len(_digits(truth)) for truth in self.labels),
             "coverage": accepted / n,
             "accuracy_accepted": float(self.right[self.accepted].mean()) if accepted else None,
+            "string_accuracy_accepted": float(self.string_right[self.accepted].mean()) if accepted else None,
             "accuracy_surest_half": metrics.accuracy_of_surest(self.right, self.confidence, 0.5),
-            "calibration_error": metrics.calibration_error(self.confidence, self.right),
+            "calibration_error": metrics.calibration_error(self.confidence, self.string_right),
         }
 
     def __str__(self) -> str:
         figures = self.to_dict()
         low, high = figures["digits_exact_interval"]
-        among = figures["accuracy_accepted"]
+        digits, strings = (
+            math.nan if share is None else share
+            for share in (figures["accuracy_accepted"], figures["string_accuracy_accepted"])
+        )
         return "\n".join(
             [
                 f"{len(self):,} cells of {self.source}",
@@ -89,8 +93,8 @@ class CellsEvaluation:
                 f"string exact       {percent(figures['string_exact'])}",
                 f"edit distance      {self.edits:,} in {figures['n_digits']:,} digits "
                 f"({percent(self.edits / max(1, figures['n_digits']))})",
-                f"accepted           {percent(figures['coverage'])}; of these right: "
-                f"{percent(math.nan if among is None else among)}",
+                f"accepted           {percent(figures['coverage'])}; of these {percent(digits)} have the digits right, "
+                f"{percent(strings)} the string",
                 f"surest half        {percent(figures['accuracy_surest_half'])} right",
                 f"calibration error  {percent(figures['calibration_error'])}",
             ]

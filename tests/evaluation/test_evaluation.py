@@ -286,6 +286,8 @@ def test_cells_are_scored_as_strings_digits_and_edits(tmp_path: Path) -> None:
     assert (figures["edit_distance"], figures["n_digits"]) == (5, 15)
     assert figures["coverage"] == pytest.approx(3 / 5)
     assert figures["accuracy_accepted"] == pytest.approx(2 / 3)
+    assert figures["string_accuracy_accepted"] == pytest.approx(1 / 3)
+    assert "of these 66.67 % have the digits right, 33.33 % the string" in str(cells)
     assert figures["accuracy_surest_half"] == 1
     assert "edit distance      5 in 15 digits (33.33 %)" in str(cells)
 
