@@ -7,7 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from inkdigits.training import fused_ops, loop, networks
-from inkdigits.training.line_rows import batches, plan_batches, rounds_of
+from inkdigits.training.line_rows import batches, plan_batches, prefetched, rounds_of
 from inkdigits.training.recipes import LineRecipe
 from inkdigits.training.synthesis.styles import ALPHABET
 
@@ -92,7 +92,7 @@ def runner_for(model: keras.Model, recipe: LineRecipe) -> loop.Runner:
     def runner(lines: np.ndarray, texts: np.ndarray, seed: int, epoch: int) -> loop.Steps:
         rng = np.random.default_rng([seed, epoch])
         plan = plan_batches(lines, recipe, rng)
-        coming = batches(lines, texts, plan, rng)
+        coming = prefetched(batches(lines, texts, plan, rng))
         start, end = rounds[epoch - 1].learning_rates
 
         def run(first: int, last: int) -> None:

@@ -5,8 +5,9 @@ and learning rates follow the recipe's stages.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ USUAL_WIDTH_PX = 96
 CHUNK = 384  # lines that one process composes at a time
 LONGEST = 64  # characters of a text; all are padded to it, so that a network's step is compiled once a width
 
+T = TypeVar("T")
 Lines = NDArray[np.object_]  # (N,), line images: uint8 (height, W) each, 255 = ink
 PaddedTexts = NDArray[np.int32]  # (N, LONGEST), indices into ALPHABET, -1 behind the end
 
@@ -137,6 +139,15 @@ def batches(
     """Yield the batches of a plan: uint8 (n, height, width) and int32 (n, LONGEST)."""
     for width, chosen in plan:
         yield _warped(rng, lines[chosen], width), texts[chosen]
+
+
+def prefetched(batches: Iterator[T]) -> Iterator[T]:
+    """Yield what an iterator does, in its order; a thread makes the next while the last one is used."""
+    with ThreadPoolExecutor(1) as maker:
+        coming = maker.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = maker.submit(next, batches, None)
+            yield batch
 
 
 def _warped(rng: Rng, lines: Lines, width: int) -> Ink:

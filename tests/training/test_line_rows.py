@@ -1,5 +1,7 @@
 """Which lines an epoch is composed of, and the batches they are learned in."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from inkdigits.training.line_rows import (
     jobs_of_epoch,
     padded,
     plan_batches,
+    prefetched,
     rounds_of,
 )
 from inkdigits.training.recipes import LineRecipe, resolve
@@ -74,6 +77,18 @@ def test_batches_hold_each_line_as_often_as_the_recipe_says_and_are_all_full() -
     counts = np.bincount(seen, minlength=30)
     assert counts.min() == 2
     assert len(seen) - 60 < sum(max(len(chosen) for w, chosen in plan if w == width) for width in {w for w, _ in plan})
+
+
+def test_batches_are_made_ahead_in_their_order_and_errors_come_through() -> None:
+    assert list(prefetched(iter(range(1, 50)))) == list(range(1, 50))
+    assert list(prefetched(iter(()))) == []
+
+    def failing() -> Iterator[int]:
+        yield 1
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        list(prefetched(failing()))
 
 
 def test_only_texts_that_ctc_can_reach_are_composed() -> None:
