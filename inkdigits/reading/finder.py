@@ -1,7 +1,8 @@
 """Finds rows of handwritten digits on a page: a small network draws maps, few rules make rectangles of them.
 
-The network answers best for digits 30 to 90 pixels tall. So it looks at copies of the picture, each half as large as the
-one before, and of each copy only rows of about that height are kept; of the largest copy lower ones, too, of the smallest higher ones.
+The network answers best for digits 30 to 90 pixels tall. So it looks at copies of the picture, each half as large as
+the one before. Of each copy only rows of about that height are kept, of the largest one also lower rows and of the
+smallest one also higher rows.
 """
 
 from pathlib import Path

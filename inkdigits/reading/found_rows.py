@@ -1,18 +1,20 @@
 """The finder's maps -> rows as rectangles; the rows of several copies of a picture put together."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from inkdigits.arrays import Floats, Scores
+from inkdigits.arrays import AnyImage, Floats, Mask, Points, Scores
 
 CORE = 0.5  # probability from which a pixel belongs to a core; 0.3 to 0.6 made no difference in a trial
 LONG = 3.0  # a core this many times as long as half its row's height shows its axis better than the map does
-# Parts of one row lie closer than this, in heights: the network learns to bridge 1.6 of them. Joining broken rows took a
-# trial from 73 to 80 % of the rows.
-JOIN_GAP = 1.0
+# Parts of one row lie closer than this, in heights: wider gaps inside a row the network learns to bridge. Joining
+# broken rows took a trial from 73 to 80 % of them.
+JOIN_GAP = 0.5
+PARTED = 0.2  # share of the gap that other writing takes: a sign between two numbers
 JOIN_OFFSET, JOIN_RATIO, JOIN_ANGLE = 0.35, 1.6, 0.35  # heights, ratio of heights, radians
 BESIDE = 3.0  # half heights beyond either end of a row in which other writing is looked for
 
@@ -49,18 +51,19 @@ class FoundRow:
             half_height=self.half_height * mean,
         )
 
-    def in_frame(self, points: Floats) -> Floats:
+    def in_frame(self, points: Points) -> Points:
         """Return points (n, 2) along and across the row, from its centre: within +-1 they lie in it."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         moved = points - (self.x, self.y)
         return np.stack([moved @ (cos, sin) / self.half_width, moved @ (-sin, cos) / self.half_height], axis=1)
 
-    def out_of_frame(self, points: Floats) -> Floats:
+    def out_of_frame(self, points: Points) -> Points:
         """Return points (n, 2), in pixels along and across the row from its centre, as the picture's pixels."""
         cos, sin = np.cos(self.angle), np.sin(self.angle)
-        return points @ np.array([[cos, sin], [-sin, cos]]) + (self.x, self.y)
+        placed: Points = points @ np.array([[cos, sin], [-sin, cos]]) + (self.x, self.y)
+        return placed
 
-    def corners(self) -> Floats:
+    def corners(self) -> Points:
         """Return float64 (4, 2): the rectangle's corners, around."""
         signs = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         return self.out_of_frame(signs * (self.half_width, self.half_height))
@@ -81,13 +84,13 @@ def rows_of(maps: Scores, stride: int, half_px: float, least: float) -> list[Fou
     y, x = np.nonzero(labels)
     if not len(y):
         return []
-    label, share = labels[y, x] - 1, core[y, x].astype(float)
+    label, share = labels[y, x].astype(np.intp) - 1, core[y, x].astype(float)
     mass = np.bincount(label, share)
 
-    def mean(values: Floats) -> Floats:
+    def mean(values: AnyImage) -> Floats:
         """Return the mean (n,) of values of pixels over each core."""
-        sums: Floats = np.bincount(label, share * values) / mass
-        return sums
+        means: Floats = np.bincount(label, share * values) / mass
+        return means
 
     dx, dy = x - mean(x)[label], y - mean(y)[label]
     half = half_px / stride * np.exp(mean(np.clip(maps[y, x, 2], -4, 6)))
@@ -102,28 +105,27 @@ def rows_of(maps: Scores, stride: int, half_px: float, least: float) -> list[Fou
     middle = (first + last) / 2
     centre_x, centre_y = mean(x) + middle * np.cos(angle) + 0.5, mean(y) + middle * np.sin(angle) + 0.5
     score = mass / np.bincount(label)
-    numbers = np.stack([centre_x, centre_y, (last - first + 1) / 2, half], axis=1) * stride
-    found = [
-        FoundRow(*map(float, numbers[i]), float(angle[i]), float(score[i]), 0.0) for i in np.flatnonzero(score >= least)
-    ]
+    sizes = np.stack([centre_x, centre_y, (last - first + 1) / 2, half], axis=1) * stride
+    numbers = np.column_stack([sizes, angle, score, np.zeros(n - 1)])[score >= least]
+    found = [FoundRow(*row) for row in numbers.tolist()]
     other = maps[..., 1] > 0
     return [replace(row, other=_share_beside(row, other, stride)) for row in joined(found, other, stride)]
 
 
-def _share_of(points: Floats, other: Floats, stride: int) -> float:
+def _share_of(points: Points, other: Mask, stride: int) -> float:
     """Return the share of points (n, 2) that lie on other writing; beyond the maps there is none."""
     x, y = np.floor(points / stride).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < other.shape[1]) & (y < other.shape[0])
     return float(other[y[inside], x[inside]].sum() / len(points))
 
 
-def _share_beside(row: FoundRow, other: Floats, stride: int) -> float:
+def _share_beside(row: FoundRow, other: Mask, stride: int) -> float:
     beyond = row.half_width + row.half_height * np.linspace(0.4, BESIDE, 6)
     along, across = np.meshgrid(np.concatenate([-beyond, beyond]), row.half_height * np.array([-0.4, 0.0, 0.4]))
     return _share_of(row.out_of_frame(np.stack([along.ravel(), across.ravel()], axis=1)), other, stride)
 
 
-def joined(rows: Sequence[FoundRow], other: Floats, stride: int) -> list[FoundRow]:
+def joined(rows: Sequence[FoundRow], other: Mask, stride: int) -> list[FoundRow]:
     """Return rows with those made one that are parts of one: in line, equally high, close, no other writing between.
 
     Args:
@@ -133,10 +135,18 @@ def joined(rows: Sequence[FoundRow], other: Floats, stride: int) -> list[FoundRo
     """
     group = list(range(len(rows)))
     for _, i, j in sorted(_pairs(rows)):
-        between = np.linspace(0.3, 0.7, 5)[:, None] * (np.array([rows[j].x, rows[j].y]) - (rows[i].x, rows[i].y))
-        if group[i] != group[j] and _share_of(between + (rows[i].x, rows[i].y), other, stride) < 0.5:
+        if group[i] != group[j] and _share_of(_between(rows[i], rows[j]), other, stride) < PARTED:
             group = [group[i] if each == group[j] else each for each in group]
     return [_union([row for row, own in zip(rows, group, strict=True) if own == name]) for name in sorted(set(group))]
+
+
+def _between(row: FoundRow, next_: FoundRow) -> Points:
+    """Return points (5, 2) in the gap from a row's end to the beginning of the next one, or the other way round."""
+    ends = [each.out_of_frame(np.array([[-each.half_width, 0], [each.half_width, 0]])) for each in (row, next_)]
+    first, last = min(
+        ((a, b) for a in ends[0] for b in ends[1]), key=lambda pair: float(np.sum((pair[0] - pair[1]) ** 2))
+    )
+    return np.asarray(first + np.linspace(0, 1, 5)[:, None] * (last - first))
 
 
 def _pairs(rows: Sequence[FoundRow]) -> list[tuple[float, int, int]]:
@@ -174,7 +184,7 @@ def _union(parts: Sequence[FoundRow]) -> FoundRow:
 
 
 def merged(rows: Sequence[FoundRow], new: Sequence[FoundRow]) -> list[FoundRow]:
-    """Return rows of two copies of a picture as one list: of those that lie over each other, the surer and longer stays.
+    """Return rows of two copies of a picture as one list: where two lie over each other, the surer and longer stays.
 
     Args:
         rows: of the finer copies, in the picture's pixels.
@@ -190,7 +200,8 @@ def merged(rows: Sequence[FoundRow], new: Sequence[FoundRow]) -> list[FoundRow]:
 
 
 def _weight(row: FoundRow) -> float:
-    return row.score * float(np.clip(row.half_width / row.half_height, 1, 6)) * row.half_height**0.5
+    length = min(6.0, max(1.0, row.half_width / row.half_height))
+    return row.score * length * math.sqrt(row.half_height)
 
 
 def _covers(row: FoundRow, other: FoundRow) -> bool:

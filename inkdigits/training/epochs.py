@@ -29,8 +29,8 @@ from inkdigits.training.synthesis.distortion import distort
 USES = 3
 
 # Inputs and targets, as many of each: uint8 (N, 28, 28) with labels int64 (N,) or a teacher's probabilities float32
-# (N, classes); or line images, an array (N,) of uint8 (height, W), with texts int32 (N, longest); or pages, an array (N,)
-# of uint8 (H, W), with an array (N,) of their maps.
+# (N, classes); or line images, an array (N,) of uint8 (height, W), with texts int32 (N, longest); or pages, an array
+# (N,) of uint8 (H, W), with an array (N,) of their maps.
 Examples = tuple[np.ndarray, np.ndarray]
 # A function and its arguments.
 Job = tuple[Any, ...]

@@ -75,9 +75,11 @@ def _merged(coarse: Any, fine: Any, channels: int, precision: str) -> Any:
 
 
 def finder_loss(targets: Any, maps: Any) -> Any:
-    """Return the loss float32 (N,) of target maps (N, h, w, 6), bytes as `page_maps` keeps them, under maps (N, h, w, 5).
+    """Return the loss float32 (N,) of maps under target maps; where a target's weight is 0, the maps may be anything.
 
-    Where a target's weight is 0, the maps may be anything.
+    Args:
+        targets: (N, h, w, 6), bytes as `page_maps` keeps them, of any dtype.
+        maps: float32 (N, h, w, 5), the network's.
     """
     core, other, weight, high, axis = _targets(targets)
     there = weight * ops.cast(core > CORE_FROM, "float32")

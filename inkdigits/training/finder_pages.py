@@ -12,7 +12,7 @@ import numpy as np
 
 from inkdigits.arrays import DigitImages, GrayImage, GrayImages, Labels, NDArray, Rng
 from inkdigits.training.recipes import FinderRecipe
-from inkdigits.training.synthesis.page_maps import PageMaps, STRIDE_PX
+from inkdigits.training.synthesis.page_maps import STRIDE_PX, PageMaps
 from inkdigits.training.synthesis.pages import PAGE_STYLES, compose_page
 from inkdigits.training.synthesis.styles import Digits
 

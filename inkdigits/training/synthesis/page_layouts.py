@@ -1,5 +1,6 @@
 """What a page holds: rows of numbers, tables, lists, lattices, sums, text, drawings, or nothing."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from inkdigits.arrays import Ink, Rng
 from inkdigits.training.synthesis.page_rows import (
+    OPEN_GAPS,
     Part,
     Sheet,
     Writer,
@@ -156,6 +158,17 @@ def _table(rng: Rng, writer: Writer) -> None:
             left += cell
     if rng.random() < 0.85:
         _grid(rng, writer.sheet.ink, x, y, widths, [row_px] * n_rows)
+    else:
+        _leave_gaps_open(writer.sheet)
+
+
+def _leave_gaps_open(sheet: Sheet) -> None:
+    """Say of narrow gaps between the cells of a table without lines that they may part two rows or not."""
+    for row, following in itertools.pairwise(sheet.rows):
+        start, end = row[:, -1], following[:, 0]
+        tall = row[1, 0, 1] - row[0, 0, 1]
+        if abs(end[1, 1] - start[1, 1]) < 0.7 * tall and 0 < end[0, 0] - start[0, 0] < OPEN_GAPS[1] * tall:
+            sheet.unsure.append(np.array([start[0], end[0], end[1], start[1]]))
 
 
 def _fill_cell(rng: Rng, writer: Writer, left: float, base: float, width: float, is_word: bool) -> None:

@@ -13,8 +13,8 @@ from inkdigits.arrays import Floats, GrayImage, NDArray
 
 PageMaps: TypeAlias = NDArray[np.uint8]  # (H / 4, W / 4, 6)
 STRIDE_PX = 4
-# Core of a row and other writing: 0 to 1. Log of half a row's height over HALF_PX; cosine and sine of twice the angle of
-# its axis: where the core is. Weight: 0 where the loss looks away.
+# Core of a row and other writing: 0 to 1. Log of half a row's height over HALF_PX; cosine and sine of twice the angle
+# of its axis: where the core is. Weight: 0 where the loss looks away.
 CHANNELS = ("core", "other", "log_half_height", "axis_cos", "axis_sin", "weight")
 HALF_PX = 16.0
 CORE = 0.5  # of a row's height
@@ -86,8 +86,3 @@ STEPS = np.array([1 / 255, 1 / 255, _LOG_STEP, 1 / 127, 1 / 127, 1 / 255], np.fl
 def as_floats(maps: PageMaps) -> Floats:
     """Return maps (..., 6) as numbers, float32: core, other and weight 0 to 1, the logarithm, cosine and sine."""
     return (maps.astype(np.float32) - ZEROS) * STEPS
-
-
-def turned_half(maps: PageMaps) -> PageMaps:
-    """Return maps (..., h, w, 6) of the pictures turned upside down: an axis stays an axis."""
-    return maps[..., ::-1, ::-1, :]

@@ -1,5 +1,6 @@
 """Rows written on a flat sheet: numbers, words and signs as ink, with the place of each."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -245,7 +246,7 @@ class Writer:
         self.sheet.take(box)
         self.sheet.paste(flow.bent(ink), int(left), int(top) - flow.pad)
         self._label(placed, flow, left)
-        return x + width
+        return float(x + width)
 
     def _compose(self, parts: Sequence[Part], room: float) -> tuple[Ink, list[Piece]]:
         """Return a row's ink with digits PEN_PX tall, uint8 (TALL, w), and its pieces."""
@@ -306,16 +307,17 @@ class Writer:
         skips = cv2.GaussianBlur(grain, (0, 0), float(self.rng.uniform(1.0, 2.5))) * 4
         kept = 1 - self.pen.skips * np.clip(skips - 0.6, 0, 1)
         rough = np.clip(kept * (1 - 0.5 * self.pen.grain * np.clip(grain, -0.5, 1.5)), 0.1, 1.0).astype(np.float32)
-        return cv2.resize(rough, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(cv2.resize(rough, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
     def _label(self, pieces: list[Piece], flow: "_Flow", left: float) -> None:
         """Note where a row's numbers run and where its other writing stands."""
         sheet, height = self.sheet, self.pen.height_px
         runs = _runs(pieces, height)
         sheet.rows += [_band(run, flow, left, height) for run in runs]
-        for before, after in zip(runs[:-1], runs[1:], strict=True):
+        for before, after in itertools.pairwise(runs):
             gap = after[0].left - before[-1].right
-            if OPEN_GAPS[0] * height < gap < OPEN_GAPS[1] * height:
+            has_sign = pieces.index(after[0]) > pieces.index(before[-1]) + 1
+            if OPEN_GAPS[0] * height < gap < OPEN_GAPS[1] * height and not has_sign:
                 between = Piece("", before[-1].right, before[-1].top, after[0].left, after[0].bottom)
                 sheet.unsure.append(_polygon(between, flow, left))
         for piece in pieces:
@@ -380,4 +382,4 @@ class _Flow:
         padded = cv2.copyMakeBorder(ink, self.pad, self.pad, 0, 0, cv2.BORDER_CONSTANT, value=0)
         x = np.arange(self._width, dtype=np.float32)[None]
         y = np.arange(len(padded), dtype=np.float32)[:, None] - self.at(x).astype(np.float32)
-        return cv2.remap(padded, np.broadcast_to(x, y.shape).copy(), y, cv2.INTER_LINEAR)
+        return np.asarray(cv2.remap(padded, np.broadcast_to(x, y.shape).copy(), y, cv2.INTER_LINEAR), np.uint8)

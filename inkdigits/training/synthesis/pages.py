@@ -132,6 +132,11 @@ class View:
             bent = flat + self._bend(bent)
         return map_points(self._to_picture, bent).reshape(points.shape)
 
+    @property
+    def is_bent(self) -> bool:
+        """Say whether the paper is bent or folded at all."""
+        return bool(len(self._waves)) or bool(self._fold[1])
+
     def seen(self, sheet: AnyImage, border: int = cv2.BORDER_REPLICATE) -> AnyImage:
         """Return a layer (h, w) of the sheet as the picture (H, W) shows it."""
         return np.asarray(cv2.remap(sheet, self._x, self._y, cv2.INTER_LINEAR, borderMode=border))
@@ -164,9 +169,8 @@ def _random_view(rng: Rng, sheet: Shape, shape: Shape, kind: str, turns: int) ->
     turned = turned * fit
     slack = np.maximum(0, np.array([width, height]) / 2 - np.abs(turned).max(axis=0))
     placed = turned + np.array([width, height]) / 2 + rng.uniform(-1, 1, 2) * slack
-    to_picture = cv2.getPerspectiveTransform(
-        map_points(translation(*(size / 2)), corners).astype(np.float32), placed.astype(np.float32)
-    )
+    flat = map_points(translation(*(size / 2)), corners).astype(np.float32)
+    to_picture = np.asarray(cv2.getPerspectiveTransform(flat, placed.astype(np.float32)), np.float64)
     waves, fold = np.zeros((0, 4)), (0.0, 0.0)
     if kind != "scan" and rng.random() < 0.35:
         axes = rng.integers(0, 2, int(rng.integers(1, 3)))
@@ -198,10 +202,9 @@ def _scanned(rng: Rng, sheet: Sheet, view: View) -> Floats:
 def _photographed(rng: Rng, sheet: Sheet, view: View, kind: str, style: PageStyle) -> Floats:
     """Return the lit sheet, on a desk where it does not fill the picture."""
     flat = _inked_paper(rng, sheet, style)
-    picture = view.seen(flat).astype(np.float32)
-    slope = view.slope() if len(view._waves) or view._fold[1] else None
-    if slope is not None:
-        picture *= np.clip(1 + rng.uniform(0.3, 2.5) * slope, 0.4, 1.5)
+    picture: Floats = view.seen(flat).astype(np.float32)
+    if view.is_bent:
+        picture = picture * np.clip(1 + rng.uniform(0.3, 2.5) * view.slope(), 0.4, 1.5)
     inside = view.seen(np.full(flat.shape, 255, np.uint8), cv2.BORDER_CONSTANT)
     if inside.min() < 255:
         around = _around(rng, inside, flat, kind, style)
@@ -237,7 +240,7 @@ def _stain(rng: Rng, shape: Shape) -> Floats:
     centre = int(rng.uniform(0, shape[1])), int(rng.uniform(0, shape[0]))
     cv2.circle(layer, centre, radius, float(rng.uniform(0.05, 0.8)), -1 if rng.random() < 0.7 else max(1, radius // 6))
     soft = int(log_uniform(rng, 1, radius + 2)) | 1
-    return cv2.blur(layer, (soft, soft))
+    return np.asarray(cv2.blur(layer, (soft, soft)), np.float32)
 
 
 def _around(rng: Rng, inside: GrayImage, flat: GrayImage, kind: str, style: PageStyle) -> Floats:
@@ -275,21 +278,27 @@ def _lit(rng: Rng, picture: Floats) -> Floats:
 
 
 def _developed(rng: Rng, picture: Floats, kind: str) -> GrayImage:
-    """Return uint8 (H, W): blur, noise, gamma, JPEG, a stored size that was too small, inversion."""
-    height, width = shape = (picture.shape[0], picture.shape[1])
+    """Return uint8 (H, W): blur, noise, contrast, and what storing it does."""
+    shape = (picture.shape[0], picture.shape[1])
     if rng.random() < (0.55 if kind != "scan" else 0.25):
-        picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 1.1)))
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.3, 1.1))), np.float32)
     if rng.random() < 0.5 and kind != "scan":
         picture = picture + rng.uniform(0.5, 8) * white_noise(rng, shape)
     image = np.clip(picture, 0, 255).astype(np.uint8)
-    low, gamma = float(rng.uniform(0, 40) * (rng.random() < 0.3)), log_uniform(rng, 0.65, 1.6)
     if rng.random() < 0.5:
+        low, gamma = float(rng.uniform(0, 40) * (rng.random() < 0.3)), log_uniform(rng, 0.65, 1.6)
         table = low + (255 - low) * (np.arange(256) / 255) ** gamma
-        image = cv2.LUT(image, table.astype(np.uint8))
+        image = np.asarray(cv2.LUT(image, table.astype(np.uint8)), np.uint8)
+    return _stored(rng, image)
+
+
+def _stored(rng: Rng, image: GrayImage) -> GrayImage:
+    """Return a picture as it comes back from a file: reduced and enlarged, JPEG, inverted, or as it was."""
     if rng.random() < 0.1:
-        small = cv2.resize(image, None, fx=(share := rng.uniform(0.5, 0.9)), fy=share, interpolation=cv2.INTER_AREA)
-        image = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        share = rng.uniform(0.5, 0.9)
+        small = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        image = np.asarray(cv2.resize(small, image.shape[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
     if rng.random() < 0.35:
         stored = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])[1]
-        image = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE)
+        image = np.asarray(cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE), np.uint8)
     return np.asarray(255 - image if rng.random() < 0.04 else image, np.uint8)

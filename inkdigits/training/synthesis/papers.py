@@ -45,7 +45,7 @@ def printed_paper(rng: Rng, shape: tuple[int, int], kind: str, rows: tuple[float
     if rng.random() < 0.25:  # the press ran out of ink here and there
         coarse = (255 * rng.uniform(0.3, 1.0, (5, 5))).astype(np.uint8)
         fading = cv2.resize(coarse, (shape[1], shape[0]))
-        layer = cv2.multiply(layer, fading, scale=1 / 255)
+        return np.asarray(cv2.multiply(layer, fading, scale=1 / 255), np.uint8)
     return layer
 
 

@@ -31,7 +31,11 @@ def smooth_noise(rng: Rng, shape: Shape, grain_px: tuple[float, float]) -> Float
     """Return float32 (H, W), mean 0, standard deviation about 1 or less, blobs of that height and width in pixels."""
     cells = tuple(max(2, int(side / grain) + 2) for side, grain in zip(shape, grain_px, strict=True))
     coarse = rng.standard_normal(cells, np.float32)
-    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return _resized(coarse, shape)
+
+
+def _resized(layer: Floats, shape: Shape) -> Floats:
+    return np.asarray(cv2.resize(layer, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def desk(rng: Rng, shape: Shape, kind: str) -> Floats:
@@ -154,7 +158,7 @@ def _axes(shape: Shape) -> tuple[Floats, Floats]:
 def _maybe_turned(rng: Rng, shape: Shape, texture: Floats) -> Floats:
     if rng.random() < 0.5:
         return texture
-    return cv2.resize(np.ascontiguousarray(texture.T), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return _resized(np.ascontiguousarray(texture.T), shape)
 
 
 # Name -> its texture, and the most contrast in grey levels that it has in photographs.
