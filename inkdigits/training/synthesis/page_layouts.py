@@ -45,6 +45,7 @@ def fill_sheet(rng: Rng, digits: Digits, sheet: Sheet, pens: tuple[str, ...]) ->
     tallest = high * len(sheet.ink)
     height = log_uniform(rng, max(LEAST_PX, low * len(sheet.ink)), max(tallest, LEAST_PX + 2))
     writer = Writer(rng, digits, sheet, random_pen(rng, height, str(rng.choice(pens))))
+    writer.is_boxed = bool(rng.random() < 0.08)
     layout(rng, writer)
     if rng.random() < (0.9 if name in ("text", "empty") else 0.3):
         _print_text(rng, sheet, int(rng.integers(1, 30 if name == "text" else 6)))
@@ -334,11 +335,11 @@ def _print_word(rng: Rng, sheet: Sheet, x: float, y: float, tall: float, room: f
 
 
 def _draw_something(rng: Rng, sheet: Sheet) -> None:
-    """A line, a frame, a ring, a wandering stroke, a filled shape, or lines under some of the numbers."""
+    """A line, a frame, a ring, a wandering stroke, a filled shape, lines under some numbers or rings around them."""
     height, width = sheet.ink.shape
     places = (rng.uniform(0, 1, (4, 2)) * (width, height)).astype(int)
     (x, y), (x2, y2) = places[0].tolist(), places[1].tolist()
-    tone, pen, kind = int(rng.uniform(80, 255)), int(log_uniform(rng, 1, 6)), int(rng.integers(6))
+    tone, pen, kind = int(rng.uniform(80, 255)), int(log_uniform(rng, 1, 6)), int(rng.integers(7))
     if kind == 0:
         cv2.line(sheet.ink, (x, y), (x2, int(y + rng.normal(0, 6))), tone, pen, cv2.LINE_AA)
     elif kind == 1:
@@ -346,6 +347,9 @@ def _draw_something(rng: Rng, sheet: Sheet) -> None:
     elif kind == 2:
         axes = int(log_uniform(rng, 4, width / 4)), int(log_uniform(rng, 4, height / 4))
         cv2.ellipse(sheet.ink, (x, y), axes, float(rng.uniform(0, 180)), 0, 360, tone, pen, cv2.LINE_AA)
+        reach = max(axes)
+        if reach < 0.25 * height:  # it may be a 0
+            sheet.unsure.append(np.array([[x, y]]) + reach * np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]))
     elif kind == 3:
         curve = smooth_curve(places * 0.3 + places[0] * 0.7, steps=8, overshoot=1)
         cv2.polylines(sheet.ink, [(curve * 16).astype(np.int32)], False, tone, pen, cv2.LINE_AA, 4)
@@ -353,6 +357,17 @@ def _draw_something(rng: Rng, sheet: Sheet) -> None:
         axes = int(log_uniform(rng, 3, width / 12)), int(log_uniform(rng, 3, height / 12))
         if sheet.is_free((x - axes[0], y - axes[1], x + axes[0], y + axes[1])):
             cv2.ellipse(sheet.ink, (x, y), axes, 0, 0, 360, tone, -1, cv2.LINE_AA)
+    elif kind == 5:
+        for row in sheet.rows[:: int(rng.integers(1, 6))]:
+            low, high = row.min(axis=(0, 1)), row.max(axis=(0, 1))
+            middle, size = (low + high) / 2, (high - low) + rng.uniform(0.3, 0.9) * (high - low)[1]
+            centre = (int(middle[0]), int(middle[1]))
+            half = (int(size[0] / 2), int(size[1] / 2))
+            if rng.random() < 0.5:
+                cv2.ellipse(sheet.ink, centre, half, 0, 0, 360, tone, pen, cv2.LINE_AA)
+            else:
+                corners = ((centre[0] - half[0], centre[1] - half[1]), (centre[0] + half[0], centre[1] + half[1]))
+                cv2.rectangle(sheet.ink, *corners, tone, pen)
     else:
         for row in sheet.rows[: int(rng.integers(1, 5))]:
             under = row[1, [0, -1]] + (0, rng.uniform(0.1, 0.5) * math.fabs(row[1, 0, 1] - row[0, 0, 1]))

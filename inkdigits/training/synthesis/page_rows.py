@@ -203,6 +203,7 @@ class Writer:
 
     def __init__(self, rng: Rng, digits: Digits, sheet: Sheet, pen: Pen) -> None:
         self.rng, self.digits, self.sheet, self.pen = rng, digits, sheet, pen
+        self.is_boxed = False  # does each digit stand in a printed box?
         self._words: list[Ink] = []
 
     def write(
@@ -228,6 +229,8 @@ class Writer:
         canvas, pieces = self._compose(parts, room)
         if not pieces:
             return None
+        if self.is_boxed:
+            _draw_boxes(self.rng, canvas, pieces)
         ink = self._inked(canvas, scale)
         width = ink.shape[1]
         flow = _Flow(width, slope, bend * self.pen.height_px)
@@ -323,6 +326,22 @@ class Writer:
         for piece in pieces:
             if piece.kind in ("other", "unsure"):
                 (sheet.other if piece.kind == "other" else sheet.unsure).append(_polygon(piece, flow, left))
+
+
+def _draw_boxes(rng: Rng, canvas: Ink, pieces: list[Piece]) -> None:
+    """Draw boxes, or the teeth of a comb, around the digits of a row."""
+    digits = [piece for piece in pieces if piece.kind in KINDS[:2]]
+    if not digits:
+        return
+    inner = [round((a.right + b.left) / 2) for a, b in itertools.pairwise(digits)]
+    edges = [round(digits[0].left) - 3, *inner, min(round(digits[-1].right) + 3, canvas.shape[1] - 1)]
+    low, high = BASE + int(rng.integers(2, 8)), BASE - PEN_PX - int(rng.integers(2, 12))
+    teeth = high if rng.random() < 0.6 else BASE - int(rng.integers(5, PEN_PX))
+    tone, pen = int(rng.integers(90, 255)), int(rng.integers(1, 4))
+    for x in edges:
+        cv2.line(canvas, (x, teeth), (x, low), tone, pen)
+    for y in (low, high)[: 2 if teeth == high else 1]:
+        cv2.line(canvas, (edges[0], y), (edges[-1], y), tone, pen)
 
 
 def _runs(pieces: list[Piece], height: float) -> list[list[Piece]]:
