@@ -18,8 +18,8 @@ from inkdigits.reading.geometry import resized, rotation, sample_picture, transl
 from inkdigits.reading.line_reader import Crop
 from inkdigits.reading.model import OnnxModel, check_threads, model_path
 
-# The longest sides of copies in pixels. 640: a page of A4 with digits as tall as a ruled line has 15 px ones. More than
-# 2560 would show no more than 40,000 digits on a page.
+# The longest sides of copies in pixels. On 640 of them, writing on a ruled page of A4 is about 15 px tall; on 2560, a
+# digit is 9 px tall where a page holds 200 rows of 200.
 SIDES_PX = (2560, 1280, 640, 320, 160, 80)
 USUAL_PX = 640  # the first copy; larger ones follow only where its digits are too small
 SMALL_PX = 17.0  # median height of rows on a copy below which a larger copy is looked at (57.6 % of rows for 52.5 %)

@@ -8,7 +8,8 @@ from inkdigits.data.splits import Split
 from inkdigits.training.finder_model import true_row
 from inkdigits.training.synthesis.page_layouts import LAYOUTS, fill_sheet
 from inkdigits.training.synthesis.page_maps import CHANNELS, as_floats, draw_maps
-from inkdigits.training.synthesis.page_rows import PENS, Part, Pen, Sheet, Writer, random_pen
+from inkdigits.training.synthesis.page_parts import Part
+from inkdigits.training.synthesis.page_rows import PENS, Pen, Sheet, Writer, random_pen
 from inkdigits.training.synthesis.pages import PAGE_STYLES, View, compose_page
 from inkdigits.training.synthesis.papers import PAPERS, printed_paper
 from inkdigits.training.synthesis.styles import Digits, Hand
