@@ -25,7 +25,8 @@ USUAL_PX = 640  # the first copy; larger ones follow only where its digits are t
 SMALL_PX = 17.0  # median height of rows on a copy below which a larger copy is looked at (57.6 % of rows for 52.5 %)
 # Heights of rows in pixels that a copy answers for. Neighbouring copies overlap, so that none falls between.
 HEIGHTS_PX = (30.0, 90.0)
-TILE_PX, MARGIN_PX = 1280, 128  # larger copies go through the network in tiles: half a gigabyte at most
+# Larger copies go through the network in tiles: a picture of 50 megapixels is searched within 250 MB.
+TILE_PX, MARGIN_PX = 1280, 128
 # A crop has this much room around the row, in half heights: ascenders and feet above and below, the ends of strokes.
 ABOVE, AROUND = 1.5, 1.0
 CROP_PX = 96  # crops are at most this tall: more than the networks look at
@@ -64,21 +65,22 @@ class Finder:
             threshold: 0 to 1, the least score; the card's where None.
         """
         least = self.card["threshold"] if threshold is None else threshold
-        longest = max(image.shape)
-        rows: list[FoundRow] = []
-        sides = [side for side in SIDES_PX if side <= max(USUAL_PX, longest)]
-        first = sides.index(min(USUAL_PX, max(sides)))
-        found = self._on_copy(image, sides[first], least)
-        while first and (not found or np.median([2 * row.half_height for row in found]) < SMALL_PX):
+        work = resized(image, min(1.0, SIDES_PX[0] / max(image.shape)))  # coarser copies are made of this one
+        largest = max(USUAL_PX, *work.shape)
+        sides = sorted({min(side, largest) for side in SIDES_PX}, reverse=True)
+        first = usual = sides.index(USUAL_PX)
+        found = self._on_copy(work, sides[first], least)
+        while first and _are_small(found, where_none=first == usual):
             first -= 1
-            found = self._on_copy(image, sides[first], least)
+            found = self._on_copy(work, sides[first], least)
+        rows: list[FoundRow] = []
         for number, side in enumerate(sides[first:]):
-            found = found if number == 0 else self._on_copy(image, side, least)
+            found = found if number == 0 else self._on_copy(work, side, least)
             low = HEIGHTS_PX[0] if number else 0.0
             high = HEIGHTS_PX[1] if side != sides[-1] else np.inf
             here = [row for row in found if low <= 2 * row.half_height < high]
-            rows = merged(rows, [row.scaled(*_scale(image, side)) for row in here])
-        return rows
+            rows = merged(rows, [row.scaled(*_scale(work, side)) for row in here])
+        return [row.scaled(image.shape[1] / work.shape[1], image.shape[0] / work.shape[0]) for row in rows]
 
     def _on_copy(self, image: GrayImage, side: int, least: float) -> list[FoundRow]:
         """Return the rows on a copy whose longest side is about `side`, in the copy's pixels."""
@@ -99,6 +101,11 @@ class Finder:
                 inner = scores[(y - top) // stride :, (x - left) // stride :]
                 room[:] = inner[: room.shape[0], : room.shape[1]]
         return maps
+
+
+def _are_small(rows: list[FoundRow], where_none: bool) -> bool:
+    """Say whether the rows of a copy are so low that a larger copy shows more of them."""
+    return bool(np.median([2 * row.half_height for row in rows]) < SMALL_PX) if rows else where_none
 
 
 def _tiles(length: int) -> list[tuple[int, int]]:

@@ -43,7 +43,7 @@ def draw_maps(
         along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
         half = np.abs(along[:, 0] * down[:, 1] - along[:, 1] * down[:, 0]) / 2
         inside = ((middle >= 0) & (middle < (width, height))).all(axis=1).mean()
-        if inside < LEAST_INSIDE or np.median(half) < LEAST_HALF_PX:
+        if inside < LEAST_INSIDE or half.mean() < LEAST_HALF_PX:
             _fill(open_, np.concatenate([row[0], row[1, ::-1]]))
             continue
         edges = np.concatenate([middle - CORE / 2 * down, (middle + CORE / 2 * down)[::-1]])

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -285,7 +286,7 @@ def _runs(pieces: list[Piece], height: float) -> list[list[Piece]]:
 def _band(run: list[Piece], flow: "_Flow", left: float, height: float) -> Floats:
     """Return points float64 (2, n, 2) along the upper and the lower edge of a row's digits."""
     digits = [piece for piece in run if piece.kind == "digit"]
-    top, bottom = (float(np.median([getattr(piece, side) for piece in digits])) for side in ("top", "bottom"))
+    top, bottom = (statistics.median(getattr(piece, side) for piece in digits) for side in ("top", "bottom"))
     start, end = run[0].left, run[-1].right
     widen = max(0.08 * height, (0.5 * height - (end - start)) / 2)
     x = np.linspace(start - widen, end + widen, max(2, int((end - start) / (0.5 * height)) + 1))

@@ -118,7 +118,7 @@ class View:
 
     def _bend(self, points: Floats) -> Floats:
         """Return by how many pixels the bent paper is off the flat sheet at points (n, 2)."""
-        moves = np.zeros_like(points)
+        moves = np.zeros(points.shape)
         for height, frequency, phase, axis in self._waves:
             moves[:, 1 - int(axis)] += height * np.sin(frequency * points[:, int(axis)] + phase)
         moves[:, 1] += self._fold[1] * np.abs(points[:, 0] - self._fold[0])
