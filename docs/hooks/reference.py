@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from inkdigits import Reader
 from inkdigits.cli.main import app
-from inkdigits.training.recipes import RECIPES, LineRecipe, Recipe
+from inkdigits.training.recipes import RECIPES, FinderRecipe, LineRecipe, Recipe
 from inkdigits.web.app import create_app
 
 FOLDER = Path(__file__).parents[1] / "reference"
@@ -140,7 +140,7 @@ def run_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "format": {"const": 1, "description": "Version of this file's form."},
-            "recipe": {"anyOf": [recipe_schema(Recipe), recipe_schema(LineRecipe)]},
+            "recipe": {"anyOf": [recipe_schema(kind) for kind in (Recipe, LineRecipe, FinderRecipe)]},
             "seed": {"type": "integer", "minimum": 0},
             "data": _object(
                 "The training images.",
@@ -176,7 +176,7 @@ def card_schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "format": {"const": 1, "description": "Version of the card's form."},
-            "kind": {"enum": ["digit", "line"], "description": "Which network this is."},
+            "kind": {"enum": ["digit", "line", "finder"], "description": "Which network this is."},
             "name": {"type": "string", "description": "Of the run."},
             "output": {"enum": ["sigmoid", "softmax", "logits", "logits_none", "probabilities"]},
             "classes": {"type": "array", "items": {"type": "string"}, "description": "What each score stands for."},
@@ -193,7 +193,11 @@ def card_schema() -> dict[str, Any]:
             "figures": {"type": "object", "description": "Measured once, at the end."},
             "blank": {"type": "integer", "description": "Line network: the index of CTC's blank."},
             "height": {"type": "integer", "description": "Line network: of line images, in pixels."},
-            "stride": {"type": "integer", "description": "Line network: pixels a column."},
+            "stride": {
+                "type": "integer",
+                "description": "Line network: pixels a column. Finder: pixels a map's pixel.",
+            },
+            "half_px": {"type": "number", "description": "Finder: half the height of a row whose map says 0."},
             "views": {"type": "array", "description": "Line network: zoom and shear of each view that is read."},
         },
     }

@@ -55,7 +55,7 @@ class OnnxModel:
         none, and all of them were trained behind version 1.
 
         Args:
-            kind: "digit" or "line".
+            kind: "digit", "line" or "finder".
             fields: what the card must hold, "classes" among them.
 
         Raises:

@@ -19,8 +19,8 @@ from inkdigits.errors import TrainingError
 from inkdigits.machine import cores
 from inkdigits.reading.calibration import probabilities_of
 from inkdigits.reading.model import OnnxModel
-from inkdigits.training import line_rows
-from inkdigits.training.recipes import LineRecipe, Recipe
+from inkdigits.training import finder_pages, line_rows
+from inkdigits.training.recipes import FinderRecipe, LineRecipe, Recipe
 from inkdigits.training.synthesis.digits import compose_digits
 from inkdigits.training.synthesis.distortion import distort
 
@@ -29,7 +29,8 @@ from inkdigits.training.synthesis.distortion import distort
 USES = 3
 
 # Inputs and targets, as many of each: uint8 (N, 28, 28) with labels int64 (N,) or a teacher's probabilities float32
-# (N, classes); or line images, an array (N,) of uint8 (height, W), with texts int32 (N, longest).
+# (N, classes); or line images, an array (N,) of uint8 (height, W), with texts int32 (N, longest); or pages, an array
+# (N,) of uint8 (H, W), with an array (N,) of their maps.
 Examples = tuple[np.ndarray, np.ndarray]
 # A function and its arguments.
 Job = tuple[Any, ...]
@@ -60,6 +61,8 @@ def epochs_of(part: Split, recipe: Recipe, seed: int, teacher: Path | None = Non
     """
     if isinstance(recipe, LineRecipe):
         return composed_lines(part, recipe, seed)
+    if isinstance(recipe, FinderRecipe):
+        return composed_pages(part, recipe, seed)
     if teacher is not None:
         return distilled(part, recipe.distortion, seed, teacher)
     if recipe.composed:
@@ -230,4 +233,20 @@ def composed_lines(split: Split, recipe: LineRecipe, seed: int) -> Rolling:
         recipe.composed,
         lambda number: line_rows.jobs_of_epoch(recipe, seed, number),
         _processes(cores(), line_rows.start_process, split),
+    )
+
+
+def composed_pages(split: Split, recipe: FinderRecipe, seed: int) -> Rolling:
+    """Return new synthetic pages and those of the epochs before, composed by as many processes as there are cores.
+
+    Args:
+        split: the digits to compose from.
+        recipe: says how many pages, and for how many epochs each is shown.
+        seed: >= 0.
+    """
+    return Rolling(
+        finder_pages.pages_of_part(recipe) * recipe.uses,
+        lambda number: finder_pages.jobs_of_part(recipe, seed, number),
+        _processes(cores(), finder_pages.start_process, split),
+        recipe.uses,
     )

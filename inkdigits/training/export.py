@@ -18,6 +18,7 @@ import onnx
 from inkdigits.errors import ModelError
 from inkdigits.files import storage
 from inkdigits.reading.model import OnnxModel
+from inkdigits.training.runs import write_beside
 from inkdigits.training.tensorflow_logs import filtered_stderr
 
 TOLERANCE = 1e-4
@@ -78,9 +79,60 @@ def agree(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
     return ours
 
 
+def export_halved(model: keras.Model, path: Path, card: dict[str, Any], probe: np.ndarray, tolerance: float) -> None:
+    """Write a model as ONNX with weights in float16 (arithmetic stays in float32), held equal to Keras's answers.
+
+    Args:
+        model: as for `export`.
+        path: of the file; it is removed where the answers differ.
+        card: as for `export`.
+        probe: uint8 images on which both answer.
+        tolerance: > 0, how far apart their scores may be.
+
+    Raises:
+        ModelError: they are further apart.
+        RunError: the file cannot be written.
+    """
+    expected = keras.ops.convert_to_numpy(model(probe))
+    export(model, path, card)
+    proto = onnx.load(path)
+    _halve(proto.graph)
+    write_beside(path, proto.SerializeToString())
+    apart = float(np.abs(OnnxModel(path).scores(probe) - expected).max())
+    if not apart <= tolerance:
+        path.unlink()
+        raise ModelError(f"{path}: ONNX and Keras disagree by {apart:.2g} (allowed: {tolerance})")
+
+
+def write_card(path: Path, card: dict[str, Any]) -> None:
+    """Give a model file another card.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    proto = onnx.load(path)
+    onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
+    write_beside(path, proto.SerializeToString())
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Store large float32 constants as float16, cast back when the file is opened: half the bytes, same arithmetic."""
+    casts = []
+    for constant in list(graph.initializer):
+        values = onnx.numpy_helper.to_array(constant)
+        if values.dtype != np.float32 or values.size < 256:
+            continue
+        half = onnx.numpy_helper.from_array(values.astype(np.float16), constant.name + "_half")
+        casts.append(onnx.helper.make_node("Cast", [half.name], [constant.name], to=onnx.TensorProto.FLOAT))
+        graph.initializer.remove(constant)
+        graph.initializer.append(half)
+    for i, cast in enumerate(casts):
+        graph.node.insert(i, cast)
+
+
 def _convert(model: keras.Model, path: Path) -> None:
     model(
-        np.zeros((1, *(side or 32 for side in model.input_shape[1:])), np.uint8)
+        np.zeros((1, *(side or 64 for side in model.input_shape[1:])), np.uint8)
     )  # Keras exports no model that was only loaded
     try:
         # tf2onnx takes Erfc for an error; `_spell_out_erfc` replaces it, and the checker checks the rest.

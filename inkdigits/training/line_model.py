@@ -3,27 +3,22 @@
 Lines to calibrate and to evaluate on are composed, in the styles of real input, of digits that were never learned.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import onnx
 
 from inkdigits.arrays import Ink, Scores
 from inkdigits.data.splits import Split
-from inkdigits.errors import ModelError
 from inkdigits.reading.decoding import Decoded, decode, digits_of, readable, softmax
-from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.training import export
 from inkdigits.training.line_net import BLANK
 from inkdigits.training.line_rows import STRIDE_PX
 from inkdigits.training.recipes import LineRecipe
-from inkdigits.training.runs import write_beside
 from inkdigits.training.synthesis.lines import compose_line
 from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits
 
@@ -164,38 +159,4 @@ def export_line(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
         RunError: the file cannot be written.
     """
     probe = np.random.default_rng(0).integers(0, 256, (8, card["height"], 96)).astype(np.uint8)
-    expected = keras.ops.convert_to_numpy(model(probe))
-    export.export(model, path, card)
-    proto = onnx.load(path)
-    _halve(proto.graph)
-    write_beside(path, proto.SerializeToString())
-    apart = float(np.abs(OnnxModel(path).scores(probe) - expected).max())
-    if not apart <= TOLERANCE:
-        path.unlink()
-        raise ModelError(f"{path}: ONNX and Keras disagree by {apart:.2g} (allowed: {TOLERANCE})")
-
-
-def write_card(path: Path, card: dict[str, Any]) -> None:
-    """Give a model file another card.
-
-    Raises:
-        RunError: the file cannot be written.
-    """
-    proto = onnx.load(path)
-    onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
-    write_beside(path, proto.SerializeToString())
-
-
-def _halve(graph: onnx.GraphProto) -> None:
-    """Store large float32 constants as float16, cast back when the file is opened: half the bytes, same arithmetic."""
-    casts = []
-    for constant in list(graph.initializer):
-        values = onnx.numpy_helper.to_array(constant)
-        if values.dtype != np.float32 or values.size < 256:
-            continue
-        half = onnx.numpy_helper.from_array(values.astype(np.float16), constant.name + "_half")
-        casts.append(onnx.helper.make_node("Cast", [half.name], [constant.name], to=onnx.TensorProto.FLOAT))
-        graph.initializer.remove(constant)
-        graph.initializer.append(half)
-    for i, cast in enumerate(casts):
-        graph.node.insert(i, cast)
+    export.export_halved(model, path, card, probe, TOLERANCE)

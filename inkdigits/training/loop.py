@@ -130,9 +130,9 @@ def prepare(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> None:
 def targets_for(model: keras.Model, labels: np.ndarray) -> np.ndarray:
     """Return the labels as the model's loss wants them: int32 (N,), or one-hot float32 (N, classes).
 
-    Two-dimensional ones, a teacher's probabilities or texts, stay as they are.
+    Two-dimensional ones, a teacher's probabilities or texts, and pages' maps stay as they are.
     """
-    if labels.ndim == 2:
+    if labels.ndim == 2 or labels.dtype == object:
         return labels
     if networks.wants_one_hot(model):
         one_hot: np.ndarray = np.eye(model.output_shape[-1], dtype=np.float32)[labels]
@@ -268,14 +268,16 @@ def _compiled_runner(model: keras.Model, batch_size: int, n_images: int) -> Runn
     return runner
 
 
-def step_of(model: keras.Model) -> Callable[[np.ndarray, np.ndarray], object]:
-    """Return what learns from one batch: inputs of the model's shape, targets int32 (N, M); metrics add up."""
+def step_of(
+    model: keras.Model, targets: tuple[int | None, ...] = (None, None), dtype: str = "int32"
+) -> Callable[[np.ndarray, np.ndarray], object]:
+    """Return what learns from one batch: inputs of the model's shape, targets of a shape and dtype; metrics add up."""
     if keras.backend.backend() != "tensorflow":
         return model.train_on_batch  # type: ignore[no-any-return]
     import tensorflow as tf
 
     # With its shapes said beforehand it is compiled once; `train_on_batch` would be for each new width.
-    signature = [tf.TensorSpec(model.input_shape, model.inputs[0].dtype), tf.TensorSpec((None, None), "int32")]
+    signature = [tf.TensorSpec(model.input_shape, model.inputs[0].dtype), tf.TensorSpec(targets, dtype)]
     step: Callable[[np.ndarray, np.ndarray], object] = tf.function(
         lambda x, y: model.train_step((x, y))["loss"], input_signature=signature
     )

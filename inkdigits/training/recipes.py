@@ -188,18 +188,18 @@ class Conflict:
 CONFLICTS = (
     Conflict(
         ("composed",),
-        lambda recipe: isinstance(recipe, LineRecipe) and not recipe.composed,
-        "the recipe {name!r} learns from composed lines alone: composed must be at least 1",
+        lambda recipe: isinstance(recipe, LineRecipe | FinderRecipe) and not recipe.composed,
+        "the recipe {name!r} learns from composed pictures alone: composed must be at least 1",
     ),
     Conflict(
         ("validation",),
-        # With fewer some digit may be missing among those that calibration lines are composed of.
-        lambda recipe: isinstance(recipe, LineRecipe) and recipe.validation < 10,
+        # With fewer some digit may be missing among those that lines and pages to calibrate on are composed of.
+        lambda recipe: isinstance(recipe, LineRecipe | FinderRecipe) and recipe.validation < 10,
         "the recipe {name!r} is calibrated on held-out digits: validation must be at least 10",
     ),
     Conflict(
         ("composed", "output"),
-        lambda recipe: recipe.composed and not isinstance(recipe, LineRecipe) and recipe.output != "logits_none",
+        lambda recipe: type(recipe) is Recipe and recipe.composed and recipe.output != "logits_none",
         "composed images include some that are no digit, which only networks with output logits_none can answer: leave "
         "composed out, or take the recipe reader",
     ),
@@ -255,6 +255,26 @@ class LineRecipe(Recipe):
     stages: tuple[Stage, ...] = ()
     passes: int = 2
     views: tuple[tuple[float, float], ...] = ((0.92, 0.0), (1.1, 0.0))
+
+
+@dataclass(frozen=True)
+class FinderRecipe(Recipe):
+    """The training of the page finder: synthetic pages, some new in each epoch, maps of where rows run.
+
+    Of the fields of every recipe, `composed` is pages an epoch shows, `batch_size` pages of 448 x 448 pixels a step (of
+    small ones more, of large ones fewer), `validation` MNIST digits held out for calibration.
+
+    Attributes:
+        channels: of the six steps of the network, at 1/2 to 1/64 of the picture's size.
+        head: channels of the maps' last layer, and the fewest on the way there.
+        uses: for how many epochs a page is shown, in another light each time.
+    """
+
+    without = LineRecipe.without
+
+    channels: tuple[int, int, int, int, int, int] = (16, 24, 40, 64, 80, 80)
+    head: int = 32
+    uses: int = 4
 
 
 RECIPES: dict[str, Recipe] = {
@@ -344,6 +364,21 @@ RECIPES: dict[str, Recipe] = {
                 Stage({"cell": 0.5, "row": 0.15, "page": 0.35}, 34, (1.0, 1 / 200)),
             ),
         ),
+        # Finds the rows of a page; no weights ship yet.
+        FinderRecipe(
+            "finder",
+            optimizer="adamw",
+            learning_rate=2.5e-3,
+            weight_decay=1e-2,
+            schedule="cosine",
+            loss="binary_crossentropy",
+            ema=0.998,
+            output="logits",
+            composed=1024,
+            epochs=300,
+            batch_size=8,
+            precision="mixed_bfloat16",
+        ),
     )
 }
 
@@ -363,11 +398,12 @@ def resolve_digit(name: str, **changes: Any) -> Recipe:
     """Return what `resolve` does, of recipes whose networks classify single digits.
 
     Raises:
-        RecipeError: also for the line network's recipe.
+        RecipeError: also for the recipes of the line network and the page finder.
     """
     recipe = resolve(name, **changes)
-    if isinstance(recipe, LineRecipe):
-        raise RecipeError(f"the recipe {name!r} trains a network for lines; choose one for single digits")
+    if type(recipe) is not Recipe:
+        whole = "lines" if isinstance(recipe, LineRecipe) else "pages"
+        raise RecipeError(f"the recipe {name!r} trains a network for {whole}; choose one for single digits")
     return recipe
 
 
@@ -376,7 +412,7 @@ def from_dict(stored: Mapping[str, Any]) -> Recipe:
 
     A field that another version of inkdigits has is no reason not to read its recipes.
     """
-    kind = LineRecipe if "stages" in stored else Recipe
+    kind = LineRecipe if "stages" in stored else FinderRecipe if "head" in stored else Recipe
     fields = {field.name: _tuples(stored[field.name]) for field in dataclasses.fields(kind) if field.name in stored}
     if "stages" in fields:
         fields["stages"] = tuple(Stage(**stage) for stage in fields["stages"])

@@ -19,13 +19,26 @@ from inkdigits.errors import DataError, ModelError, RecipeError, RunError, Train
 from inkdigits.evaluation.digits import Evaluation, evaluate
 from inkdigits.evaluation.inspection import look_inside
 from inkdigits.evaluation.report import save_run_report
+from inkdigits.reading.finder import Finder
 from inkdigits.reading.model import OnnxModel, model_path
 from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.reading.reader import Reader
-from inkdigits.training import digit_net, export, line_model, line_net, loop, networks, recipes, runs, tracking
+from inkdigits.training import (
+    digit_net,
+    export,
+    finder_model,
+    finder_net,
+    line_model,
+    line_net,
+    loop,
+    networks,
+    recipes,
+    runs,
+    tracking,
+)
 from inkdigits.training.ensemble import card_of_member
 from inkdigits.training.epochs import epochs_of
-from inkdigits.training.recipes import LineRecipe, Recipe
+from inkdigits.training.recipes import FinderRecipe, LineRecipe, Recipe
 from inkdigits.training.runs import Run
 
 logger = logging.getLogger(__name__)
@@ -121,8 +134,8 @@ def _start(
     facts: Mapping[str, Any] | None,
 ) -> tuple[Run, keras.Model]:
     """Make the run directory of a new training, with its model as it begins; all that can be wrong is found first."""
-    if isinstance(recipe, LineRecipe):
-        _check_lines_can_learn(train_split, teacher)
+    if isinstance(recipe, LineRecipe | FinderRecipe):
+        _check_digits_compose(recipe, train_split, teacher)
     if "validation" not in changes:
         recipe = dataclasses.replace(recipe, validation=min(recipe.validation, len(train_split) // 6))
     if recipe.validation:
@@ -133,6 +146,8 @@ def _start(
         recipe = networks.check(recipes.change(recipe, loss="categorical_crossentropy", label_smoothing=0.0))
     if isinstance(recipe, LineRecipe):
         model = line_net.build(recipe, seed, recipe.precision)
+    elif isinstance(recipe, FinderRecipe):
+        model = finder_net.build(recipe, seed, recipe.precision)
     elif model is None:
         model = networks.build(recipe, seed, len(train_split.class_names))
     info = _info(recipe, seed, train_split, path, taught_by) | dict(facts or {})
@@ -141,12 +156,13 @@ def _start(
     return run, model
 
 
-def _check_lines_can_learn(train_split: Split, teacher: str | Path | None) -> None:
-    """Raise DataError for what lines of digits cannot be composed of."""
+def _check_digits_compose(recipe: Recipe, train_split: Split, teacher: str | Path | None) -> None:
+    """Raise DataError for what lines or pages of digits cannot be composed of."""
+    what = "lines" if isinstance(recipe, LineRecipe) else "pages"
     if train_split.class_names != DIGITS:
-        raise DataError(f"{train_split.source}: lines are composed of the digits 0 to 9, and these are other classes")
+        raise DataError(f"{train_split.source}: {what} are composed of the digits 0 to 9, and these are other classes")
     if teacher is not None:
-        raise RecipeError("a teacher knows single digits; leave it out for the line network")
+        raise RecipeError(f"a teacher knows single digits; leave it out for the recipe {recipe.name!r}")
 
 
 def _check_taught(recipe: Recipe, changes: Mapping[str, Any]) -> None:
@@ -205,12 +221,15 @@ def _go(run: Run, model: keras.Model, train_split: Split, test: Split, progress:
     if isinstance(run.recipe, LineRecipe):
         assert validation is not None  # the recipe holds some out
         trained, figures = _finish_lines(run, run.recipe, model, validation, test)
+    elif isinstance(run.recipe, FinderRecipe):
+        assert validation is not None
+        trained, figures = _finish_finder(run, run.recipe, model, validation, test)
     else:
         trained, figures = _finish_digits(run, model, train_split, validation, test)
     trained.save(run.path / "model.keras")
     seconds = run.info.get("seconds", 0.0) + time.perf_counter() - start
     run = run.save_info(figures=figures, finished=_now(), seconds=round(seconds, 3))
-    evaluation = None if isinstance(run.recipe, LineRecipe) else _report(run, test, history)
+    evaluation = None if isinstance(run.recipe, LineRecipe | FinderRecipe) else _report(run, test, history)
     return run.finish(), evaluation
 
 
@@ -219,6 +238,9 @@ def _fit(run: Run, model: keras.Model, part: Split, validation: Split | None, pr
     if isinstance(recipe, LineRecipe):
         line_net.prepare(model, recipe)
         runner, validation = line_net.runner_for(model, recipe), None
+    elif isinstance(recipe, FinderRecipe):
+        finder_net.prepare(model, recipe)
+        runner, validation = finder_net.runner_for(model, recipe), None
     teacher = _unchanged_teacher(run) if run.info.get("teacher") else None
     with epochs_of(part, recipe, run.seed, teacher) as source:
         return loop.fit(
@@ -274,7 +296,24 @@ def _finish_lines(
     temperature = line_model.fit_temperature([line for lines in held_out.values() for line in lines])
     unseen = line_model.score_lines(scores_of, recipe, test, line_model.TEST)
     figures = line_model.evaluate_lines(unseen, temperature)
-    line_model.write_card(path, card | {"temperature": temperature, "figures": figures})
+    export.write_card(path, card | {"temperature": temperature, "figures": figures})
+    return trained, figures
+
+
+def _finish_finder(
+    run: Run, recipe: FinderRecipe, model: keras.Model, validation: Split, test: Split
+) -> tuple[keras.Model, dict[str, float]]:
+    """Write model.onnx and return the trained finder in float32 with its figures."""
+    trained = finder_net.build(recipe, run.seed)
+    trained.set_weights(model.get_weights())
+    path, card = run.path / "model.onnx", card_of(run, {}) | finder_model.card_of_finder(recipe)
+    finder_model.export_finder(trained, path, card)
+    finder = Finder(path)  # the exported model, by the path that users take
+    held_out = finder_model.held_out_pages(validation, finder_model.CALIBRATION)
+    threshold = finder_model.choose_threshold(finder, held_out)
+    unseen = finder_model.held_out_pages(test, finder_model.TEST)
+    figures = finder_model.evaluate_pages(finder, unseen, threshold)
+    export.write_card(path, card | {"threshold": threshold, "figures": figures})
     return trained, figures
 
 

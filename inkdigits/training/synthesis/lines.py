@@ -118,7 +118,9 @@ def _write(rng: Rng, digits: Digits, text: str, style: Style, hand: Hand) -> np.
     """Return the ink of `text`, uint8 (h, w), 255 = ink, digits about PEN_PX tall."""
     chain = _zero_chain(rng, text) if style.messy else 0
     small = rng.uniform(0.45, 0.85)
-    pieces = [_piece(rng, digits, char, hand, small if chain and i >= chain else 1.0) for i, char in enumerate(text)]
+    pieces = [
+        write_character(rng, digits, char, hand, small if chain and i >= chain else 1.0) for i, char in enumerate(text)
+    ]
     if chain:
         rise = int(rng.uniform(0.0, 0.35) * PEN_PX)
         pieces = [(p, top - rise if i >= chain else top) for i, (p, top) in enumerate(pieces)]
@@ -195,8 +197,19 @@ def _link(rng: Rng, canvas: np.ndarray, ends: list[tuple[int, int, int]], text: 
     cv2.line(canvas, (x0, y0), (x1, y1), 255, max(1, int(hand.stroke_px * 0.7)), cv2.LINE_AA)
 
 
-def _piece(rng: Rng, digits: Digits, char: str, hand: Hand, share: float = 1.0) -> tuple[np.ndarray, int]:
-    """Return a character's ink, cropped, and where its top lies from the base line (negative: above)."""
+def write_character(rng: Rng, digits: Digits, char: str, hand: Hand, share: float = 1.0) -> tuple[np.ndarray, int]:
+    """Return a character's ink, cropped, and where its top lies from the base line (negative: above).
+
+    Args:
+        rng: fixes all.
+        digits: what is written with.
+        char: a digit, "." or "-".
+        hand: the writer and the pen.
+        share: of the usual height PEN_PX, > 0; signs have their own.
+
+    Returns:
+        uint8 (h, w), 255 = ink, and a whole number of pixels.
+    """
     if char in ".-":
         return _mark(rng, char, hand)
     digit = int(char)

@@ -34,7 +34,11 @@ def other_ink(rng: Rng, stroke_px: float) -> np.ndarray:
         return _drawn_sign(rng, stroke_px)
     if kind < 0.28:
         return _leaders(rng, stroke_px)
-    text = str(rng.choice(list(SIGNS))) if kind < 0.4 else _word(rng)
+    return written_by_hand(rng, str(rng.choice(list(SIGNS))) if kind < 0.4 else _word(rng), stroke_px)
+
+
+def written_by_hand(rng: Rng, text: str, stroke_px: float) -> np.ndarray:
+    """Return the ink of a text in an unsteady hand, uint8 (h, w), 255 = ink, for digits PEN_PX tall."""
     written = _in_strokes(text, int(rng.choice(STROKE_FONTS)), bool(rng.random() < 0.4), stroke_px)
     piece = written if rng.random() < 0.6 and text.isascii() else _in_print(text, str(rng.choice(FONTS)))
     piece = _by_hand(rng, piece)
