@@ -84,8 +84,7 @@ class Finder:
 
     def _on_copy(self, image: GrayImage, side: int, least: float) -> list[FoundRow]:
         """Return the rows on a copy whose longest side is about `side`, in the copy's pixels."""
-        small = resized(image, side / max(image.shape), cv2.INTER_CUBIC)
-        maps = self.maps(small)
+        maps = self.maps(copy_of(image, side))
         return rows_of(maps, self.card["stride"], self.card["half_px"], least)
 
     def maps(self, image: GrayImage) -> Scores:
@@ -101,6 +100,11 @@ class Finder:
                 inner = scores[(y - top) // stride :, (x - left) // stride :]
                 room[:] = inner[: room.shape[0], : room.shape[1]]
         return maps
+
+
+def copy_of(image: GrayImage, side: int) -> GrayImage:
+    """Return a picture uint8 (H, W) with `side` pixels along its longest side, as the network looks at it."""
+    return resized(image, side / max(image.shape), cv2.INTER_CUBIC)
 
 
 def _are_small(rows: list[FoundRow], where_none: bool) -> bool:

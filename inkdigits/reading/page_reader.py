@@ -1,6 +1,7 @@
 """A document page -> its lines of numbers, by layout and both networks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,8 +36,9 @@ TURN_EVIDENCE = 2.0
 class PageReader:
     """Reads pictures with any number of rows: finds the rows, then reads them with both networks.
 
-    Pieces of ink that are one digit are read by the digit network, digits that touch by the line network. On the shared
-    photographs the digit network alone reads more than the line network, which takes operators for digits.
+    Pieces of ink that are one digit are read by the digit network, digits that touch by the line network, which also
+    reads each row as a whole: rows in which it sees other digits are rejected. On 82 photographs that we studied, 77 of
+    208 accepted rows are false without that, 13 of 96 with it.
 
     Args:
         digits: reads single pieces of ink.
@@ -54,15 +56,27 @@ class PageReader:
         found = self._digits.classify(framed)
         touching = self._touching(rows, found)
         starts = np.cumsum([0] + [len(row.boxes) for row in rows])
-        lines = iter(
-            [_page_line(r, n, found, framed, touching) for r, n in zip(rows, starts[:-1].tolist(), strict=True)]
-        )
+        pieces = [_page_line(r, n, found, framed, touching) for r, n in zip(rows, starts[:-1].tolist(), strict=True)]
+        lines = iter(self._with_second_opinion(rows, pieces))
         pages = []
         for image, (sheet, _) in zip(images, sheets, strict=True):
             of_page = tuple(next(lines) for _ in sheet.lines)
             left_out = (*(ink for line in of_page for ink in line.left_out), *sheet.left_out)
             pages.append(PageReading(image.shape[1], image.shape[0], of_page, left_out))
         return pages
+
+    def _with_second_opinion(self, rows: Sequence[TextLine], lines: Sequence[NumberReading]) -> list[NumberReading]:
+        """Return the rows, those rejected that the line network reads otherwise as a whole, with all that is in them.
+
+        Words, rules and texture give both networks digits, but seldom the same ones.
+        """
+        checked = list(lines)
+        asked = [index for index, line in enumerate(lines) if line.accepted]
+        crops = [(rows[index].image, rows[index].transform) for index in asked]
+        for index, whole in zip(asked, self._lines.read_crops(crops) if crops else [], strict=True):
+            if whole.digits != lines[index].digits:
+                checked[index] = _rejected(lines[index], whole)
+        return checked
 
     def _upright_layout(self, image: GrayImage) -> tuple[PageLayout, DigitImages]:
         """Return a picture's layout, the sheet turned upright if need be, and all its pieces uint8 (N, 28, 28)."""
@@ -161,6 +175,16 @@ def _page_line(
     confidence *= float(np.prod(1 - digitness[~digits & (digitness < LEAST_DIGIT)]))
     accepted = bool(items) and all(item.accepted for item in items)
     return NumberReading(text, text.replace(" ", ""), confidence, accepted, tuple(items), left_out=tuple(left_out))
+
+
+def _rejected(line: NumberReading, other: NumberReading) -> NumberReading:
+    """Return a row with the digits rejected in which another reading differs: all of them if it has more or fewer."""
+    is_as_long = len(line.digits) == len(other.digits)
+    items = tuple(
+        replace(item, accepted=item.accepted and is_as_long and str(item.digit) == digit)
+        for item, digit in zip(line.items, other.digits if is_as_long else line.digits, strict=True)
+    )
+    return replace(line, confidence=line.confidence * (1 - other.confidence), accepted=False, items=items)
 
 
 def _are_parted(row: TextLine, gaps: Indices, height: float) -> Mask:

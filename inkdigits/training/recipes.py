@@ -355,13 +355,13 @@ RECIPES: dict[str, Recipe] = {
             ema=0.998,
             output="logits",
             composed=5120,
-            epochs=38,
-            batch_size=128,
+            epochs=48,
+            batch_size=64,
             precision="mixed_bfloat16",
             stages=(
                 # CTC does not take off on hard lines from nothing: it starts on plain digits side by side.
                 Stage({"clean": 1.0}, 4, (1.0, 1.0)),
-                Stage({"cell": 0.5, "row": 0.15, "page": 0.35}, 34, (1.0, 1 / 200)),
+                Stage({"cell": 0.6, "row": 0.1, "page": 0.3}, 44, (1.0, 1 / 200)),
             ),
         ),
         # Finds the rows of a page; no weights ship yet.

@@ -87,8 +87,8 @@ def test_weights_from_before_there_was_a_version_are_accepted(tmp_path: Path) ->
 
 
 def test_shipped_weights_are_for_this_normalisation() -> None:
-    for kind in VERSIONS:
-        assert OnnxModel(SHIPPED / f"{kind}.onnx").card["normalisation"] == VERSIONS[kind]
+    for path in (SHIPPED / "digit.onnx", SHIPPED / "line.onnx"):
+        assert OnnxModel(path).card["normalisation"] == VERSIONS[path.stem]
 
 
 @pytest.mark.parametrize("threads", [0, -1])

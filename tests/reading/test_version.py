@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from inkdigits.arrays import GrayImage
+from inkdigits.reading import finder
 from inkdigits.reading.normalise import digit, line
 from inkdigits.reading.normalise.version import VERSIONS, normalisation_version
 
@@ -69,6 +70,8 @@ def cells_of(image: GrayImage, side: int) -> list[int]:
 def signature(kind: str) -> list[list[int]]:
     if kind == "digit":
         return [cells_of(digit.frame_digit(probe), 4) for probe in digit_probes()]
+    if kind == "finder":
+        return [cells_of(finder.copy_of(probe, side), 8) for probe in digit_probes()[:3] for side in (160, 80)]
     views = [(zoom, shear) for zoom in (0.92, 1.1) for shear in (0.0, 0.2)]
     return [cells_of(line.normalise_line(probe, 32, *view), 8) for probe in line_probes() for view in views]
 
@@ -94,6 +97,7 @@ def test_normalisation_does_what_its_version_did(kind: str) -> None:
         ("digit", digit, "WORK_SIDE_PX", 20),
         ("line", line, "LINE_INK_SHARE", 0.65),
         ("line", line, "LINE_WORK_PX", 12),
+        ("finder", finder, "resized", lambda image, *_: image[:80, :80]),
     ],
 )
 def test_a_change_of_normalisation_is_noticed(
