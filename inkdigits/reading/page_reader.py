@@ -1,11 +1,14 @@
 """A document page -> its lines of numbers, by layout and both networks."""
 
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Indices, Mask
+from inkdigits.reading.decoding import digits_of
 from inkdigits.reading.digit_reader import DigitReader, likeliest_others
 from inkdigits.reading.geometry import translation
 from inkdigits.reading.layout.page import find_layout
@@ -57,7 +60,9 @@ class PageReader:
         touching = self._touching(rows, found)
         starts = np.cumsum([0] + [len(row.boxes) for row in rows])
         pieces = [_page_line(r, n, found, framed, touching) for r, n in zip(rows, starts[:-1].tolist(), strict=True)]
-        lines = iter(self._with_second_opinion(rows, pieces))
+        # The only ink of a picture is what the digit network was trained for: to the line network, a lone 1 is a rule.
+        alone = [sum(len(row.boxes) for row in sheet.lines) == 1 for sheet, _ in sheets for _ in sheet.lines]
+        lines = iter(self._with_second_opinion(rows, pieces, alone))
         pages = []
         for image, (sheet, _) in zip(images, sheets, strict=True):
             of_page = tuple(next(lines) for _ in sheet.lines)
@@ -65,17 +70,18 @@ class PageReader:
             pages.append(PageReading(image.shape[1], image.shape[0], of_page, left_out))
         return pages
 
-    def _with_second_opinion(self, rows: Sequence[TextLine], lines: Sequence[NumberReading]) -> list[NumberReading]:
-        """Return the rows, those rejected that the line network reads otherwise as a whole, with all that is in them.
+    def _with_second_opinion(
+        self, rows: Sequence[TextLine], lines: Sequence[NumberReading], alone: Sequence[bool]
+    ) -> list[NumberReading]:
+        """Return the rows with what the line network reads in each as a whole, words, signs and gaps included.
 
         Words, rules and texture give both networks digits, but seldom the same ones.
         """
         checked = list(lines)
-        asked = [index for index, line in enumerate(lines) if line.accepted]
+        asked = [index for index, line in enumerate(lines) if line.digits and not alone[index]]
         crops = [(rows[index].image, rows[index].transform) for index in asked]
         for index, whole in zip(asked, self._lines.read_crops(crops) if crops else [], strict=True):
-            if whole.digits != lines[index].digits:
-                checked[index] = _rejected(lines[index], whole)
+            checked[index] = _confirmed(lines[index], whole)
         return checked
 
     def _upright_layout(self, image: GrayImage) -> tuple[PageLayout, DigitImages]:
@@ -177,14 +183,37 @@ def _page_line(
     return NumberReading(text, text.replace(" ", ""), confidence, accepted, tuple(items), left_out=tuple(left_out))
 
 
-def _rejected(line: NumberReading, other: NumberReading) -> NumberReading:
-    """Return a row with the digits rejected in which another reading differs: all of them if it has more or fewer."""
-    is_as_long = len(line.digits) == len(other.digits)
+def _confirmed(line: NumberReading, whole: NumberReading) -> NumberReading:
+    """Return the answer for a row that was read by pieces and as a whole.
+
+    Where both see the same digits, the answer has the signs of the whole and the gaps of either. Where the whole is no number, the
+    ink is left out. Where it has other digits, those are rejected: all of them if there are more or fewer.
+    """
+    if line.digits == whole.digits:
+        is_sure = line.text == whole.text or whole.accepted
+        return replace(
+            line,
+            text=_parted(whole.text, line.text),
+            confidence=max(line.confidence, whole.confidence) if line.text == whole.text else whole.confidence,
+            accepted=line.accepted and is_sure,
+            marks=whole.marks,
+        )
+    if not whole.digits:
+        left_out = (*line.left_out, *(LeftOut(item.box, "text") for item in line.items))
+        return NumberReading("", "", 0.0, False, (), left_out=left_out)
+    is_as_long = len(line.digits) == len(whole.digits)
     items = tuple(
         replace(item, accepted=item.accepted and is_as_long and str(item.digit) == digit)
-        for item, digit in zip(line.items, other.digits if is_as_long else line.digits, strict=True)
+        for item, digit in zip(line.items, whole.digits if is_as_long else line.digits, strict=True)
     )
-    return replace(line, confidence=line.confidence * (1 - other.confidence), accepted=False, items=items)
+    return replace(line, confidence=line.confidence * (1 - whole.confidence), accepted=False, items=items)
+
+
+def _parted(text: str, other: str) -> str:
+    """Return a text with another's spaces too, where it has no sign; both have the same digits."""
+    signs, spaces = (re.split(r"\d", each) for each in (text, other))
+    between = [sign or " " * (" " in space) for sign, space in zip(signs, spaces, strict=True)]
+    return "".join(itertools.chain(*itertools.zip_longest(between, digits_of(text), fillvalue="")))
 
 
 def _are_parted(row: TextLine, gaps: Indices, height: float) -> Mask:

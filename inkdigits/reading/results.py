@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from inkdigits.arrays import Box, Confidences, DigitImage, Labels, Mask, Probabilities
+from inkdigits.reading.geometry import hull_of
 
 
 class _ComparedByValue:
@@ -121,6 +122,23 @@ class Mark:
 
 
 @dataclass(frozen=True)
+class Number:
+    """One of the numbers of a row.
+
+    Attributes:
+        text: digits with their separators and signs, such as "-12.5".
+        box: x, y, width, height in the picture's pixels.
+    """
+
+    text: str
+    box: Box
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` and the HTTP API answer for a number of a row."""
+        return {"text": self.text, "box": list(self.box)}
+
+
+@dataclass(frozen=True)
 class LeftOut:
     """Ink of a digit's size that is part of no digit in the answer.
 
@@ -169,7 +187,19 @@ class NumberReading:
             "accepted": self.accepted,
             "items": [item.to_dict() for item in self.items],
             "marks": [mark.to_dict() for mark in self.marks],
+            "numbers": [number.to_dict() for number in self.numbers],
         }
+
+    @property
+    def numbers(self) -> tuple[Number, ...]:
+        """The numbers of the row, from left to right: what spaces part in `text`."""
+        digits, marks = iter([item.box for item in self.items]), iter([mark.box for mark in self.marks])
+        found = []
+        for word in self.text.split():
+            boxes = [box for char in word if (box := next(digits if char.isdecimal() else marks, None))]
+            if boxes:
+                found.append(Number(word, hull_of(boxes)))
+        return tuple(found)
 
     def with_boxes(self, move: Callable[[Box], Box]) -> "NumberReading":
         """Return the same answer with every box moved, such as from a crop to the picture it is part of."""

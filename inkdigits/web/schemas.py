@@ -123,6 +123,13 @@ class MarkAnswer(_Schema):
     box: BoxAnswer
 
 
+class NumberAnswer(_Schema):
+    """One of the numbers of a row."""
+
+    text: Annotated[str, Field(description="digits, separators and signs")]
+    box: BoxAnswer
+
+
 class LeftOutAnswer(_Schema):
     """Ink of a digit's size that is part of no digit in the answer."""
 
@@ -139,6 +146,7 @@ class LineAnswer(_Schema):
     accepted: Annotated[bool, Field(description="whether every digit is accepted")]
     items: Annotated[list[ItemAnswer], Field(description="the digits from left to right")]
     marks: Annotated[list[MarkAnswer], Field(description="separators and signs")]
+    numbers: Annotated[list[NumberAnswer], Field(description="the numbers from left to right, one or more")]
 
 
 class PictureAnswer(_Schema):

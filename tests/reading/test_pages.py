@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
+from inkdigits.reading.page_reader import PageReader
 from inkdigits.reading.reader import Reader
-from inkdigits.reading.results import PageReading
+from inkdigits.reading.results import Mark, NumberReading, PageReading
 
 Box = tuple[int, int, int, int]
 
@@ -92,6 +93,55 @@ def test_operators_are_left_out_and_part_the_numbers(reader: Reader, mnist: tupl
     assert line.text == "83 3 8"
     assert line.digits == "8338"
     assert line.accepted
+
+
+def test_points_and_gaps_of_a_row_are_kept(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    train = mnist[0]
+    sheet = np.full((200, 900), 235, np.uint8)
+    for digit, x in ((8, 80), (3, 140), (5, 215), (4, 500), (2, 565)):
+        write(sheet, train.images[train.labels == digit][2], x, 70)
+    cv2.circle(sheet, (204, 126), 5, 60, -1)
+    (line,) = reader.read_page(sheet).lines
+    assert line.text == "83.5 42"
+    assert [number.text for number in line.numbers] == ["83.5", "42"]
+    (point,) = line.marks
+    assert holds(point.box, (204, 126))
+    assert line.numbers[1].box[0] > 490
+
+
+class Says:
+    """A line reader that answers every row the same."""
+
+    def __init__(self, answer: NumberReading) -> None:
+        self.answer = answer
+
+    def read_crops(self, crops: list[object]) -> list[NumberReading]:
+        return [self.answer] * len(crops)
+
+
+def second_opinion(reader: Reader, sheet: np.ndarray, answer: NumberReading) -> PageReading:
+    (page,) = PageReader(reader.digits, Says(answer)).read([sheet])  # type: ignore[arg-type]
+    return page
+
+
+def test_a_row_that_the_line_network_reads_otherwise_is_rejected(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    sheet, (text,), _ = a_sheet(mnist[0], 1, 3, seed=4)
+    other = text[:-1] + str((int(text[-1]) + 1) % 10)
+    assert second_opinion(reader, sheet, NumberReading(text, text, 0.9, True, ())).lines[0].accepted
+    (line,) = second_opinion(reader, sheet, NumberReading(other, other, 0.9, True, ())).lines
+    assert (line.digits, line.accepted, [item.accepted for item in line.items]) == (text, False, [True, True, False])
+    assert line.confidence <= 0.1
+    (line,) = second_opinion(reader, sheet, NumberReading(text + "1", text + "1", 0.9, True, ())).lines
+    assert not any(item.accepted for item in line.items)
+    page = second_opinion(reader, sheet, NumberReading("", "", 0.9, False, ()))
+    assert (page.text, [ink.reason for ink in page.left_out]) == ("", ["text"] * 3)
+
+
+def test_an_unsure_sign_is_not_accepted(reader: Reader, mnist: tuple[Split, Split]) -> None:
+    sheet, (text,), _ = a_sheet(mnist[0], 1, 3, seed=4)
+    signed = NumberReading("-" + text, text, 0.4, False, (), (Mark("-", (1, 2, 3, 4)),))
+    (line,) = second_opinion(reader, sheet, signed).lines
+    assert (line.text, line.confidence, line.accepted) == ("-" + text, 0.4, False)
 
 
 def test_words_are_no_numbers(reader: Reader, mnist: tuple[Split, Split]) -> None:

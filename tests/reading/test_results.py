@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inkdigits.reading.results import Classified, Item, NumberReading, PageReading, Reading
+from inkdigits.reading.results import Classified, Item, Mark, NumberReading, PageReading, Reading
 
 FRAMED = np.arange(784, dtype=np.uint8).reshape(28, 28)
 PROBABILITIES = np.full(10, 0.1, np.float32)
@@ -58,3 +58,11 @@ def test_a_reading_becomes_json() -> None:
 def test_boxes_are_moved_and_nothing_else() -> None:
     moved = number().with_boxes(lambda box: (box[0] + 10, *box[1:]))
     assert moved == replace(number(), items=(item(11),))
+
+
+def test_the_numbers_of_a_row_have_their_boxes() -> None:
+    row = NumberReading("-3.3 33", "3333", 0.9, True, (item(10), item(20), item(50), item(60)))
+    row = replace(row, marks=(Mark("-", (1, 3, 6, 1)), Mark(".", (15, 5, 1, 2))))
+    assert [(number.text, number.box) for number in row.numbers] == [("-3.3", (1, 2, 22, 5)), ("33", (50, 2, 13, 4))]
+    assert row.to_dict()["numbers"][1] == {"text": "33", "box": [50, 2, 13, 4]}
+    assert NumberReading("", "", 0.0, False, ()).numbers == ()
