@@ -186,8 +186,8 @@ def _page_line(
 def _confirmed(line: NumberReading, whole: NumberReading) -> NumberReading:
     """Return the answer for a row that was read by pieces and as a whole.
 
-    Where both see the same digits, the answer has the signs of the whole and the gaps of either. Where the whole is no number, the
-    ink is left out. Where it has other digits, those are rejected: all of them if there are more or fewer.
+    Where both see the same digits, the answer has the signs of the whole and the gaps of either. Where the whole is no
+    number, the ink is left out. Where it has other digits, those are rejected: all of them if there are more or fewer.
     """
     if line.digits == whole.digits:
         is_sure = line.text == whole.text or whole.accepted
