@@ -343,7 +343,7 @@ RECIPES: dict[str, Recipe] = {
             batch_size=256,
             precision="mixed_bfloat16",
         ),
-        # The line network that ships: 940,000 lines, repetitions counted.
+        # The line network that ships: 490,000 lines, each warped form of a line counted.
         LineRecipe(
             "line",
             dropout=0.1,
