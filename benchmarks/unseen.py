@@ -1,6 +1,6 @@
 """Real handwriting that nobody looked at while building, beside the pictures that the authors studied.
 
-    python benchmarks/unseen.py DATA [--peer-python PYTHON] [--json FILE]
+    python benchmarks/unseen.py DATA [--peer-python PYTHON | --peer-figures RESULT] [--json FILE]
 
 DATA holds the pictures that were studied and DATA/blind those that were not, both laid out as docs/data.md says. Score
 the blind part once for each finished change of a network or a stage, keep every score (docs/lab-log.md), never open its
@@ -8,7 +8,8 @@ pictures and never choose a constant by it: figures on it are worth something on
 
 A number is a run of digits between spaces; signs, points and commas are dropped. Recall is the share of the true
 numbers that are among those read, precision the share of the numbers read that are true. RapidOCR is measured where
---peer-python has it: its whole pipeline on photographs, its recognition alone on cells and digits.
+--peer-python has it: its whole pipeline on photographs, its recognition alone on cells and digits. Its answers to the
+same pictures stay the same, so --peer-figures takes them from an earlier result.
 """
 
 import argparse
@@ -39,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--peer-python", help="the Python of an environment in which RapidOCR is installed")
+    parser.add_argument("--peer-figures", type=Path, help="an earlier result of this file, for RapidOCR's figures")
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
     found = {"inkdigits": ""} | ({"RapidOCR": given.peer_python} if given.peer_python else {})
@@ -46,14 +48,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for name, folder in PARTS.items():
             figures[name] = measure(given.data / folder, given.peer_python, Path(scratch))
+    notes = notes_of(found) if given.peer_python else []
+    if given.peer_figures:
+        earlier = json.loads(given.peer_figures.read_text())
+        add_peer(figures, earlier["figures"])
+        notes = [*earlier["notes"][:1], f"RapidOCR's figures were measured on {earlier['measured']}."]
     publish(
         "unseen",
         "Handwriting that nobody looked at",
         [photos_table(figures), numbers_table(figures)],
-        notes=notes_of(found) if given.peer_python else [],
+        notes=notes,
         figures=figures,
         path=given.json,
     )
+
+
+def add_peer(figures: dict[str, Any], earlier: dict[str, Any]) -> None:
+    """Add RapidOCR's figures of an earlier result, where it was measured on as many pictures."""
+    for part, sets in figures.items():
+        for name, scores in sets.items():
+            peer = earlier.get(part, {}).get(name, {}).get("RapidOCR")
+            if peer and peer["n"] == scores["inkdigits"]["n"]:
+                scores["RapidOCR"] = peer
 
 
 def measure(folder: Path, peer_python: str | None, scratch: Path) -> dict[str, dict[str, dict[str, Any]]]:

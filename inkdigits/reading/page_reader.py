@@ -78,7 +78,7 @@ class PageReader:
         Words, rules and texture give both networks digits, but seldom the same ones.
         """
         checked = list(lines)
-        asked = [index for index, line in enumerate(lines) if line.digits and not alone[index]]
+        asked = [index for index, line in enumerate(lines) if not alone[index]]
         crops = [(rows[index].image, rows[index].transform) for index in asked]
         for index, whole in zip(asked, self._lines.read_crops(crops) if crops else [], strict=True):
             checked[index] = _confirmed(lines[index], whole)
@@ -188,7 +188,11 @@ def _confirmed(line: NumberReading, whole: NumberReading) -> NumberReading:
 
     Where both see the same digits, the answer has the signs of the whole and the gaps of either. Where the whole is no
     number, the ink is left out. Where it has other digits, those are rejected: all of them if there are more or fewer.
+    Where the pieces have none, such as a long chain that is one piece, the whole is the answer, rejected.
     """
+    if not line.digits and whole.digits and whole.confidence > LEAST_TOUCHING:
+        items = tuple(replace(item, accepted=False) for item in whole.items)
+        return replace(whole, accepted=False, items=items)
     if line.digits == whole.digits:
         is_sure = line.text == whole.text or whole.accepted
         return replace(

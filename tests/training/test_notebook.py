@@ -56,7 +56,7 @@ def check_figures(text: str) -> None:
     assert max(one_line) > 0.988  # `fast`
     assert all(figure > 0.85 for figure in accuracies(text, "validation accuracy"))
     assert "p < 0.0001" in text
-    assert "31415" in text
+    assert "31 415" in text
 
 
 @pytest.mark.slow
