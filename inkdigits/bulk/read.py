@@ -233,7 +233,7 @@ def _model_fingerprints(model: str | Path | None) -> list[str]:
         ModelError: they cannot be used.
     """
     Reader(model)
-    paths = [SHIPPED / "digit.onnx", SHIPPED / "line.onnx"] + ([] if model is None else [model_path(model)])
+    paths = [*sorted(SHIPPED.glob("*.onnx")), *([] if model is None else [model_path(model)])]
     return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
 
 

@@ -50,7 +50,7 @@ class Finder:
         self.model = model if isinstance(model, OnnxModel) else OnnxModel(model_path(model), threads)
         if self.model.card.get("kind") != "finder":
             raise ModelError(f"{self.model.path}: not a page finder (its card says {self.model.card.get('kind')!r})")
-        self.model.require("finder", ("classes", "stride", "half_px", "threshold"))
+        self.model.require("finder", ("classes", "stride", "half_px", "threshold", "rows"))
 
     @property
     def card(self) -> dict[str, Any]:

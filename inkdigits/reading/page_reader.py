@@ -1,4 +1,4 @@
-"""A document page -> its lines of numbers, by layout and both networks."""
+"""A document page -> its lines of numbers, by pieces of ink that rules find, or by rows that the finder finds."""
 
 import itertools
 import re
@@ -17,6 +17,7 @@ from inkdigits.reading.layout.structures import PageLayout, TextLine
 from inkdigits.reading.line_reader import Crop, LineReader
 from inkdigits.reading.normalise.digit import SIDE, frame_ink
 from inkdigits.reading.results import Classified, Item, LeftOut, NumberReading, PageReading
+from inkdigits.reading.row_reader import RowReader
 
 # On a page, a piece of ink less likely than this to be a digit is left out: a letter, an operator, a speck.
 LEAST_DIGIT = 0.1
@@ -37,22 +38,34 @@ TURN_EVIDENCE = 2.0
 
 
 class PageReader:
-    """Reads pictures with any number of rows: finds the rows, then reads them with both networks.
+    """Reads pictures with any number of rows in two ways, and answers with the surer one.
 
-    Pieces of ink that are one digit are read by the digit network, digits that touch by the line network, which also
-    reads each row as a whole: rows in which it sees other digits are rejected. On 82 photographs that we studied, 77 of
-    208 accepted rows are false without that, 13 of 96 with it.
+    By pieces: rules find rows of ink. Pieces of ink that are one digit are read by the digit network, digits that touch
+    by the line network, which also reads each row as a whole: rows in which it sees other digits are rejected. On 82
+    photographs that we studied, 77 of 208 accepted rows are false without that, 13 of 96 with it.
+
+    By rows: the finder finds them (`RowReader`), where not all of the answer by pieces is accepted. Clean pages are
+    read best by pieces, photographs of tables and of pages with words by rows. Of the 216 rows of those photographs
+    59.3 % are right by pieces, 53.7 % by rows, 72.7 % by the surer one.
 
     Args:
         digits: reads single pieces of ink.
         lines: reads pieces of several digits that touch.
+        rows: reads by rows; usable alone on grey arrays.
     """
 
-    def __init__(self, digits: DigitReader, lines: LineReader) -> None:
-        self._digits, self._lines = digits, lines
+    def __init__(self, digits: DigitReader, lines: LineReader, rows: RowReader) -> None:
+        self._digits, self._lines, self.rows = digits, lines, rows
 
     def read(self, images: Sequence[GrayImage]) -> list[PageReading]:
         """Return the answer for each picture uint8 (H, W); a row without digits is among its lines."""
+        pages = [self._or_lone_digit(page, image) for page, image in zip(self._by_pieces(images), images, strict=True)]
+        return [
+            page if _is_sure(page) else _surer(page, self.rows.read(image))
+            for image, page in zip(images, pages, strict=True)
+        ]
+
+    def _by_pieces(self, images: Sequence[GrayImage]) -> list[PageReading]:
         sheets = [self._upright_layout(image) for image in images]
         rows = [row for sheet, _ in sheets for row in sheet.lines]
         framed = np.concatenate([pieces for _, pieces in sheets] or [_framed_units([])])
@@ -69,6 +82,13 @@ class PageReader:
             left_out = (*(ink for line in of_page for ink in line.left_out), *sheet.left_out)
             pages.append(PageReading(image.shape[1], image.shape[0], of_page, left_out))
         return pages
+
+    def _or_lone_digit(self, page: PageReading, image: GrayImage) -> PageReading:
+        """Return a page, or the digit in it that fills the picture, as MNIST's do, too tightly for rows."""
+        if page.lines:
+            return page
+        line = self._digits.read_placed([image])[0]
+        return replace(page, lines=(line,), left_out=()) if line.accepted else page
 
     def _with_second_opinion(
         self, rows: Sequence[TextLine], lines: Sequence[NumberReading], alone: Sequence[bool]
@@ -125,6 +145,47 @@ class PageReader:
         """Return how far the digits that the line network sees in a piece look like digits, cut apart, to the other."""
         cuts = self._digits.classify(np.stack([item.framed for item in reading.items]))
         return float(cuts.probabilities.sum(axis=1).mean())
+
+
+def _is_sure(page: PageReading) -> bool:
+    """Say whether every row of a page that has digits is accepted."""
+    accepted = [line.accepted for line in page.lines if line.digits]
+    return bool(accepted) and all(accepted)
+
+
+def _surer(pieces: PageReading, rows: PageReading) -> PageReading:
+    """Return the one of two answers for a picture of which more digits are probably right.
+
+    Rows read by pieces stay accepted where the other answer has one of the same digits: texture and words seldom do
+    (accepted rows of the studied photographs that are false: 14 of 82 without that, 6 of 66 with it).
+    """
+    if _expected(rows) > _expected(pieces):
+        return replace(rows, left_out=(*rows.left_out, *_uncovered(pieces, rows)))
+    confirmed = {line.digits for line in rows.lines}
+    lines = (_rejected(line) if line.accepted and line.digits not in confirmed else line for line in pieces.lines)
+    return replace(pieces, lines=tuple(lines))
+
+
+def _uncovered(pieces: PageReading, rows: PageReading) -> list[LeftOut]:
+    """Return the ink that the rules found and the answer by rows has no box for."""
+    ours = [item.box for line in rows.lines for item in line.items] + [ink.box for ink in rows.left_out]
+    left, top, width, height = np.array(ours, float).reshape(-1, 4).T
+    found = [LeftOut(item.box, "text") for line in pieces.lines for item in line.items] + list(pieces.left_out)
+    uncovered = []
+    for ink in found:
+        x, y = ink.box[0] + ink.box[2] / 2, ink.box[1] + ink.box[3] / 2
+        if not ((left <= x) & (x <= left + width) & (top <= y) & (y <= top + height)).any():
+            uncovered.append(ink)
+    return uncovered
+
+
+def _rejected(line: NumberReading) -> NumberReading:
+    return replace(line, accepted=False, items=tuple(replace(item, accepted=False) for item in line.items))
+
+
+def _expected(page: PageReading) -> float:
+    """Return how many digits of a page are probably right."""
+    return sum(len(line.digits) * line.confidence for line in page.lines)
 
 
 def _framed_units(rows: Sequence[TextLine]) -> DigitImages:
@@ -191,8 +252,7 @@ def _confirmed(line: NumberReading, whole: NumberReading) -> NumberReading:
     Where the pieces have none, such as a long chain that is one piece, the whole is the answer, rejected.
     """
     if not line.digits and whole.digits and whole.confidence > LEAST_TOUCHING:
-        items = tuple(replace(item, accepted=False) for item in whole.items)
-        return replace(whole, accepted=False, items=items)
+        return _rejected(whole)
     if line.digits == whole.digits:
         is_sure = line.text == whole.text or whole.accepted
         return replace(

@@ -15,6 +15,7 @@ from inkdigits.reading.model import OnnxModel, model_path
 from inkdigits.reading.normalise.digit import frame_digit
 from inkdigits.reading.page_reader import PageReader
 from inkdigits.reading.results import Classified, NumberReading, PageReading, Reading
+from inkdigits.reading.row_reader import RowReader
 
 LAYOUTS = ("digit", "number", "page")
 # Pictures of one number that are taller than this may show more than a cell of a form (logbooks: about 34 px).
@@ -59,7 +60,7 @@ class Reader:
         is_line = own.card.get("kind") == "line"
         self.digits = DigitReader(None if is_line else own, threads)
         self.lines = LineReader(own if is_line else None, threads)
-        self.pages = PageReader(self.digits, self.lines)
+        self.pages = PageReader(self.digits, self.lines, RowReader(self.digits, self.lines, threads=threads))
 
     @property
     def card(self) -> dict[str, Any]:
@@ -181,8 +182,7 @@ class Reader:
         pictures = [load_image(image) for image in images]
         greys = [picture.pixels for picture in pictures]
         if layout == "page":
-            pages = self.pages.read(greys)
-            found = [self._or_lone_digit(page, grey) for page, grey in zip(pages, greys, strict=True)]
+            found = self.pages.read(greys)
         else:
             lines = self._read_one_each(greys, layout)
             found = [_page_of(line, grey) for line, grey in zip(lines, greys, strict=True)]
@@ -235,13 +235,6 @@ class Reader:
                 if len(rows) == 1 and rows[0].confidence > max(0.6, lines[i].confidence):
                     lines[i] = rows[0]
         return lines
-
-    def _or_lone_digit(self, page: PageReading, grey: GrayImage) -> PageReading:
-        """Return a page, or the digit in it that fills the picture, as MNIST's do, too tightly for rows."""
-        if page.lines:
-            return page
-        line = self.digits.read_placed([grey])[0]
-        return replace(page, lines=(line,), left_out=()) if line.accepted else page
 
 
 def _page_of(line: NumberReading, grey: GrayImage) -> PageReading:

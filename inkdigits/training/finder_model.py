@@ -10,12 +10,17 @@ from typing import Any
 
 import keras
 import numpy as np
+import scipy.optimize
 
-from inkdigits.arrays import Floats
+from inkdigits.arrays import Floats, NDArray
 from inkdigits.data.splits import Split
+from inkdigits.reading.decoding import digits_of
+from inkdigits.reading.digit_reader import DigitReader
 from inkdigits.reading.finder import Finder
 from inkdigits.reading.found_rows import FoundRow
+from inkdigits.reading.line_reader import LineReader
 from inkdigits.reading.normalise.version import normalisation_version
+from inkdigits.reading.row_reader import RowReader, confidences
 from inkdigits.training import export
 from inkdigits.training.finder_net import finder_loss
 from inkdigits.training.finder_pages import SHAPES
@@ -29,6 +34,10 @@ THRESHOLDS = tuple(np.arange(0.5, 0.96, 0.05).round(2).tolist())
 # Seeds of the pages, and how many of them are composed for each digit of the split; at most `MOST_PAGES`.
 CALIBRATION, TEST = (79, 0.08), (80, 0.04)
 MOST_PAGES = 400
+# A row is kept from the confidence with the best F1 on, accepted where so many composed rows from there on are right.
+LEASTS = tuple(np.arange(0.05, 0.96, 0.05).round(2).tolist())
+ACCEPTED_RIGHT = 0.97
+PENALTY = 2.0  # of the logistic model's weights, squared, beside the sum of the rows' losses
 SAME = 0.5  # intersection over union from which a found row is a true one, along and across
 LEAST_INSIDE = 0.6  # of a row's length; of rows that the edge cuts more, none is asked for
 
@@ -132,6 +141,51 @@ def choose_threshold(finder: Finder, pages: Iterable[Page]) -> float:
     return float(THRESHOLDS[int(np.argmax(2 * n_found / np.maximum(n_found + n_false + n_rows, 1)))])
 
 
+def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
+    """Return the model of how likely a row is read right by the shipped networks, and where to cut.
+
+    Returns:
+        "weights": of `ReadRow.features` and the constant; "least": the confidence from which rows are kept; "accepted":
+        that from which they are accepted, 1 where never 97 % are right.
+    """
+    reader = RowReader(DigitReader(), LineReader(), finder)
+    features, right, n_rows = [], [], 0
+    for page in pages:
+        rows = [(true_row(band), text) for band, text in zip(page.rows, page.texts, strict=True)]
+        n_rows += sum(_counts(band, (page.image.shape[0], page.image.shape[1])) for band in page.rows)
+        for each in reader.read_rows(page.image)[0]:
+            text = next((text for row, text in rows if is_same(each.row, row)), None)
+            if each.reading.digits and (text is not None or not _is_open(each.row, [], page)):
+                features.append(each.features())
+                right.append(text is not None and digits_of(text) == each.reading.digits)
+    x, y = np.array(features), np.array(right)
+    weights = _logistic(x, y)
+    chances = confidences(x, {"weights": weights})
+    f1 = [2 * y[chances >= least].sum() / ((chances >= least).sum() + n_rows) for least in LEASTS]
+    order = np.argsort(-chances)
+    share = np.cumsum(y[order]) / np.arange(1, len(y) + 1)
+    enough = np.flatnonzero(share >= ACCEPTED_RIGHT)
+    accepted = float(chances[order][enough[-1]]) if len(enough) else 1.0
+    return {"weights": weights, "least": LEASTS[int(np.argmax(f1))], "accepted": accepted}
+
+
+def _logistic(x: Floats, y: NDArray[np.bool_]) -> list[float]:
+    """Return the weights of a logistic regression of y (N,) on features (N, n), and its constant."""
+    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
+    scaled = np.column_stack([(x - mean) / spread, np.ones(len(x))])
+    sign = np.where(y, 1.0, -1.0)
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        margin = sign * (scaled @ weights)
+        own = np.append(weights[:-1], 0.0)
+        slope = -(sign / (1 + np.exp(np.clip(margin, -30, 30)))) @ scaled + 2 * PENALTY * own
+        return float(np.logaddexp(0, -margin).sum() + PENALTY * own @ own), slope
+
+    found = scipy.optimize.minimize(loss, np.zeros(scaled.shape[1]), jac=True).x
+    weights = found[:-1] / spread
+    return [*weights.round(4).tolist(), round(float(found[-1] - weights @ mean), 4)]
+
+
 def evaluate_pages(finder: Finder, pages: Iterable[Page], threshold: float) -> dict[str, float]:
     """Return a run's figures.
 
@@ -172,6 +226,7 @@ def card_of_finder(recipe: FinderRecipe) -> dict[str, Any]:
         "half_px": HALF_PX,
         "temperature": 1.0,
         "threshold": 0.65,
+        "rows": {"weights": [0.0] * 7, "least": 0.5, "accepted": 1.0},
     }
 
 

@@ -274,7 +274,7 @@ class FinderRecipe(Recipe):
 
     channels: tuple[int, int, int, int, int, int] = (16, 24, 40, 64, 80, 80)
     head: int = 32
-    uses: int = 4
+    uses: int = 3
 
 
 RECIPES: dict[str, Recipe] = {
@@ -375,7 +375,7 @@ RECIPES: dict[str, Recipe] = {
             ema=0.998,
             output="logits",
             composed=1024,
-            epochs=300,
+            epochs=96,
             batch_size=8,
             precision="mixed_bfloat16",
         ),

@@ -311,9 +311,10 @@ def _finish_finder(
     finder = Finder(path)  # the exported model, by the path that users take
     held_out = finder_model.held_out_pages(validation, finder_model.CALIBRATION)
     threshold = finder_model.choose_threshold(finder, held_out)
+    rows = finder_model.fit_rows(finder, finder_model.held_out_pages(validation, finder_model.CALIBRATION))
     unseen = finder_model.held_out_pages(test, finder_model.TEST)
     figures = finder_model.evaluate_pages(finder, unseen, threshold)
-    export.write_card(path, card | {"threshold": threshold, "figures": figures})
+    export.write_card(path, card | {"threshold": threshold, "rows": rows, "figures": figures})
     return trained, figures
 
 

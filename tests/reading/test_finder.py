@@ -12,7 +12,7 @@ from inkdigits.reading.found_rows import FoundRow, merged, rows_of
 from inkdigits.reading.geometry import map_points
 from inkdigits.reading.model import SHIPPED, OnnxModel
 
-CARD = {"kind": "finder", "classes": list("abcde"), "stride": 4, "half_px": 16.0, "threshold": 0.6}
+CARD = {"kind": "finder", "classes": list("abcde"), "stride": 4, "half_px": 16.0, "threshold": 0.6, "rows": {}}
 
 
 def row(x: float, y: float, half_width: float, half_height: float, degrees: float = 0.0) -> FoundRow:

@@ -224,7 +224,9 @@ def test_a_found_row_is_a_true_one_if_it_overlaps_along_and_across() -> None:
 def test_each_row_is_found_once_and_what_is_left_open_is_no_error() -> None:
     cut = ROW + np.array([100, 0])  # most of it beyond the edge
     lone = np.array([[8, 76], [24, 76], [24, 92], [8, 92.0]])
-    page = Page(np.zeros((96, 160), np.uint8), draw_maps((96, 160), [ROW, cut], [], [lone]), [ROW, cut], [lone])
+    page = Page(
+        np.zeros((96, 160), np.uint8), draw_maps((96, 160), [ROW, cut], [], [lone]), [ROW, cut], ["12", "3"], [lone]
+    )
     right, again = found(80, 56, 40, 16), found(82, 57, 41, 16)
     assert finder_model.match([], page) == (0, 1, 0)
     assert finder_model.match([right], page) == (1, 1, 0)

@@ -25,13 +25,14 @@ KINDS = ("digit", "mark", "other", "unsure")
 
 @dataclass(frozen=True)
 class Piece:
-    """A character or a word of a row: one of `KINDS`, and its box of ink."""
+    """A character or a word of a row: one of `KINDS`, its box of ink, and the character if it is of a number."""
 
     kind: str
     left: float
     top: float
     right: float
     bottom: float
+    text: str = ""
 
 
 @dataclass
@@ -41,6 +42,7 @@ class Sheet:
     Attributes:
         ink: uint8 (h, w), 255 = ink.
         rows: float64 (2, n, 2) each: points along a row's upper and lower edge, x and y.
+        texts: what each row says, its digits and marks.
         other: float64 (n, 2) each, polygons around other writing.
         unsure: the same, around what may be left open: printed digits, a lone O, a gap that may part two rows.
         taken: boxes float64 (n, 4), left, top, right, bottom, in which something is written.
@@ -49,6 +51,7 @@ class Sheet:
 
     ink: Ink
     rows: list[Floats] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
     other: list[Floats] = field(default_factory=list)
     unsure: list[Floats] = field(default_factory=list)
     taken: Floats = field(default_factory=lambda: np.zeros((0, 4)))
@@ -183,7 +186,7 @@ class Writer:
         x, wave = 3.0, 0.0
         for part in parts:
             x += part.gap * PEN_PX if pieces else 0.0
-            for i, (kind, ink, top) in enumerate(self._inks(part)):
+            for i, (kind, ink, top, char) in enumerate(self._inks(part)):
                 wave = 0.7 * wave + self.rng.normal(0, hand.wobble) * PEN_PX
                 if i:
                     x = max(3.0, x + (hand.gap + self.rng.normal(0, 0.07)) * PEN_PX)
@@ -192,22 +195,22 @@ class Writer:
                 y = max(0, min(int(BASE + top + 0.6 * wave), TALL - ink.shape[0]))
                 place = canvas[y : y + ink.shape[0], int(x) : int(x) + ink.shape[1]]
                 np.maximum(place, ink, out=place)
-                pieces.append(Piece(kind, int(x), y, int(x) + ink.shape[1], y + ink.shape[0]))
+                pieces.append(Piece(kind, int(x), y, int(x) + ink.shape[1], y + ink.shape[0], char))
                 x = float(int(x) + ink.shape[1])
         return canvas[:, : int(x) + 3], pieces
 
-    def _inks(self, part: Part) -> list[tuple[str, Ink, int]]:
-        """Return a part's characters or its word: kind, ink, top from the base line."""
+    def _inks(self, part: Part) -> list[tuple[str, Ink, int, str]]:
+        """Return a part's characters or its word: kind, ink, top from the base line, character of a number."""
         if part.kind == "number":
             made = [(char, *write_character(self.rng, self.digits, char, self.pen.hand)) for char in part.text]
-            inks = [("mark" if char in ".-" else "digit", ink[:TALL], top) for char, ink, top in made]
+            inks = [("mark" if char in ".-" else "digit", ink[:TALL], top, char) for char, ink, top in made]
             if self.rng.random() < 0.02:  # crossed out: no number any more
                 pen = self.pen.hand.stroke_px
-                return [("other", cross_out(self.rng, ink, pen), top) for _, ink, top in inks]
+                return [("other", cross_out(self.rng, ink, pen), top, "") for _, ink, top, _ in inks]
             return inks
         ink = written_by_hand(self.rng, part.text, self.pen.hand.stroke_px) if part.text else self._word()
         below = int(0.25 * len(ink)) if self.rng.random() < 0.3 else 0
-        return [(part.kind, ink[:TALL], below - min(len(ink), TALL))]
+        return [(part.kind, ink[:TALL], below - min(len(ink), TALL), "")]
 
     def _word(self) -> Ink:
         """Return a word; each page has few, which come again: making one takes as long as twenty digits."""
@@ -241,6 +244,7 @@ class Writer:
         sheet, height = self.sheet, self.pen.height_px
         runs = _runs(pieces, height)
         sheet.rows += [_band(run, flow, left, height) for run in runs]
+        sheet.texts += ["".join(piece.text for piece in run) for run in runs]
         for before, after in itertools.pairwise(runs):
             gap = after[0].left - before[-1].right
             has_sign = pieces.index(after[0]) > pieces.index(before[-1]) + 1
@@ -302,7 +306,7 @@ def _polygon(piece: Piece, flow: "_Flow", left: float) -> Floats:
 
 def _moved(piece: Piece, scale: float, x: float, y: float) -> Piece:
     edges = (x + piece.left * scale, y + piece.top * scale, x + piece.right * scale, y + piece.bottom * scale)
-    return Piece(piece.kind, *edges)
+    return Piece(piece.kind, *edges, piece.text)
 
 
 class _Flow:
