@@ -198,6 +198,7 @@ def card_schema() -> dict[str, Any]:
                 "description": "Line network: pixels a column. Finder: pixels a map's pixel.",
             },
             "half_px": {"type": "number", "description": "Finder: half the height of a row whose map says 0."},
+            "rows": {"type": "object", "description": "Finder: how likely a row is read right."},
             "views": {"type": "array", "description": "Line network: zoom and shear of each view that is read."},
         },
     }

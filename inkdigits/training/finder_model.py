@@ -38,6 +38,7 @@ MOST_PAGES = 400
 LEASTS = tuple(np.arange(0.05, 0.96, 0.05).round(2).tolist())
 ACCEPTED_RIGHT = 0.97
 PENALTY = 2.0  # of the logistic model's weights, squared, beside the sum of the rows' losses
+NOTHING_LEARNED: dict[str, Any] = {"weights": [0.0] * 7, "least": 0.5, "accepted": 1.0}
 SAME = 0.5  # intersection over union from which a found row is a true one, along and across
 LEAST_INSIDE = 0.6  # of a row's length; of rows that the edge cuts more, none is asked for
 
@@ -146,7 +147,7 @@ def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
 
     Returns:
         "weights": of `ReadRow.features` and the constant; "least": the confidence from which rows are kept; "accepted":
-        that from which they are accepted, 1 where never 97 % are right.
+        that from which they are accepted, 1 where never 97 % are right. `NOTHING_LEARNED` where no row is read right.
     """
     reader = RowReader(DigitReader(), LineReader(), finder)
     features, right, n_rows = [], [], 0
@@ -158,6 +159,8 @@ def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
             if each.reading.digits and (text is not None or not _is_open(each.row, [], page)):
                 features.append(each.features())
                 right.append(text is not None and digits_of(text) == each.reading.digits)
+    if not any(right):
+        return NOTHING_LEARNED
     x, y = np.array(features), np.array(right)
     weights = _logistic(x, y)
     chances = confidences(x, {"weights": weights})
@@ -226,7 +229,7 @@ def card_of_finder(recipe: FinderRecipe) -> dict[str, Any]:
         "half_px": HALF_PX,
         "temperature": 1.0,
         "threshold": 0.65,
-        "rows": {"weights": [0.0] * 7, "least": 0.5, "accepted": 1.0},
+        "rows": NOTHING_LEARNED,
     }
 
 

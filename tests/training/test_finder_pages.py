@@ -20,7 +20,7 @@ def test_shares_of_shapes_sum_to_one_and_their_sides_fit_the_network() -> None:
 
 
 def test_an_epoch_asks_for_a_part_of_its_pages_with_seeds_of_their_own() -> None:
-    recipe = finder(composed=100, epochs=3)
+    recipe = finder(composed=100, epochs=3, uses=4)
     jobs = [job for part in (-2, -1, 0, 1, 2, 3) for job in jobs_of_part(recipe, 5, part)]
     assert sum(job[2] for job in jobs) == 6 * 25
     assert len({job[1] for job in jobs}) == len(jobs)
