@@ -10,7 +10,7 @@ import numpy as np
 from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Indices, Mask
 from inkdigits.reading.decoding import digits_of
 from inkdigits.reading.digit_reader import DigitReader, likeliest_others
-from inkdigits.reading.geometry import translation
+from inkdigits.reading.geometry import hull_of, translation
 from inkdigits.reading.layout.page import find_layout
 from inkdigits.reading.layout.rows import LEAST_DIGIT_SHARE
 from inkdigits.reading.layout.structures import PageLayout, TextLine
@@ -156,14 +156,31 @@ def _is_sure(page: PageReading) -> bool:
 def _surer(pieces: PageReading, rows: PageReading) -> PageReading:
     """Return the one of two answers for a picture of which more digits are probably right.
 
-    Rows read by pieces stay accepted where the other answer has one of the same digits: texture and words seldom do
-    (accepted rows of the studied photographs that are false: 14 of 82 without that, 6 of 66 with it).
+    Rows that are read alike both ways are accepted where the pieces are; rows by pieces alone are not: texture and
+    words are seldom read alike (of the studied photographs' accepted rows 14 of 82 are false without that, 5 of 78 with
+    it).
     """
     if _expected(rows) > _expected(pieces):
-        return replace(rows, left_out=(*rows.left_out, *_uncovered(pieces, rows)))
-    confirmed = {line.digits for line in rows.lines}
-    lines = (_rejected(line) if line.accepted and line.digits not in confirmed else line for line in pieces.lines)
-    return replace(pieces, lines=tuple(lines))
+        sure = [line for line in pieces.lines if line.accepted]
+        lines = tuple(_alike(line, sure) or line for line in rows.lines)
+        return replace(rows, lines=lines, left_out=(*rows.left_out, *_uncovered(pieces, rows)))
+    lines = tuple(_rejected(line) if line.accepted and not _alike(line, rows.lines) else line for line in pieces.lines)
+    return replace(pieces, lines=lines)
+
+
+def _alike(line: NumberReading, others: Sequence[NumberReading]) -> NumberReading | None:
+    """Return the one of other rows that has a row's digits in its place."""
+    return next((other for other in others if other.digits == line.digits and _lie_together(line, other)), None)
+
+
+def _lie_together(line: NumberReading, other: NumberReading) -> bool:
+    """Say whether the boxes around two rows cover each other by more than half of the smaller one."""
+    if not line.items or not other.items:
+        return False
+    (x, y, width, height), (left, top, wide, tall) = (hull_of([i.box for i in each.items]) for each in (line, other))
+    across = min(x + width, left + wide) - max(x, left)
+    down = min(y + height, top + tall) - max(y, top)
+    return min(across, down) > 0 and across * down > 0.5 * min(width * height, wide * tall)
 
 
 def _uncovered(pieces: PageReading, rows: PageReading) -> list[LeftOut]:

@@ -1,5 +1,7 @@
 """Pages read by the rows that the shipped finder finds."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from inkdigits.data.splits import Split
 from inkdigits.reading.found_rows import FoundRow
 from inkdigits.reading.page_reader import PageReader
 from inkdigits.reading.reader import Reader
-from inkdigits.reading.results import LeftOut, NumberReading, PageReading
+from inkdigits.reading.results import Item, LeftOut, NumberReading, PageReading
 from inkdigits.reading.row_reader import ReadRow, RowReader, confidences, in_lines
 
 
@@ -88,8 +90,17 @@ def test_the_surer_answer_is_given_and_no_ink_of_the_other_vanishes(mnist: tuple
         return page
 
     assert not any(line.accepted for line in answer().lines)  # nothing confirms them
-    confirmed = answer(NumberReading(first, first, 0.1, False, ()))
-    assert [line.digits for line in confirmed.lines if line.accepted] == [first]
+    items = tuple(
+        Item(int(d), 0.5, False, box, (), np.zeros((28, 28), np.uint8)) for d, box in zip(first, boxes, strict=False)
+    )
+    for confidence in (0.1, 1.0):  # of two, the answer by pieces, and that by rows
+        confirmed = answer(
+            NumberReading(first, first, confidence, False, items),
+            NumberReading("9" * 9, "9" * 9, confidence, False, ()),
+        )
+        assert [line.digits for line in confirmed.lines if line.accepted] == [first]
+    elsewhere = tuple(replace(item, box=(item.box[0], item.box[1] + 300, *item.box[2:])) for item in items)
+    assert not any(line.accepted for line in answer(NumberReading(first, first, 0.1, False, elsewhere)).lines)
     page = answer(NumberReading("9" * 40, "9" * 40, 0.99, True, ()))
     assert [line.text for line in page.lines] == ["9" * 40]
     for x, y, width, height in boxes:
