@@ -162,7 +162,7 @@ def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
     if not any(right):
         return NOTHING_LEARNED
     x, y = np.array(features), np.array(right)
-    weights = _logistic(x, y)
+    weights = fit_logistic(x, y)
     chances = confidences(x, {"weights": weights})
     f1 = [2 * y[chances >= least].sum() / ((chances >= least).sum() + n_rows) for least in LEASTS]
     order = np.argsort(-chances)
@@ -172,7 +172,7 @@ def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
     return {"weights": weights, "least": LEASTS[int(np.argmax(f1))], "accepted": accepted}
 
 
-def _logistic(x: Floats, y: NDArray[np.bool_]) -> list[float]:
+def fit_logistic(x: Floats, y: NDArray[np.bool_]) -> list[float]:
     """Return the weights of a logistic regression of y (N,) on features (N, n), and its constant."""
     mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-6
     scaled = np.column_stack([(x - mean) / spread, np.ones(len(x))])

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from inkdigits.errors import DataError, ModelError, RecipeError
 from inkdigits.reading.finder import Finder
 from inkdigits.reading.found_rows import FoundRow
 from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.row_reader import confidences
 from inkdigits.training import finder_model, finder_net, runs
 from inkdigits.training.recipes import FinderRecipe, from_dict, resolve, resolve_digit
 from inkdigits.training.synthesis.page_maps import as_floats, draw_maps
@@ -233,3 +234,25 @@ def test_each_row_is_found_once_and_what_is_left_open_is_no_error() -> None:
     assert finder_model.match([right, again], page) == (1, 1, 1)
     assert finder_model.match([found(16, 84, 8, 8), found(152, 56, 12, 16)], page) == (0, 1, 0)
     assert finder_model.match([found(80, 10, 20, 8)], page) == (0, 1, 1)
+
+
+def test_the_model_of_a_rows_confidence_is_a_logistic_regression() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4000, 6)) * (1, 3, 0.2, 1, 1, 1) + (0, -4, 1, 0, 0, 0)
+    chances = 1 / (1 + np.exp(-(x @ (1.5, 0.4, -3.0, 0, 0, 0.7) + 2.0)))
+    weights = finder_model.fit_logistic(x, rng.random(4000) < chances)
+    np.testing.assert_allclose(weights, (1.5, 0.4, -3.0, 0, 0, 0.7, 2.0), atol=0.5)
+    ours = confidences(x, {"weights": weights})
+    assert np.abs(ours - chances).mean() < 0.02
+
+
+def test_a_finder_that_finds_nothing_accepts_nothing(small: Splits) -> None:
+    class Blind:
+        card: ClassVar = {"rows": finder_model.NOTHING_LEARNED}
+
+        def find(self, image: np.ndarray, threshold: float) -> list[FoundRow]:
+            return []
+
+    pages = finder_model.held_out_pages(small[0], (1, 0.0))
+    rows = finder_model.fit_rows(Blind(), pages)  # type: ignore[arg-type]
+    assert (rows["weights"], rows["accepted"]) == ([0.0] * 7, 1.0)
