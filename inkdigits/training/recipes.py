@@ -364,7 +364,7 @@ RECIPES: dict[str, Recipe] = {
                 Stage({"cell": 0.6, "row": 0.1, "page": 0.3}, 44, (1.0, 1 / 200)),
             ),
         ),
-        # Finds the rows of a page; no weights ship yet.
+        # Finds the rows of a page.
         FinderRecipe(
             "finder",
             optimizer="adamw",
@@ -375,7 +375,7 @@ RECIPES: dict[str, Recipe] = {
             ema=0.998,
             output="logits",
             composed=1024,
-            epochs=96,
+            epochs=176,
             batch_size=8,
             precision="mixed_bfloat16",
         ),
