@@ -73,6 +73,7 @@ EXTRAS = {
     **dict.fromkeys(("mlflow", "tensorboard"), "track"),
     **dict.fromkeys(("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart"), "web"),
     **dict.fromkeys(("prometheus_client",), "web"),
+    "rapidocr": "pages",
 }
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -34,6 +35,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--fast"):
         items[:] = [item for item in items if item.get_closest_marker("slow") is None]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_finder_alone() -> Iterator[None]:
+    """Pages are read without the extra `pages` unless a test asks for it, which takes a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inkdigits.reading.row_reader.is_installed", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

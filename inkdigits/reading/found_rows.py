@@ -192,7 +192,7 @@ def merged(rows: Sequence[FoundRow], new: Sequence[FoundRow]) -> list[FoundRow]:
     """
     kept = list(rows)
     for row in sorted(new, key=_weight, reverse=True):
-        over = [each for each in kept if _covers(row, each) or _covers(each, row)]
+        over = [each for each in kept if lie_over(row, each)]
         # One large digit stands against its own curves, found as some small rows, but not against a page of rows.
         if all(_weight(row) > _weight(each) for each in over) and sum(map(_weight, over)) < 2.5 * _weight(row):
             kept = [each for each in kept if each not in over] + [row]
@@ -202,6 +202,11 @@ def merged(rows: Sequence[FoundRow], new: Sequence[FoundRow]) -> list[FoundRow]:
 def _weight(row: FoundRow) -> float:
     length = min(6.0, max(1.0, row.half_width / row.half_height))
     return row.score * length * math.sqrt(row.half_height)
+
+
+def lie_over(row: FoundRow, other: FoundRow) -> bool:
+    """Say whether two rows lie over each other: the centre of one in the other."""
+    return _covers(row, other) or _covers(other, row)
 
 
 def _covers(row: FoundRow, other: FoundRow) -> bool:

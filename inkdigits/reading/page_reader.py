@@ -1,4 +1,4 @@
-"""A document page -> its lines of numbers, by pieces of ink that rules find, or by rows that the finder finds."""
+"""A document page -> its lines of numbers, by pieces of ink that rules find, or by rows that finders find."""
 
 import itertools
 import re

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage
+from inkdigits.errors import require
 from inkdigits.files.images import ImageSource, LoadedImage, load_image, read_image
 from inkdigits.reading.digit_reader import DigitReader
 from inkdigits.reading.line_reader import LineReader
@@ -34,6 +35,8 @@ class Reader:
         model: a run directory or an ONNX file that inkdigits exported, used in place of the shipped network of its
             kind; None for both networks that ship.
         threads: how many a network may use, at least 1; all cores where None. Answers do not depend on it.
+        text_detector: whether pages are also searched with PP-OCR's text detector, which the extra `pages` installs: it
+            finds numbers on photographs that our page finder alone misses, and takes longer. Where installed if None.
 
     Attributes:
         digits: the digit reader, usable alone on grey arrays.
@@ -44,6 +47,7 @@ class Reader:
         ModelError: the model is missing or breaks the contract (uint8 (N, 28, 28) in, scores (N, classes) out, a card),
             or it was trained behind another version of the normalisation.
         ValueError: fewer threads than one.
+        MissingExtraError: a text detector is asked for, and the extra is not installed.
 
     Examples:
         >>> import cv2, numpy as np
@@ -55,12 +59,17 @@ class Reader:
         ['273', '845']
     """
 
-    def __init__(self, model: str | Path | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, model: str | Path | None = None, threads: int | None = None, text_detector: bool | None = None
+    ) -> None:
+        if text_detector:
+            require("rapidocr")
         own = OnnxModel(model_path(model), threads)
         is_line = own.card.get("kind") == "line"
         self.digits = DigitReader(None if is_line else own, threads)
         self.lines = LineReader(own if is_line else None, threads)
-        self.pages = PageReader(self.digits, self.lines, RowReader(self.digits, self.lines, threads=threads))
+        rows = RowReader(self.digits, self.lines, threads=threads, text_detector=text_detector)
+        self.pages = PageReader(self.digits, self.lines, rows)
 
     @property
     def card(self) -> dict[str, Any]:

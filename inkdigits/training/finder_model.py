@@ -149,7 +149,7 @@ def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
         "weights": of `ReadRow.features` and the constant; "least": the confidence from which rows are kept; "accepted":
         that from which they are accepted, 1 where never 97 % are right. `NOTHING_LEARNED` where no row is read right.
     """
-    reader = RowReader(DigitReader(), LineReader(), finder)
+    reader = RowReader(DigitReader(), LineReader(), [finder])
     features, right, n_rows = [], [], 0
     for page in pages:
         rows = [(true_row(band), text) for band, text in zip(page.rows, page.texts, strict=True)]

@@ -147,8 +147,8 @@ def test_wrong_words_and_files_are_named(reader: Reader, tmp_path: Path) -> None
 def test_cards_tell_what_the_nets_are(reader: Reader) -> None:
     assert load_card()["kind"] == "digit"
     assert reader.line_card["kind"] == "line"
-    assert reader.pages.rows.finder.card["kind"] == "finder"
-    for card in (reader.card, reader.line_card, reader.pages.rows.finder.card):
+    assert reader.pages.rows.finders[0].card["kind"] == "finder"
+    for card in (reader.card, reader.line_card, reader.pages.rows.finders[0].card):
         assert {"recipe", "seed", "data", "versions", "temperature", "threshold"} <= set(card)
         assert card["recipe"]
     sizes = sum(p.stat().st_size for p in (Path(__file__).parents[2] / "inkdigits/reading/weights").glob("*.onnx"))

@@ -32,7 +32,7 @@ def test_rows_side_by_side_are_one_line_in_the_direction_of_reading() -> None:
 
 
 def test_rows_that_the_networks_agree_on_are_surer(rows: RowReader) -> None:
-    card = rows.finder.card["rows"]
+    card = rows.finders[0].card["rows"]
     assert 0 < card["least"] < card["accepted"] <= 1
     reading = NumberReading("12", "12", 0.95, True, ())
     unsure = NumberReading("12", "12", 0.3, False, ())
