@@ -9,6 +9,7 @@
     ├── TrainingError   training cannot continue (a loss that is not a number, say)
     ├── RunError        a run directory is missing, unfinished or cannot be written
     ├── OutputError     an output exists already, cannot be written, or belongs to another run
+    ├── FormError       a form's template is missing, damaged or contradicts itself
     ├── RecordError     MLflow or TensorBoard cannot keep records
     └── MissingExtraError  a package that comes with one of inkdigits's extras is not installed
 
@@ -57,6 +58,10 @@ class OutputError(InkdigitsError):
     """An output that exists already, cannot be written, or belongs to another run."""
 
 
+class FormError(InkdigitsError):
+    """A form's template that is missing, damaged, contradicts itself, or whose pictures have changed."""
+
+
 class RecordError(InkdigitsError):
     """MLflow or TensorBoard that cannot be reached or cannot keep records."""
 
@@ -74,6 +79,7 @@ EXTRAS = {
     **dict.fromkeys(("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart"), "web"),
     **dict.fromkeys(("prometheus_client",), "web"),
     "rapidocr": "pages",
+    **dict.fromkeys(("pypdfium2", "xlsxwriter", "stdnum", "simpleeval", "re2"), "forms"),
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import inkdigits
 
 ROOT = Path(__file__).parent.parent
-READING = ("files", "data", "reading", "bulk", "evaluation")
+READING = ("files", "data", "reading", "bulk", "evaluation", "forms")
 
 
 def test_the_contracts_hold() -> None:

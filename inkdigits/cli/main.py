@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from inkdigits import __version__
-from inkdigits.cli import evaluation, reading, serving, sweeping, training
+from inkdigits.cli import evaluation, forms, reading, serving, sweeping, training
 from inkdigits.cli.options import say, with_ray_address
 from inkdigits.errors import InkdigitsError, RecipeError, naming_missing_extra
 
@@ -30,6 +30,7 @@ for command in (
     *(evaluation.data, evaluation.doctor, training.ensemble, training.tutorial, serving.serve),
 ):
     app.command()(command)
+app.add_typer(forms.form, name="form")
 app.add_typer(serving.corrections, name="corrections")
 
 DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -22,6 +22,7 @@ from inkdigits.training import networks, recipes, runs, train
 
 COMMANDS = (
     *("read", "train", "sweep", "runs", "evaluate", "compare", "data", "doctor", "ensemble", "tutorial", "serve"),
+    "form",
     "corrections",
 )
 WITH_EXAMPLES = {"read", "train", "sweep", "evaluate", "compare", "doctor", "ensemble", "serve"}

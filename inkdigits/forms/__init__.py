@@ -1,0 +1,1 @@
+"""Forms: a template and stacks of filled copies -> a spreadsheet."""

@@ -1,0 +1,267 @@
+"""Lays a scan or a photograph on its template, and refuses where that is not sure.
+
+Features of the printed form (SIFT) give one homography (MAGSAC). What is left of it, by paper that is not flat or a
+scanner that pulls unevenly, is measured tile by tile: by how many pixels the print of the scan lies beside that of the
+template. At the end it is counted how much of the template's print the scan has in its place: around every field most
+of it must be there, or the page is refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from inkdigits.arrays import Box, Floats, GrayImage, NDArray, Transform
+from inkdigits.errors import InkdigitsError
+from inkdigits.reading.geometry import between_centres, map_points, resized
+
+WORK_PX = 1600  # longest side of the pictures that are compared: print of 8 points is still legible
+N_FEATURES = 4000
+RATIO = 0.8  # Lowe's: the best match is so much closer than the second best
+LEAST_INLIERS = 15
+BESIDE_PX = 3.0  # of a homography: inliers lie closer
+# A page's sides may be seen this much longer or shorter against each other, and opposite ones.
+MOST_ASPECT, MOST_PERSPECTIVE = 1.25, 1.6
+STEP_PX = 80  # from one tile to the next
+# Of each round: how large a tile is, how far its print is looked for, and over how many tiles moves are averaged. Of
+# five plans tried on eleven copies of the demo form the one that left least: 0.9 to 1.7 px, 2.5 beside a sharp fold.
+ROUNDS = ((160, 14, 1.2), (112, 8, 0.5), (80, 6, 0.4))
+LEAST_PRINT = 60  # pixels of print from which a tile says something
+NEAR_PX = 2  # print counts as found in its place within so many pixels
+LEAST_FOUND, LEAST_FOUND_AT_FIELD = 0.75, 0.55
+ROOM_PX = 40  # around a field, in which its print is counted
+
+
+class AlignmentError(InkdigitsError):
+    """A page that does not lie on the template for sure; the message says why."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where a template's pixels lie in a scan.
+
+    Attributes:
+        to_scan: (3, 3), takes the template's pixels to the scan's, but for `moves`.
+        moves: float32 (h, w, 2), by how many of the template's pixels a place is off, on a grid over the page.
+        n_inliers: features that agree on `to_scan`.
+        scale: the scan's pixels a pixel of the template.
+        found: 0 to 1, share of the template's print that the scan has in its place.
+        found_at_fields: the same around each field, 1 where nothing is printed.
+    """
+
+    to_scan: Transform
+    moves: Floats
+    n_inliers: int
+    scale: float
+    found: float
+    found_at_fields: tuple[float, ...]
+
+    def flat(self, scan: GrayImage, size: tuple[int, int]) -> GrayImage:
+        """Return a scan uint8 (H, W) as it lies on the template, uint8 of `size`: height and width of the template."""
+        height, width = size
+        ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+        moved = cv2.resize(self.moves.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        x, y = xs + moved[..., 0], ys + moved[..., 1]
+        m = self.to_scan
+        depth = m[2, 0] * x + m[2, 1] * y + m[2, 2]
+        to_x = ((m[0, 0] * x + m[0, 1] * y + m[0, 2]) / depth).astype(np.float32)
+        to_y = ((m[1, 0] * x + m[1, 1] * y + m[1, 2]) / depth).astype(np.float32)
+        if self.scale > 1.6:  # or thin strokes would fall between the pixels that are looked at
+            blur = 0.3 * self.scale
+            scan = np.asarray(cv2.GaussianBlur(scan, (0, 0), blur), np.uint8)
+        flat = cv2.remap(scan, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(flat, np.uint8)
+
+
+class Aligner:
+    """Lays scans on one page of a template. Thread-safe.
+
+    Args:
+        reference: uint8 (H, W), the blank page.
+        boxes: of its fields, in its pixels; what is written there says nothing of where the page lies.
+    """
+
+    def __init__(self, reference: GrayImage, boxes: Sequence[Box]) -> None:
+        self._share = min(1.0, WORK_PX / max(reference.shape))
+        self.size = (reference.shape[0], reference.shape[1])
+        self._work = resized(reference, self._share)
+        self._boxes = [tuple(round(self._share * side) for side in box) for box in boxes]
+        self._print = ink_of(self._work)
+        blank = np.full(self._work.shape, 255, np.uint8)
+        for x, y, width, height in self._boxes:
+            blank[y + 3 : y + height - 3, x + 3 : x + width - 3] = 0
+        self._blank = blank
+        self._print[blank == 0] = 0
+        self._features = _features(self._work, blank)
+
+    def align(self, scan: GrayImage) -> Alignment:
+        """Return where the template lies in a scan uint8 (H, W).
+
+        Raises:
+            AlignmentError: it is not there, or not for sure.
+        """
+        share = min(1.0, WORK_PX / max(scan.shape))
+        small = resized(scan, share)
+        to_small, n_inliers = self._homography(small)
+        moves = np.zeros((*_grid(self._work.shape), 2))
+        for tile_px, reach, spread in ROUNDS:
+            flat = Alignment(to_small, moves, 0, 1.0, 0.0, ()).flat(small, (self._work.shape[0], self._work.shape[1]))
+            moves = moves + self._moves(ink_of(flat), tile_px, reach, spread)
+        flat = Alignment(to_small, moves, 0, 1.0, 0.0, ()).flat(small, (self._work.shape[0], self._work.shape[1]))
+        found, at_fields = self._found(ink_of(flat))
+        if found < LEAST_FOUND:
+            raise AlignmentError(f"only {found:.0%} of the form's print is where it should be")
+        if at_fields and min(at_fields) < LEAST_FOUND_AT_FIELD:
+            raise AlignmentError(f"beside a field only {min(at_fields):.0%} of the form's print is where it should be")
+        to_reduced = between_centres(np.diag([self._share, self._share, 1.0]))
+        to_scan = between_centres(np.diag([1 / share, 1 / share, 1.0])) @ to_small @ to_reduced
+        corners = [corner for x, y, w, h in self._boxes for corner in ((x, y), (x + w, y), (x + w, y + h), (x, y + h))]
+        places = map_points(to_small, np.array(corners, float).reshape(-1, 2))
+        if ((places < -BESIDE_PX) | (places > (small.shape[1] + BESIDE_PX, small.shape[0] + BESIDE_PX))).any():
+            raise AlignmentError("a part of the form with fields lies outside of the picture")
+        scale = float(np.sqrt(abs(np.linalg.det(to_scan[:2, :2] / to_scan[2, 2]))))
+        return Alignment(to_scan, moves / self._share, n_inliers, scale, found, at_fields)
+
+    def _homography(self, scan: GrayImage) -> tuple[Transform, int]:
+        """Return what takes the reduced template's pixels to a reduced scan's, and how many features agree.
+
+        Raises:
+            AlignmentError: too few do, or the page would lie askew as no page does.
+        """
+        points, descriptors = self._features
+        theirs, their_descriptors = _features(scan, None)
+        if len(points) < LEAST_INLIERS or len(theirs) < LEAST_INLIERS:
+            raise AlignmentError("nothing of the form is to be seen in it")
+        pairs = cv2.BFMatcher(cv2.NORM_L2).knnMatch(descriptors, their_descriptors, k=2)
+        good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < RATIO * pair[1].distance]
+        if len(good) < LEAST_INLIERS:
+            raise AlignmentError("nothing of the form is to be seen in it")
+        ours = points[[match.queryIdx for match in good]]
+        transform, inside = cv2.findHomography(
+            ours,
+            theirs[[match.trainIdx for match in good]],
+            cv2.USAC_MAGSAC,
+            BESIDE_PX,
+            maxIters=10_000,
+            confidence=0.9999,
+        )
+        n_inliers = 0 if transform is None else int(inside.sum())
+        if transform is None or n_inliers < LEAST_INLIERS:
+            raise AlignmentError(f"only {n_inliers} places of the form are to be seen in it")
+        found: Transform = np.asarray(transform, np.float64)
+        if not _is_page(found, self._work.shape):
+            raise AlignmentError("the form would lie in it as no sheet can")
+        return found, n_inliers
+
+    def _moves(self, ink: GrayImage, tile_px: int, reach: int, spread: float) -> Floats:
+        """Return float64 (h, w, 2), by how many pixels the scan's print lies off the template's in each tile."""
+        rows, columns = _grid(self._work.shape)
+        moves, weights = np.zeros((rows, columns, 2)), np.zeros((rows, columns))
+        half = tile_px // 2
+        printed = cv2.copyMakeBorder(self._print, half, half, half, half, cv2.BORDER_CONSTANT)
+        ours = cv2.GaussianBlur(printed, (0, 0), 1.0)
+        room = half + reach
+        theirs = cv2.GaussianBlur(cv2.copyMakeBorder(ink, room, room, room, room, cv2.BORDER_CONSTANT), (0, 0), 1.0)
+        for i, y in enumerate(_centres(self._work.shape[0], rows)):
+            for j, x in enumerate(_centres(self._work.shape[1], columns)):
+                if np.count_nonzero(printed[y : y + tile_px, x : x + tile_px]) < LEAST_PRINT:
+                    continue
+                tile = ours[y : y + tile_px, x : x + tile_px]
+                around = theirs[y : y + tile.shape[0] + 2 * reach, x : x + tile.shape[1] + 2 * reach]
+                moves[i, j], weights[i, j] = _shift(np.asarray(tile, np.uint8), np.asarray(around, np.uint8), reach)
+        return _smooth(moves, weights, spread)
+
+    def _found(self, ink: GrayImage) -> tuple[float, tuple[float, ...]]:
+        """Return the share of the print that is in its place, on the whole page and around each field."""
+        near = cv2.dilate(ink, np.ones((2 * NEAR_PX + 1, 2 * NEAR_PX + 1), np.uint8)) > 0
+        wanted = self._print > 0
+        hit = cv2.integral((wanted & near).astype(np.uint8))
+        all_ = cv2.integral(wanted.astype(np.uint8))
+
+        def share(x0: int, y0: int, x1: int, y1: int) -> float:
+            n, n_hit = (int(s[y1, x1] - s[y0, x1] - s[y1, x0] + s[y0, x0]) for s in (all_, hit))
+            return n_hit / n if n >= LEAST_PRINT else 1.0
+
+        height, width = wanted.shape
+        at_fields = tuple(
+            share(max(0, x - ROOM_PX), max(0, y - ROOM_PX), min(width, x + w + ROOM_PX), min(height, y + h + ROOM_PX))
+            for x, y, w, h in self._boxes
+        )
+        return share(0, 0, width, height), at_fields
+
+
+def ink_of(image: GrayImage) -> GrayImage:
+    """Return what is darker than the paper around it: uint8 (H, W), 0 or 255."""
+    soft = cv2.GaussianBlur(image, (0, 0), 0.8)
+    dark = cv2.adaptiveThreshold(soft, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, 31, 9)
+    return np.asarray(dark, np.uint8)
+
+
+def _features(image: GrayImage, mask: GrayImage | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return SIFT's points (n, 2) and descriptors (n, 128)."""
+    points, descriptors = cv2.SIFT.create(N_FEATURES).detectAndCompute(image, mask)
+    if not points:
+        return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
+    return np.array([point.pt for point in points], np.float32), np.asarray(descriptors, np.float32)
+
+
+def _is_page(transform: Transform, shape: tuple[int, ...]) -> bool:
+    """Say whether a page under a homography still looks like one: convex, not mirrored, its sides nearly as long."""
+    height, width = shape[:2]
+    corners = map_points(
+        np.asarray(transform, float), np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
+    )
+    sides = np.roll(corners, -1, axis=0) - corners
+    turns = sides[:, 0] * np.roll(sides[:, 1], -1) - sides[:, 1] * np.roll(sides[:, 0], -1)
+    if not (np.isfinite(corners).all() and (turns > 0).all()):
+        return False
+    long = np.hypot(*sides.T) / (width, height, width, height)
+    opposite = max(long[0] / long[2], long[2] / long[0], long[1] / long[3], long[3] / long[1])
+    aspect = (long[0] + long[2]) / (long[1] + long[3])
+    return bool(opposite < MOST_PERSPECTIVE and 1 / MOST_ASPECT < aspect < MOST_ASPECT)
+
+
+def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many tiles there are down and across a page."""
+    return max(1, round(shape[0] / STEP_PX)), max(1, round(shape[1] / STEP_PX))
+
+
+def _centres(length: int, n: int) -> list[int]:
+    """Return where n tiles have their middles, spread as `cv2.resize` has a grid's points."""
+    return [int((i + 0.5) * length / n) for i in range(n)]
+
+
+def _shift(tile: GrayImage, around: GrayImage, reach: int) -> tuple[Floats, float]:
+    """Return by how much (x, y) a tile's print lies off, to parts of a pixel, and how much that says."""
+    scores = cv2.matchTemplate(around, tile, cv2.TM_CCOEFF_NORMED)
+    _, best, _, (x, y) = cv2.minMaxLoc(scores)
+    at_edge = x in (0, 2 * reach) or y in (0, 2 * reach)
+    if best < 0.2 or at_edge:
+        return np.zeros(2), 0.0
+
+    def middle(below: float, here: float, above: float) -> float:
+        bend = below - 2 * here + above
+        return 0.5 * (below - above) / bend if bend < -1e-6 else 0.0
+
+    sub_x = middle(*(float(scores[y, x + step]) for step in (-1, 0, 1)))
+    sub_y = middle(*(float(scores[y + step, x]) for step in (-1, 0, 1)))
+    # A tile with one long line says where it lies across the line alone: its scores fall off slowly along it.
+    fall = [
+        float(scores[y, x] - max(scores[y, x - 1], scores[y, x + 1])),
+        float(scores[y, x] - max(scores[y - 1, x], scores[y + 1, x])),
+    ]
+    if min(fall) < 0.01:
+        return np.array([(x - reach + sub_x) * (fall[0] >= 0.01), (y - reach + sub_y) * (fall[1] >= 0.01)]), 0.1 * best
+    return np.array([x - reach + sub_x, y - reach + sub_y]), float(best)
+
+
+def _smooth(moves: Floats, weights: Floats, spread: float) -> Floats:
+    """Return moves (h, w, 2) averaged over neighbours, so many tiles wide, by their weights; outliers have none."""
+    for _ in range(2):
+        total = cv2.GaussianBlur(weights, (0, 0), spread) + 1e-6
+        mean = np.stack([cv2.GaussianBlur(moves[..., k] * weights, (0, 0), spread) for k in (0, 1)], axis=-1)
+        mean = mean / total[..., None]
+        weights = weights * (np.abs(moves - mean).max(axis=-1) < 4.0)
+    # Where no tile near by says anything, nothing is moved.
+    return np.asarray(mean * (total / (total + 0.02))[..., None])

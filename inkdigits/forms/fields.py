@@ -1,0 +1,293 @@
+"""A page that lies on its template -> what is written in each field."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import cv2
+import numpy as np
+import re2
+
+from inkdigits.arrays import Box, GrayImage
+from inkdigits.forms import rules
+from inkdigits.forms.alignment import ink_of
+from inkdigits.forms.template import Form, FormField
+from inkdigits.reading.reader import Reader
+from inkdigits.reading.results import Item, NumberReading
+
+PRINT_PX = 2  # print of the template is taken away with so many pixels around it
+MARGIN = 0.08  # of a field's height: strokes that run over its edge are looked at too
+# Of a field's inner area: with less ink than this nothing is written, with more than twice as much something is.
+EMPTY_INK = 0.004
+MARKED_INK = 0.03
+# A field is accepted from this confidence on.
+LEAST_SURE = 0.95
+# Of readings with one digit changed.
+LEAST_CANDIDATE, MOST_CANDIDATES = 0.002, 12
+INSIDE = 0.12  # of a tick box's side that its border may take
+
+
+@dataclass(frozen=True)
+class FieldReading:
+    """What is written in a field.
+
+    Attributes:
+        name: of the field.
+        text: "" where nothing is; of a mark, "x".
+        confidence: 0 to 1, that it is right.
+        accepted: whether it needs no review.
+        problem: which constraint or rule it breaks, "" for none.
+        box: of the field on the template.
+        candidates: what else may stand there and how likely, as a share of `text`'s likelihood; the likeliest first.
+        is_repaired: `text` is a candidate that meets the constraints or rules; what was read does not.
+    """
+
+    name: str
+    text: str
+    confidence: float
+    accepted: bool
+    problem: str
+    box: Box
+    candidates: tuple[tuple[str, float], ...] = ()
+    is_repaired: bool = False
+
+    @property
+    def value(self) -> float | None:
+        """The number, None where there is none."""
+        return _value_of(self.text)
+
+
+class FieldReader:
+    """Reads the fields of one page of a template.
+
+    Args:
+        form: the template.
+        page: its number.
+        reference: uint8 (H, W), the blank page.
+        reader: reads digits and numbers.
+    """
+
+    def __init__(self, form: Form, page: int, reference: GrayImage, reader: Reader) -> None:
+        self._fields = form.parts(page)
+        self._reader = reader
+        printed = ink_of(reference)
+        self._print = cv2.dilate(printed, np.ones((2 * PRINT_PX + 1, 2 * PRINT_PX + 1), np.uint8))
+
+    def read(self, flat: GrayImage) -> list[FieldReading]:
+        """Return the answers for a page uint8 (H, W) as it lies on the template, all fields in few batches."""
+        clean = np.asarray(cv2.inpaint(flat, self._print, 3, cv2.INPAINT_TELEA), np.uint8)
+        ink = ink_of(clean)
+        written = {field.name for field in self._fields if _ink_share(ink, field) > EMPTY_INK}
+        lines = [f for f in self._fields if f.layout == "line" and f.type != "mark" and f.name in written]
+        combs = [f for f in self._fields if f.layout == "comb" and f.name in written]
+        found: dict[str, NumberReading] = {}
+        found |= self._read(clean, [(field.name, _with_margin(field.box, flat)) for field in lines], "number")
+        cells = [(f"{f.name} {i}", _with_margin(box, flat, 0.0)) for f in combs for i, box in enumerate(cells_of(f))]
+        found |= self._read(clean, cells, "digit")
+        return [self._answer(field, ink, found, field.name in written) for field in self._fields]
+
+    def _read(self, page: GrayImage, places: Sequence[tuple[str, Box]], layout: str) -> dict[str, NumberReading]:
+        readings = self._reader.read_regions(page, [box for _, box in places], layout) if places else []
+        return {name: reading for (name, _), reading in zip(places, readings, strict=True)}
+
+    def _answer(
+        self, field: FormField, ink: GrayImage, found: Mapping[str, NumberReading], is_written: bool
+    ) -> FieldReading:
+        items: list[Item] = []
+        if field.type == "mark":
+            text, confidence, accepted = _mark(_inner_share(ink, field.box))
+        elif not is_written:
+            text, accepted = "", True
+            confidence = float(np.clip(1 - 0.5 * _ink_share(ink, field) / EMPTY_INK, 0.5, 1.0))
+        elif field.layout == "comb":
+            boxes = cells_of(field)
+            parts = [found[f"{field.name} {i}"] for i in range(len(boxes))]
+            filled = [_inner_share(ink, box) > EMPTY_INK for box in boxes]
+            text = "".join(part.digits if is_full else " " for part, is_full in zip(parts, filled, strict=True)).strip()
+            used = [part for part, is_full in zip(parts, filled, strict=True) if is_full]
+            items = [item for part in used for item in part.items]
+            confidence = math.prod(part.confidence for part in used)
+            accepted = bool(used) and all(part.accepted for part in used)
+        else:
+            reading = found[field.name]
+            text, confidence, accepted = _as_type(field, reading.text), reading.confidence, reading.accepted
+            items = list(reading.items)
+        problem = problem_of(field, text)
+        candidates = _candidates(field, text, items)
+        if is_written and not text and field.type != "mark":
+            problem = "written on, but not readable"
+        accepted &= confidence >= LEAST_SURE or not is_written
+        answer = FieldReading(field.name, text, confidence, accepted and not problem, problem, field.box, candidates)
+        return _repaired(answer, *candidates[0]) if problem and candidates else answer
+
+
+def cells_of(field: FormField) -> list[Box]:
+    """Return the boxes of a comb's characters."""
+    x, y, width, height = field.box
+    edges = [x + round(i * width / (field.cells or 1)) for i in range((field.cells or 1) + 1)]
+    return [(left, y, right - left, height) for left, right in itertools.pairwise(edges)]
+
+
+def _with_margin(box: Box, page: GrayImage, share: float = MARGIN) -> Box:
+    x, y, width, height = box
+    room = round(share * height)
+    left, top = max(0, x - room), max(0, y - room)
+    return left, top, min(page.shape[1], x + width + room) - left, min(page.shape[0], y + height + room) - top
+
+
+def _ink_share(ink: GrayImage, field: FormField) -> float:
+    return max(_inner_share(ink, box) for box in (cells_of(field) if field.layout == "comb" else [field.box]))
+
+
+def _inner_share(ink: GrayImage, box: Box) -> float:
+    """Return which share of a box's inside is ink, specks left out."""
+    x, y, width, height = box
+    room = round(INSIDE * min(width, height))
+    inside = ink[y + room : y + height - room, x + room : x + width - room]
+    if not inside.size:
+        return 0.0
+    _, _, stats, _ = cv2.connectedComponentsWithStats(inside)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return float(areas[areas >= 12].sum() / inside.size)
+
+
+def _mark(share: float) -> tuple[str, float, bool]:
+    is_marked = share > MARKED_INK
+    doubt = min(share / MARKED_INK, MARKED_INK / max(share, 1e-6))
+    return "x" if is_marked else "", 1 - 0.5 * doubt, doubt < 0.6
+
+
+def _as_type(field: FormField, text: str) -> str:
+    """Return a number's text in the form of its field's type."""
+    text = text.replace(" ", "").replace(",", ".")
+    if field.type in ("digits", "date"):
+        return "".join(char for char in text if char.isdigit())
+    if field.type == "decimal" and field.decimals and "." not in text and len(text.lstrip("-")) > field.decimals:
+        return f"{text[: -field.decimals]}.{text[-field.decimals :]}"
+    return text
+
+
+def _value_of(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _candidates(field: FormField, text: str, items: Sequence[Item]) -> tuple[tuple[str, float], ...]:
+    """Return texts with one digit read otherwise that meet the field's constraints, the likeliest first."""
+    places = [place for place, char in enumerate(text) if char.isdigit()]
+    if len(places) != len(items):
+        return ()
+    found = {
+        f"{text[:place]}{digit}{text[place + 1 :]}": chance / max(item.confidence, 1e-3)
+        for place, item in zip(places, items, strict=True)
+        for digit, chance in item.alternatives
+        if chance >= LEAST_CANDIDATE
+    }
+    fitting = [(each, share) for each, share in found.items() if not problem_of(field, each)]
+    return tuple(sorted(fitting, key=lambda pair: -pair[1])[:MOST_CANDIDATES])
+
+
+def _repaired(reading: FieldReading, text: str, share: float) -> FieldReading:
+    """Return a reading with one of its candidates in its place: to be reviewed, for it was not what was seen first."""
+    confidence = reading.confidence * share / (1 + share)
+    return replace(reading, text=text, confidence=confidence, accepted=False, is_repaired=True, problem="")
+
+
+# ------------------------------------------------------------------------------------------------------- what may stand
+
+
+def problem_of(field: FormField, text: str) -> str:
+    """Return in a few words which constraint a field's text breaks, "" for none."""
+    limits = field.constraints
+    if not text:
+        return "required, but empty" if limits.required else ""
+    if field.type == "mark":
+        return ""
+    if field.type in ("integer", "decimal"):
+        try:
+            value = float(text)
+        except ValueError:
+            return "no number"
+        if field.type == "integer" and not value.is_integer():
+            return "no whole number"
+        if limits.minimum is not None and value < limits.minimum:
+            return f"below {limits.minimum:g}"
+        if limits.maximum is not None and value > limits.maximum:
+            return f"above {limits.maximum:g}"
+    if field.type == "date" and not _is_date(text):
+        return "no date"
+    if limits.minLength is not None and len(text) < limits.minLength:
+        return f"fewer than {limits.minLength} characters"
+    if limits.maxLength is not None and len(text) > limits.maxLength:
+        return f"more than {limits.maxLength} characters"
+    if limits.pattern is not None and not re2.fullmatch(limits.pattern, text):
+        return f"does not match {limits.pattern}"
+    if limits.enum is not None and text not in limits.enum:
+        return "not among the values allowed"
+    if field.check is not None and not _format(field.check).is_valid(text):
+        return f"check digit: no {field.check}"
+    return ""
+
+
+@cache
+def _format(name: str) -> Any:
+    return import_module(f"stdnum.{name}")
+
+
+def _is_date(text: str) -> bool:
+    from datetime import date
+
+    try:
+        date(int(text[4:8]), int(text[2:4]), int(text[:2]))
+    except ValueError:
+        return False
+    return len(text) == 8
+
+
+def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReading]:
+    """Return a form's readings, weighed by its rules.
+
+    Fields of an equation that holds are accepted: that two errors cancel out is rarer than that a sure digit is wrong.
+    Where rules are broken and one candidate of one field makes all of them hold, that is its answer, to be reviewed;
+    where none or several do, all fields of the rule are rejected, the rule as their problem.
+
+    Args:
+        form: the template.
+        readings: of all its pages.
+    """
+    found = {reading.name: reading for reading in readings}
+    broken = _broken(form, found, form.rules)
+    if broken:
+        repairs = [
+            _repaired(found[name], text, share)
+            for name in set.intersection(*(rules.names_in(rule, form.tables()) for rule in broken)) & found.keys()
+            for text, share in found[name].candidates
+            if not _broken(form, found | {name: replace(found[name], text=text)}, form.rules)
+        ]
+        if len(repairs) == 1:
+            found[repairs[0].name] = repairs[0]
+            broken = []
+    for rule in form.rules:
+        if rules.is_equation(rule) and rule not in broken and rules.holds(rule, form.tables(), _values(found)):
+            for name in rules.names_in(rule, form.tables()) & found.keys():
+                each = found[name]
+                found[name] = replace(each, accepted=not (each.problem or each.is_repaired))
+    for rule in broken:
+        for name in rules.names_in(rule, form.tables()) & found.keys():
+            found[name] = replace(found[name], accepted=False, problem=found[name].problem or rule)
+    return [found[reading.name] for reading in readings]
+
+
+def _values(found: Mapping[str, FieldReading]) -> dict[str, float | None]:
+    return {name: reading.value for name, reading in found.items()}
+
+
+def _broken(form: Form, found: Mapping[str, FieldReading], among: Sequence[str]) -> list[str]:
+    values = _values(found)
+    return [rule for rule in among if rules.holds(rule, form.tables(), values) is False]

@@ -1,0 +1,176 @@
+"""Filled copies of the demo form: laid on the template, read, exported; pages that are none are refused."""
+
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from inkdigits.cli.main import main
+from inkdigits.data.splits import Split
+from inkdigits.errors import InputError, OutputError
+from inkdigits.forms.alignment import Aligner, AlignmentError
+from inkdigits.forms.demo import KINDS, Copy, blank_form, compose_copy, save_demo_form
+from inkdigits.forms.export import as_csv, write_answers
+from inkdigits.forms.fields import FieldReading, with_rules
+from inkdigits.forms.read import FormAnswer, FormReader
+from inkdigits.reading.geometry import map_points
+from inkdigits.training.synthesis.styles import Digits
+
+BLANK, FIELDS, _ = blank_form()
+BOXES = [part.box for field in FIELDS for part in field.parts()]
+
+
+@pytest.fixture(scope="module")
+def copies(mnist: tuple[Split, Split]) -> list[Copy]:
+    digits = Digits(mnist[1].images, mnist[1].labels)
+    return [compose_copy(np.random.default_rng((3, number)), digits, KINDS[number % 2]) for number in range(6)]
+
+
+@pytest.fixture(scope="module")
+def aligner() -> Aligner:
+    return Aligner(BLANK, BOXES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tally")
+    save_demo_form(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reader(folder: Path) -> FormReader:
+    return FormReader(folder)
+
+
+def test_corners_of_fields_are_found_within_two_pixels(copies: list[Copy], aligner: Aligner) -> None:
+    corners = np.array([(x + i * w, y + j * h) for x, y, w, h in BOXES for i in (0, 1) for j in (0, 1)], float)
+    height, width = aligner.size
+    off: list[float] = []
+    for copy in copies:
+        found = aligner.align(copy.picture)
+        moves = cv2.resize(found.moves.astype(np.float32), (width, height))
+        places = corners + moves[corners[:, 1].astype(int), corners[:, 0].astype(int)]
+        off += (np.hypot(*(map_points(found.to_scan, places) - copy.place(corners)).T) / found.scale).tolist()
+    assert np.mean(np.array(off) < 2.0) > 0.98  # beside a sharp fold up to 2.6
+    assert max(off) < 3.0
+
+
+def test_what_is_not_the_whole_form_is_refused(copies: list[Copy], aligner: Aligner) -> None:
+    page = copies[0].picture
+    height, width = page.shape
+    covered = page.copy()
+    cv2.ellipse(covered, (width // 2, 3 * height // 4), (width // 5, height // 6), 20, 0, 360, 120, -1)
+    moved = BLANK.copy()
+    moved[1830:2090] = 255
+    moved[1860:2120] = BLANK[1830:2090]  # another version of the form: a field further down
+    strange = np.full((1400, 1000), 240, np.uint8)
+    cv2.putText(strange, "Another form", (60, 200), cv2.FONT_HERSHEY_SIMPLEX, 3, 30, 6)
+    for scan in (page[: height // 2], page[:, : int(0.6 * width)], covered, moved, strange, np.zeros((9, 9), np.uint8)):
+        with pytest.raises(AlignmentError):
+            aligner.align(scan)
+
+
+def test_copies_are_read_and_nothing_wrong_is_accepted(copies: list[Copy], reader: FormReader) -> None:
+    right = n = 0
+    for copy in copies:
+        page, readings = reader.read_page(copy.picture)
+        assert page == 0
+        readings = with_rules(reader.form, readings)
+        assert [reading.name for reading in readings] == [part.name for part in reader.form.parts()]
+        for reading in readings:
+            wanted = copy.values[reading.name]
+            same = reading.text == wanted or (bool(wanted) and reading.value == _number(wanted))
+            assert same or not reading.accepted, (reading, wanted)
+            right, n = right + same, n + 1
+    assert right / n > 0.93
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def field(name: str, text: str, candidates: tuple[tuple[str, float], ...] = ()) -> FieldReading:
+    return FieldReading(name, text, 0.6, False, "", (0, 0, 9, 9), candidates)
+
+
+def test_an_equation_accepts_repairs_or_rejects(reader: FormReader) -> None:
+    empty = [field(part.name, "") for part in reader.form.parts() if part.name.startswith("cases")]
+    cells = {each.name: each for each in empty} | {"cases_1_1": field("cases_1_1", "40", (("10", 0.3), ("70", 0.1)))}
+    sums = with_rules(reader.form, [*cells.values(), field("total", "40")])
+    assert all(reading.accepted for reading in sums)
+    (first, *_, total) = with_rules(reader.form, [cells.pop("cases_1_1"), *cells.values(), field("total", "10")])
+    assert (first.name, first.text, first.is_repaired, first.accepted) == ("cases_1_1", "10", True, False)
+    assert total.accepted
+    broken = with_rules(reader.form, [first, *cells.values(), field("total", "11")])
+    assert not any(reading.accepted for reading in broken if reading.name in ("cases_1_1", "total"))
+    assert broken[-1].problem == "total == sum(cases)"
+
+
+def test_files_of_every_kind_become_a_workbook(
+    copies: list[Copy],
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scans, pages = tmp_path / "scans", [Image.fromarray(copy.picture) for copy in copies]
+    scans.mkdir()
+    pages[0].save(scans / "a.tif", save_all=True, append_images=[pages[1]])
+    pages[2].save(scans / "b.pdf", resolution=150)
+    pages[3].save(scans / "c.png")
+    pages[3].save(scans / "d.bmp")  # the same page once more
+    Image.new("L", (900, 1300), 255).save(scans / "e.png")
+    (scans / "f.pdf").write_bytes(b"%PDF-1.4 broken")
+    (scans / "notes.txt").write_text("passed over")
+    output = tmp_path / "answers.xlsx"
+    monkeypatch.setattr("sys.argv", ["inkdigits", "form", "read", str(folder), str(scans), "--output", str(output)])
+    with pytest.raises(SystemExit, match="1"):  # pages were refused
+        main()
+    said = capsys.readouterr()
+    assert said.out.strip() == str(output)
+    assert "4 forms, 180 fields" in said.err
+    for part in ("d.bmp: the same picture as", "e.png: a blank page", "f.pdf: "):
+        assert part in said.err
+    assert output.read_bytes()[:2] == b"PK"
+    with pytest.raises(SystemExit, match="1"):  # it exists
+        main()
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_exports_hold_every_field_and_no_formula(reader: FormReader, tmp_path: Path) -> None:
+    readings = [FieldReading(part.name, "12", 0.9, True, "", part.box) for part in reader.form.parts()]
+    answers = [FormAnswer(["=cmd.png"], readings), FormAnswer(["x.png"], problem="a blank page")]
+    rows = as_csv(reader.form, answers).decode().splitlines()
+    assert len(rows) == 3
+    assert rows[0].split(",")[:5] == ["source", "problem", "review", "post", "date"]
+    assert rows[1].startswith("'=cmd.png,,,12,12,")
+    write_answers(tmp_path / "a.jsonl", reader.form, answers)
+    stored = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert len(stored[0]["fields"]) == 45
+    assert stored[1] == {"sources": ["x.png"], "problem": "a blank page", "sure": False, "fields": []}
+    with pytest.raises(OutputError, match="ending"):
+        write_answers(tmp_path / "a.doc", reader.form, answers)
+
+
+def test_no_scans_is_an_error(reader: FormReader, tmp_path: Path) -> None:
+    for paths in ([tmp_path], [tmp_path / "none.png"]):
+        with pytest.raises(InputError):
+            list(reader.read(paths))
+
+
+def test_a_page_of_many_in_a_pdf_keeps_its_number(copies: list[Copy], tmp_path: Path, reader: FormReader) -> None:
+    stored = io.BytesIO()
+    pages = [Image.fromarray(copy.picture) for copy in copies[:2]]
+    pages[0].save(stored, "PDF", save_all=True, append_images=pages[1:], resolution=150)
+    (tmp_path / "two.pdf").write_bytes(stored.getvalue())
+    answers = list(reader.read([tmp_path / "two.pdf"]))
+    assert [answer.sources for answer in answers] == [[f"{tmp_path / 'two.pdf'}#1"], [f"{tmp_path / 'two.pdf'}#2"]]
+    assert all(answer.readings for answer in answers)
