@@ -50,9 +50,9 @@ def read(
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per form and line.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
 ) -> None:
-    """Read filled forms. Pages that do not lie on the template for sure are refused and listed, never guessed.
+    """Read filled forms. Pages that do not lie on the template for sure are rejected and listed, never guessed.
 
-    The exit code is 1 if any page was refused; the others are read all the same.
+    The exit code is 1 if any page was rejected; the others are read all the same.
 
     \b
     Example:
@@ -81,14 +81,14 @@ def read(
             if json_:
                 print(json.dumps(to_dict(answer)), flush=True)
             if answer.problem:
-                say(f"refused: {' '.join(answer.sources)}: {answer.problem}")
+                say(f"rejected: {' '.join(answer.sources)}: {answer.problem}")
     if output is not None:
         write_answers(output, reader.form, answers)
     n_fields = sum(len(answer.readings) for answer in answers)
     n_review = sum(not reading.accepted for answer in answers for reading in answer.readings)
     n_refused = sum(bool(answer.problem) for answer in answers)
     n_forms = sum(bool(answer.readings) for answer in answers)
-    say(f"{n_forms:,} forms, {n_fields:,} fields, {n_review:,} of them to review; {n_refused:,} pages refused")
+    say(f"{n_forms:,} forms, {n_fields:,} fields, {n_review:,} of them to review; {n_refused:,} pages rejected")
     if output is not None:
         print(output)
     if n_refused:

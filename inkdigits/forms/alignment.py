@@ -1,9 +1,9 @@
-"""Lays a scan or a photograph on its template, and refuses where that is not sure.
+"""Lays a scan or a photograph on its template, and rejects where that is not sure.
 
 Features of the printed form (SIFT) give one homography (MAGSAC). What is left of it, by paper that is not flat or a
 scanner that pulls unevenly, is measured tile by tile: by how many pixels the print of the scan lies beside that of the
 template. At the end it is counted how much of the template's print the scan has in its place: around every field most
-of it must be there, or the page is refused.
+of it must be there, or the page is rejected.
 """
 
 from collections.abc import Sequence

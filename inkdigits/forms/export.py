@@ -72,8 +72,8 @@ def as_csv(form: Form, answers: Sequence[FormAnswer]) -> bytes:
     rows.writerow(["source", "problem", "review", *names])
     for answer in answers:
         found = {reading.name: reading.text for reading in answer.readings}
-        doubtful = " ".join(reading.name for reading in answer.readings if not reading.accepted)
-        cells = [" ".join(answer.sources), answer.problem, doubtful, *(found.get(name, "") for name in names)]
+        to_review = " ".join(reading.name for reading in answer.readings if not reading.accepted)
+        cells = [" ".join(answer.sources), answer.problem, to_review, *(found.get(name, "") for name in names)]
         rows.writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
     return text.getvalue().encode()
 
@@ -82,7 +82,7 @@ def as_xlsx(form: Form, answers: Sequence[FormAnswer]) -> bytes:
     """Return a workbook.
 
     Its sheets: "forms", one row a form, typed cells, those to review coloured, with a note; one sheet a table field, a
-    row of it a line, with the form's number; "fields", every field's reading; "refused", pages that were not read.
+    row of it a line, with the form's number; "fields", every field's reading; "rejected", pages that were not read.
     """
     stored = io.BytesIO()
     # Without these two options a text that begins with = or http:// would become a formula or a link.
@@ -109,7 +109,7 @@ def as_xlsx(form: Form, answers: Sequence[FormAnswer]) -> bytes:
         sheet.write_string(row, 2, reading.text)
         sheet.write_row(row, 3, [round(reading.confidence, 4), reading.accepted])
         sheet.write_string(row, 5, reading.problem)
-    sheet = write.sheet("refused", ["source", "problem"], [40, 80])
+    sheet = write.sheet("rejected", ["source", "problem"], [40, 80])
     for row, answer in enumerate((each for each in answers if each.problem), 1):
         sheet.write_string(row, 0, " ".join(answer.sources))
         sheet.write_string(row, 1, answer.problem)
@@ -137,7 +137,7 @@ class _Writer:
         self._head = book.add_format({"bold": True, "bottom": 1})
         self._sure = {name: book.add_format({"num_format": name}) for name in ("General", "@", "yyyy-mm-dd")}
         doubt = {"bg_color": "#FFE2B8"}
-        self._doubtful = {name: book.add_format({"num_format": name} | doubt) for name in self._sure}
+        self._uncertain = {name: book.add_format({"num_format": name} | doubt) for name in self._sure}
 
     def sheet(self, name: str, header: Sequence[str], widths: Sequence[int]) -> Any:
         sheet = self._book.add_worksheet(name[:31])
@@ -152,7 +152,7 @@ class _Writer:
         """Write a field's value: a number as one, a date as one, an id as text, what is to be reviewed in colour."""
         if reading is None:
             return
-        formats = self._sure if reading.accepted else self._doubtful
+        formats = self._sure if reading.accepted else self._uncertain
         day = _date_of(reading.text) if field.type == "date" else None
         if field.type in ("integer", "decimal") and reading.value is not None:
             sheet.write_number(row, column, reading.value, formats["General"])

@@ -11,7 +11,16 @@ Tables = Mapping[str, tuple[int, int]]
 
 LONGEST = 500  # characters of a rule
 # simpleeval has no loops and no attributes of ours; what is left to refuse is what takes long or gives no yes or no.
-REFUSED = (ast.Pow, ast.LShift, ast.RShift, ast.ListComp, ast.GeneratorExp, ast.Attribute, ast.Subscript, ast.Constant)
+NOT_ALLOWED = (
+    ast.Pow,
+    ast.LShift,
+    ast.RShift,
+    ast.ListComp,
+    ast.GeneratorExp,
+    ast.Attribute,
+    ast.Subscript,
+    ast.Constant,
+)
 
 
 def check(rule: str, tables: Tables, names: Iterable[str]) -> None:
@@ -37,7 +46,7 @@ def check(rule: str, tables: Tables, names: Iterable[str]) -> None:
         if isinstance(node, ast.Constant):
             if not isinstance(node.value, (int, float)):
                 raise ValueError(f"{rule!r}: {node.value!r} is no number")
-        elif isinstance(node, REFUSED):
+        elif isinstance(node, NOT_ALLOWED):
             raise ValueError(f"{rule!r}: {type(node).__name__} is not allowed in a rule")
     known = set(names)
     for name in names_in(rule, tables):

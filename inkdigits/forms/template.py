@@ -252,7 +252,9 @@ def load_picture(form: Form, folder: Path, page: int) -> GrayImage:
     path = folder / wanted.picture
     image = read_image(path)
     if hashlib.sha256(path.read_bytes()).hexdigest() != wanted.sha256:
-        raise FormError(f"{path}: not the picture that form.json was made for (its sha256 differs); make the form anew")
+        raise FormError(
+            f"{path}: not the picture that form.json was made for (its sha256 differs); make the form again"
+        )
     if image.shape != (wanted.height, wanted.width):
         raise FormError(f"{path}: {image.shape[1]} x {image.shape[0]} pixels, not {wanted.width} x {wanted.height}")
     return image

@@ -36,7 +36,7 @@ class Reader:
             kind; None for both networks that ship.
         threads: how many a network may use, at least 1; all cores where None. Answers do not depend on it.
         text_detector: whether pages are also searched with PP-OCR's text detector, which the extra `pages` installs: it
-            finds numbers on photographs that our page finder alone misses, and takes longer. Where installed if None.
+            finds numbers on photographs that our page finder alone does not, and takes longer. Where installed if None.
 
     Attributes:
         digits: the digit reader, usable alone on grey arrays.

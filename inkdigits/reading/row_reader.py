@@ -193,7 +193,7 @@ class _Weighed:
     Attributes:
         finder: its number.
         row: where it lies.
-        reading: judged.
+        reading: with the confidence and acceptance of the row.
         weight: how many of its digits are probably right; the score less 1, which is at most 0, where it is no number.
     """
 

@@ -1,4 +1,4 @@
-"""Filled copies of the demo form: laid on the template, read, exported; pages that are none are refused."""
+"""Filled copies of the demo form: laid on the template, read, exported; pages that are none are rejected."""
 
 import io
 import json
@@ -132,7 +132,7 @@ def test_files_of_every_kind_become_a_workbook(
     (scans / "notes.txt").write_text("passed over")
     output = tmp_path / "answers.xlsx"
     monkeypatch.setattr("sys.argv", ["inkdigits", "form", "read", str(folder), str(scans), "--output", str(output)])
-    with pytest.raises(SystemExit, match="1"):  # pages were refused
+    with pytest.raises(SystemExit, match="1"):  # pages were rejected
         main()
     said = capsys.readouterr()
     assert said.out.strip() == str(output)

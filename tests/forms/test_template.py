@@ -1,4 +1,4 @@
-"""Templates: what is refused when a form is saved, and rules."""
+"""Templates: what is rejected when a form is saved, and rules."""
 
 import json
 from pathlib import Path
