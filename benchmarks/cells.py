@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("dir", type=Path)
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
-    reader = Reader()
+    reader = Reader(text_detector=False)
     evaluated = evaluate_cells(reader, given.dir)
     figures = {"all": evaluated.to_dict()}
     # `truth.json` need not be sorted; the order in which errors were looked at is that of sorted names.

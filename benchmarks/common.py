@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("inkdigits", "keras", "tensorflow-cpu", "numpy", "onnxruntime", "opencv-python-headless", "scikit-learn")
+EXTRA_PAGES = "inkdigits, extra pages"  # with PP-OCR's text detector beside our page finder
 
 
 @dataclass(frozen=True)

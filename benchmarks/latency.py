@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
-    reader, test = Reader(), load_mnist()[1]
+    reader, test = Reader(text_detector=False), load_mnist()[1]
     one, many = np.ascontiguousarray(test.images[:1]), np.ascontiguousarray(test.images[:1000])
     page = compose_sheet(test, SHEET)
     large = [cv2.resize(255 - image, (70, 70), interpolation=cv2.INTER_CUBIC) for image in many]

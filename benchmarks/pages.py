@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--errors", action="store_true", help="show what was misread")
     parser.add_argument("--json", type=Path, default=None, help="keep the figures here")
     given = parser.parse_args()
-    reader = Reader()
+    reader = Reader(text_detector=False)
     reader.read_page(np.full((100, 100), 255, np.uint8))
     found = {
         f"{folder.name}, turned by {90 * turn} degrees" if turn else folder.name: summary(

@@ -44,7 +44,7 @@ TITLE = "Side by side with what people use instead"
 def open_inkdigits() -> Callable[[str, str], list[str]]:
     from inkdigits import Reader
 
-    reader = Reader()
+    reader = Reader(text_detector=False)
     return lambda layout, path: [line.text for line in reader.read(path, layout).lines]
 
 

@@ -6,6 +6,8 @@ DATA holds the pictures that were studied and DATA/blind those that were not, bo
 the blind part once for each finished change of a network or a stage, keep every score (docs/lab-log.md), never open its
 pictures and never choose a constant by it: figures on it are worth something only as long as this holds.
 
+Photographs are read twice, as the light install does and with the extra `pages`.
+
 A number is a run of digits between spaces; signs, points and commas are dropped. Recall is the share of the true
 numbers that are among those read, precision the share of the numbers read that are true. RapidOCR is measured where
 --peer-python has it: its whole pipeline on photographs, its recognition alone on cells and digits. Its answers to the
@@ -22,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Table, percent, publish
+from common import EXTRA_PAGES, Table, percent, publish
 from reading import DIGIT, NUMBER, PAGE, Task, Worker, digits_task, notes_of
 
 from inkdigits import Reader
@@ -78,7 +80,7 @@ def add_peer(figures: dict[str, Any], earlier: dict[str, Any]) -> None:
 
 def measure(folder: Path, peer_python: str | None, scratch: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """Return set -> reader -> figures, of one part."""
-    reader = Reader()
+    reader = Reader(text_detector=False)
     if not peer_python:
         return measure_sets(folder, reader, None, scratch)
     with Worker("RapidOCR", peer_python) as worker:
@@ -123,9 +125,11 @@ def photos(folder: Path, reader: Reader, peer: Peer | None) -> dict[str, Any]:
         for name, entry in truth.items()
         if entry.get("complete") is not False and not any(map(entry.get, odd))
     }
-    pages = [reader.read_page(folder / name) for name in truth]
-    scores = {"inkdigits": of_photos([[line.text for line in page.lines] for page in pages], list(truth.values()))}
-    scores["inkdigits"] |= accepted_rows(pages, list(truth.values()))
+    scores: dict[str, Any] = {}
+    for who, one in (("inkdigits", reader), (EXTRA_PAGES, Reader(text_detector=True))):
+        pages = [one.read_page(folder / name) for name in truth]
+        scores[who] = of_photos([[line.text for line in page.lines] for page in pages], list(truth.values()))
+        scores[who] |= accepted_rows(pages, list(truth.values()))
     if peer:
         scores["RapidOCR"] = of_photos(peer(PAGE, [str(folder / name) for name in truth]), list(truth.values()))
     return scores

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from common import Table, as_markdown, in_words, mean_sd, percent, ratios
+from common import EXTRA_PAGES, Table, as_markdown, in_words, mean_sd, percent, ratios
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -122,6 +122,9 @@ def unseen(results: Results) -> str:
         _set_row(words, sets["photos"], studied["photos"], measure, "n_numbers")
         for words, measure in ((found, "recall"), (right, "precision"))
     ]
+    for words, measure in ((f"{found}, with the extra `pages`", "recall"), (f"{right}, with it", "precision")):
+        here, there = (part["photos"] | {"inkdigits": part["photos"][EXTRA_PAGES]} for part in (sets, studied))
+        rows.append(_set_row(words, here, there, measure, "n_numbers"))
     mnist = results["digits"]["figures"]["digits"][0]
     rows.append((f"MNIST's test set, n = {mnist['n']:,}", "", "", "", percent(mnist["accuracy"], 2)))
     header = ("digits exactly right", "n", *PEERS, "same kind, studied by the authors: inkdigits")
