@@ -26,7 +26,6 @@ SLENDER = 4
 # How likely a row is read right, see `row_reader.confidences`: fitted by benchmarks/fit_text_detector.py.
 ROWS: dict[str, Any] = {
     "weights": [1.343, 0.511, 0.182, -0.2143, 0.0, -1.7416, 2.1377],
-    "least": 0.2,
     "accepted": 0.9284,
 }
 

@@ -34,11 +34,10 @@ THRESHOLDS = tuple(np.arange(0.5, 0.96, 0.05).round(2).tolist())
 # Seeds of the pages, and how many of them are composed for each digit of the split; at most `MOST_PAGES`.
 CALIBRATION, TEST = (79, 0.08), (80, 0.04)
 MOST_PAGES = 400
-# A row is kept from the confidence with the best F1 on, accepted where so many composed rows from there on are right.
-LEASTS = tuple(np.arange(0.05, 0.96, 0.05).round(2).tolist())
+# A row is accepted from the confidence on from which so many composed rows are right.
 ACCEPTED_RIGHT = 0.97
 PENALTY = 2.0  # of the logistic model's weights, squared, beside the sum of the rows' losses
-NOTHING_LEARNED: dict[str, Any] = {"weights": [0.0] * 7, "least": 0.5, "accepted": 1.0}
+NOTHING_LEARNED: dict[str, Any] = {"weights": [0.0] * 7, "accepted": 1.0}
 SAME = 0.5  # intersection over union from which a found row is a true one, along and across
 LEAST_INSIDE = 0.6  # of a row's length; of rows that the edge cuts more, none is asked for
 
@@ -143,17 +142,16 @@ def choose_threshold(finder: Finder, pages: Iterable[Page]) -> float:
 
 
 def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
-    """Return the model of how likely a row is read right by the shipped networks, and where to cut.
+    """Return the model of how likely a row is read right by the shipped networks, and from where on it is accepted.
 
     Returns:
-        "weights": of `ReadRow.features` and the constant; "least": the confidence from which rows are kept; "accepted":
-        that from which they are accepted, 1 where never 97 % are right. `NOTHING_LEARNED` where no row is read right.
+        "weights": of `ReadRow.features` and the constant; "accepted": the confidence from which rows are
+        accepted, 1 where never 97 % are right. `NOTHING_LEARNED` where no row is read right.
     """
     reader = RowReader(DigitReader(), LineReader(), [finder])
-    features, right, n_rows = [], [], 0
+    features, right = [], []
     for page in pages:
         rows = [(true_row(band), text) for band, text in zip(page.rows, page.texts, strict=True)]
-        n_rows += sum(_counts(band, (page.image.shape[0], page.image.shape[1])) for band in page.rows)
         for each in reader.read_rows(page.image)[0]:
             text = next((text for row, text in rows if is_same(each.row, row)), None)
             if each.reading.digits and (text is not None or not _is_open(each.row, [], page)):
@@ -164,12 +162,11 @@ def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
     x, y = np.array(features), np.array(right)
     weights = fit_logistic(x, y)
     chances = confidences(x, {"weights": weights})
-    f1 = [2 * y[chances >= least].sum() / ((chances >= least).sum() + n_rows) for least in LEASTS]
     order = np.argsort(-chances)
     share = np.cumsum(y[order]) / np.arange(1, len(y) + 1)
     enough = np.flatnonzero(share >= ACCEPTED_RIGHT)
     accepted = float(chances[order][enough[-1]]) if len(enough) else 1.0
-    return {"weights": weights, "least": LEASTS[int(np.argmax(f1))], "accepted": accepted}
+    return {"weights": weights, "accepted": accepted}
 
 
 def fit_logistic(x: Floats, y: NDArray[np.bool_]) -> list[float]:

@@ -12,7 +12,7 @@ from inkdigits.reading.found_rows import FoundRow
 from inkdigits.reading.page_reader import PageReader
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, LeftOut, NumberReading, PageReading
-from inkdigits.reading.row_reader import ReadRow, RowReader, confidences, in_lines
+from inkdigits.reading.row_reader import LEAST_RIGHT, ReadRow, RowReader, confidences, in_lines
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_rows_side_by_side_are_one_line_in_the_direction_of_reading() -> None:
 
 def test_rows_that_the_networks_agree_on_are_surer(rows: RowReader) -> None:
     card = rows.finders[0].card["rows"]
-    assert 0 < card["least"] < card["accepted"] <= 1
+    assert LEAST_RIGHT < card["accepted"] <= 1
     reading = NumberReading("12", "12", 0.95, True, ())
     unsure = NumberReading("12", "12", 0.3, False, ())
     three = [ReadRow(row(0, 0), reading, 0.99), ReadRow(row(0, 0), reading, 0.01), ReadRow(row(0, 0), unsure, 0.01)]
