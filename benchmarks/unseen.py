@@ -58,7 +58,9 @@ def main() -> None:
     if given.peer_figures:
         earlier = json.loads(given.peer_figures.read_text())
         add_peer(figures, earlier["figures"])
-        notes = [*earlier["notes"][:1], f"RapidOCR's figures were measured on {earlier['measured']}."]
+        said = "RapidOCR's figures were measured on "
+        when = next((each for each in earlier["notes"] if each.startswith(said)), f"{said}{earlier['measured']}.")
+        notes = [*earlier["notes"][:1], when]
     publish(
         "unseen",
         "Handwriting that nobody looked at",

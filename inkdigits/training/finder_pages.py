@@ -19,19 +19,16 @@ from inkdigits.training.synthesis.styles import Digits
 # Shapes of pages, height and width in pixels, and each one's share: pages, slips, cells, and what the finder sees of a
 # large picture on the small copies of its pyramid.
 SHAPES: dict[tuple[int, int], float] = {
-    (448, 448): 0.18,
-    (384, 512): 0.14,
-    (512, 384): 0.14,
-    (640, 512): 0.09,
-    (512, 640): 0.09,
-    (256, 256): 0.07,
-    (192, 256): 0.05,
+    (448, 448): 0.2,
+    (384, 512): 0.16,
+    (512, 384): 0.16,
+    (640, 512): 0.1,
+    (512, 640): 0.1,
+    (256, 256): 0.08,
+    (192, 256): 0.06,
     (256, 192): 0.05,
-    (128, 384): 0.04,
-    (192, 512): 0.03,
-    (128, 128): 0.04,
-    (128, 192): 0.04,
-    (192, 128): 0.04,
+    (128, 384): 0.05,
+    (192, 512): 0.04,
 }
 USUAL_PX = 448 * 448  # of this size are the pages that `Recipe.batch_size` counts
 CHUNK = 16  # pages that one process composes at a time

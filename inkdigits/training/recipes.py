@@ -375,7 +375,7 @@ RECIPES: dict[str, Recipe] = {
             ema=0.998,
             output="logits",
             composed=1024,
-            epochs=176,
+            epochs=96,
             batch_size=8,
             precision="mixed_bfloat16",
         ),

@@ -56,20 +56,10 @@ def _row(rng: Rng) -> list[Part]:
 
 def _one(rng: Rng, writer: Writer) -> None:
     """One row anywhere, up to filling the sheet."""
-    _place(rng, writer, lambda: _row(rng))
-
-
-def _single(rng: Rng, writer: Writer) -> None:
-    """One large digit alone."""
-    _place(rng, writer, lambda: [Part(str(rng.integers(10)), "number")])
-
-
-def _place(rng: Rng, writer: Writer, row: Callable[[], list[Part]]) -> None:
-    """Write a row where it fits, another one where it does not."""
     height, width = writer.sheet.ink.shape
     tall = writer.pen.height_px
     for _ in range(6):
-        parts = row()
+        parts = _row(rng)
         wide = tall * (0.3 + sum(0.75 * max(1, len(part.text)) + part.gap for part in parts))
         x = rng.uniform(0.02, max(0.03, 1 - wide / width)) * width
         base = rng.uniform(min(1.05 * tall, 0.97 * height), 0.99 * height)
@@ -240,14 +230,13 @@ def _empty(rng: Rng, writer: Writer) -> None:
 
 # Name -> layout, its share of the pages, the height of its digits as shares of the sheet's (lowest, highest).
 LAYOUTS: dict[str, tuple[Callable[[Rng, Writer], None], float, tuple[float, float]]] = {
-    "one": (_one, 0.15, (0.02, LARGEST)),
-    "single": (_single, 0.05, (0.2, LARGEST)),
-    "rows": (_rows, 0.2, (0.0, 0.3)),
+    "one": (_one, 0.17, (0.02, LARGEST)),
+    "rows": (_rows, 0.22, (0.0, 0.3)),
     "scatter": (_scatter, 0.09, (0.02, 0.4)),
-    "lattice": (_lattice, 0.11, (0.0, 0.25)),
-    "table": (_table, 0.15, (0.0, 0.14)),
-    "list": (_list, 0.08, (0.0, 0.12)),
+    "lattice": (_lattice, 0.09, (0.0, 0.2)),
+    "table": (_table, 0.16, (0.0, 0.14)),
+    "list": (_list, 0.09, (0.0, 0.12)),
     "sums": (_sums, 0.06, (0.02, 0.16)),
-    "text": (_text, 0.07, (0.015, 0.2)),
+    "text": (_text, 0.08, (0.015, 0.2)),
     "empty": (_empty, 0.04, (0.02, 0.1)),
 }
