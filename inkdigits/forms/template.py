@@ -170,10 +170,10 @@ class Form(_Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Form":
+        if sum((field.rows or 1) * (field.columns or 1) for field in self.fields) > MOST_FIELDS:
+            raise ValueError(f"more than {MOST_FIELDS:,} fields, cells of tables included")
         names = Counter(part.name for field in self.fields for part in field.parts())
         names.update(field.name for field in self.fields if field.layout == "table")
-        if len(names) > MOST_FIELDS:
-            raise ValueError(f"more than {MOST_FIELDS:,} fields, cells of tables included")
         twice = [name for name, n in names.items() if n > 1]
         if twice:
             raise ValueError(f"fields[{twice[0]}]: two fields have this name")

@@ -48,6 +48,10 @@ def changed(folder: Path, **changes: object) -> Path:
         ({"rules": ["().__class__ == 1"]}, "not allowed"),
         ({"rules": ["9**9**9 == 1"]}, "not allowed"),
         ({"rules": ["total"]}, "does not compare"),
+        ({"rules": ["f'{total:>9}' == 1"]}, "not allowed"),
+        ({"rules": ["total == (lambda: 1)()"]}, "functions of rules"),
+        ({"rules": ["total == [1][0]"]}, "not allowed"),
+        ({"rules": ["1" * 600]}, "longer"),
         ({"surprise": 1}, "surprise"),
         ({"field_box": [0, 0, 5000, 10]}, "outside page 0"),
         ({"field_name": "date"}, "two fields"),
@@ -68,6 +72,13 @@ def test_a_template_that_contradicts_itself_is_refused_with_the_place(
         load_form(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_very_many_cells_are_rejected_at_once(tmp_path: Path) -> None:
+    table = {"box": [0, 0, 1600, 2300], "layout": "table", "rows": 500, "columns": 100}
+    path = changed(tmp_path, fields=[{"name": f"t{i}"} | table for i in range(2000)])
+    with pytest.raises(FormError, match="more than 5,000 fields"):
+        load_form(path)
 
 
 def test_files_that_are_no_template_are_refused(tmp_path: Path) -> None:
