@@ -49,7 +49,8 @@ class PageReader:
 
     By rows: the finder finds them (`RowReader`), where not all of the answer by pieces is accepted. Clean pages are
     read best by pieces, photographs of tables and of pages with words by rows. Of the 216 rows of those photographs
-    59.3 % are right by pieces, 53.7 % by rows, 72.7 % by the surer one.
+    59.3 % are right by pieces, 50.0 % by rows, 66.7 % by the surer one; of 344 numbers on photographs that nobody looked at
+    the surer one has 70.1 %.
 
     Args:
         digits: reads single pieces of ink.
@@ -160,8 +161,8 @@ def _surer(pieces: PageReading, rows: PageReading) -> PageReading:
     """Return the one of two answers for a picture of which more digits are probably right.
 
     Rows that are read alike both ways are accepted where the pieces are; rows by pieces alone are not: texture and
-    words are seldom read alike (of the studied photographs' accepted rows 14 of 82 are false without that, 5 of 78 with
-    it).
+    words are seldom read alike (of the studied photographs' accepted rows 14 of 82 were false without that, 5 of 78
+    with it).
     """
     if _expected(rows) > PIECES_WORTH * _expected(pieces):
         sure = [line for line in pieces.lines if line.accepted]
