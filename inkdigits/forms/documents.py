@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pypdfium2 as pdfium
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from inkdigits.arrays import GrayImage
 from inkdigits.errors import ImageError, InputError, reason
@@ -86,7 +86,7 @@ def _pdf_pages(path: Path) -> Iterator[ScannedPage]:
 
 def _tiff_pages(path: Path) -> Iterator[ScannedPage]:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=("TIFF",)) as picture:
             n = getattr(picture, "n_frames", 1)
             if n == 1:
                 yield ScannedPage(str(path), read_image(path))
@@ -98,5 +98,7 @@ def _tiff_pages(path: Path) -> Iterator[ScannedPage]:
                 yield ScannedPage(f"{path}#{number + 1}", read_image(picture.copy()))
     except ImageError:
         raise
+    except UnidentifiedImageError:  # another kind of picture, or none
+        yield ScannedPage(str(path), read_image(path))
     except Exception as error:  # damaged files raise a dozen types
         raise ImageError(f"{path}: not an image that can be read ({reason(error)[:80]})") from None

@@ -17,6 +17,8 @@ from inkdigits.forms.read import FormAnswer
 from inkdigits.forms.template import Form, FormField
 
 SUFFIXES = (".xlsx", ".csv", ".jsonl")
+MOST_ROWS = 1_048_575  # of a sheet below its header; more would be left out in silence
+EXACT_DIGITS = 15  # a spreadsheet keeps no more of a number
 # Excel's and LibreOffice's programs run what begins with one of these in a CSV.
 FORMULA = ("=", "+", "@", "\t", "\r")
 
@@ -83,7 +85,16 @@ def as_xlsx(form: Form, answers: Sequence[FormAnswer]) -> bytes:
 
     Its sheets: "forms", one row a form, typed cells, those to review coloured, with a note; one sheet a table field, a
     row of it a line, with the form's number; "fields", every field's reading; "rejected", pages that were not read.
+
+    Raises:
+        OutputError: more rows than a sheet has.
     """
+    n_rows = [
+        sum(len(answer.readings) for answer in answers),
+        *(len(answers) * rows for rows, _ in form.tables().values()),
+    ]
+    if max(n_rows) > MOST_ROWS:
+        raise OutputError(f"{max(n_rows):,} rows are more than a sheet of a workbook has; write .csv or .jsonl")
     stored = io.BytesIO()
     # Without these two options a text that begins with = or http:// would become a formula or a link.
     book = xlsxwriter.Workbook(stored, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
@@ -154,7 +165,8 @@ class _Writer:
             return
         formats = self._sure if reading.accepted else self._uncertain
         day = _date_of(reading.text) if field.type == "date" else None
-        if field.type in ("integer", "decimal") and reading.value is not None:
+        is_exact = sum(char.isdigit() for char in reading.text) <= EXACT_DIGITS
+        if field.type in ("integer", "decimal") and reading.value is not None and is_exact:
             sheet.write_number(row, column, reading.value, formats["General"])
         elif day is not None:
             sheet.write_datetime(row, column, day, formats["yyyy-mm-dd"])

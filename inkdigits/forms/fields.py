@@ -28,6 +28,7 @@ MARKED_INK = 0.03
 LEAST_SURE = 0.95
 # Of readings with one digit changed.
 LEAST_CANDIDATE, MOST_CANDIDATES = 0.002, 12
+MOST_REPAIRS = 500  # that are tried on a form whose rules are broken, the likeliest first
 INSIDE = 0.12  # of a tick box's side that its border may take
 
 
@@ -253,7 +254,8 @@ def _is_date(text: str) -> bool:
 def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReading]:
     """Return a form's readings, weighed by its rules.
 
-    Fields of an equation that holds are accepted: that two errors cancel out is rarer than that a sure digit is wrong.
+    Fields of an equation between two or more that are filled in are accepted where it holds: that two errors cancel out
+    is rarer than that a sure digit is wrong.
     Where rules are broken and one candidate of one field makes all of them hold, that is its answer, to be reviewed;
     where none or several do, all fields of the rule are rejected, the rule as their problem.
 
@@ -264,10 +266,11 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
     found = {reading.name: reading for reading in readings}
     broken = _broken(form, found, form.rules)
     if broken:
+        shared = set.intersection(*(rules.names_in(rule, form.tables()) for rule in broken)) & found.keys()
+        tried = sorted(((share, name, text) for name in shared for text, share in found[name].candidates), reverse=True)
         repairs = [
             _repaired(found[name], text, share)
-            for name in set.intersection(*(rules.names_in(rule, form.tables()) for rule in broken)) & found.keys()
-            for text, share in found[name].candidates
+            for share, name, text in tried[:MOST_REPAIRS]
             if not _broken(form, found | {name: replace(found[name], text=text)}, form.rules)
         ]
         if len(repairs) == 1:
@@ -275,7 +278,10 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
             broken = []
     for rule in form.rules:
         if rules.is_equation(rule) and rule not in broken and rules.holds(rule, form.tables(), _values(found)):
-            for name in rules.names_in(rule, form.tables()) & found.keys():
+            names = rules.names_in(rule, form.tables()) & found.keys()
+            if sum(bool(found[name].text) for name in names) < 2:
+                continue
+            for name in names:
                 each = found[name]
                 found[name] = replace(each, accepted=not (each.problem or each.is_repaired))
     for rule in broken:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from inkdigits.arrays import GrayImage
@@ -52,6 +52,7 @@ class FormReader:
         folder = Path(path) if Path(path).is_dir() else Path(path).parent
         self.form: Form = load_form(path)
         reader = reader or Reader(text_detector=False)
+        self._unique = {part.name for part in self.form.parts() if part.constraints.unique}
         self._pages: list[tuple[Aligner, FieldReader]] = []
         for number in range(len(self.form.pages)):
             reference = load_picture(self.form, folder, number)
@@ -97,6 +98,15 @@ class FormReader:
         """
         files = documents_in(paths)
         seen: dict[str, str] = {}
+        taken: dict[tuple[str, str], str] = {}
+        for answer in self._forms(files, seen, report):
+            yield self._with_unique(answer, taken)
+        report(len(files), len(files))
+
+    def _forms(
+        self, files: Sequence[Path], seen: dict[str, str], report: Callable[[int, int], None]
+    ) -> Iterator[FormAnswer]:
+        """Yield forms, page put to page, and pages that are none."""
         open_: dict[int, tuple[str, list[FieldReading]]] = {}
         for done, file in enumerate(files):
             report(done, len(files))
@@ -115,7 +125,6 @@ class FormReader:
                     open_ = {}
         if open_:
             yield self._joined(open_)
-        report(len(files), len(files))
 
     def _of_page(self, scanned: ScannedPage, seen: dict[str, str]) -> FormAnswer | tuple[int, list[FieldReading]]:
         if scanned.image is None:
@@ -135,4 +144,14 @@ class FormReader:
         missing = [str(number + 1) for number in range(len(self._pages)) if number not in pages]
         if missing:
             answer.problem = f"page {', '.join(missing)} is missing"
+        return answer
+
+    def _with_unique(self, answer: FormAnswer, taken: dict[tuple[str, str], str]) -> FormAnswer:
+        """Return an answer whose values that must be unique, and an earlier form has, are rejected."""
+        for place, reading in enumerate(answer.readings):
+            if reading.name in self._unique and reading.text:
+                first = taken.setdefault((reading.name, reading.text), " ".join(answer.sources))
+                if first != " ".join(answer.sources):
+                    problem = reading.problem or f"the same as in {first}"
+                    answer.readings[place] = replace(reading, accepted=False, problem=problem)
         return answer

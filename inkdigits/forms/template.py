@@ -23,9 +23,14 @@ VERSION: Literal[1] = 1
 NAME = r"^[A-Za-z][A-Za-z0-9_]{0,63}$"
 MOST_FIELDS = 5000  # on a form, cells of tables counted one by one
 MOST_DIGITS = 30
+LEAST_SIDE_PX = 4  # of a field, a cell of a table, a box of a comb
+# A table becomes a sheet of a workbook, whose names have at most 31 letters; these are taken.
+SHEETS = ("forms", "fields", "rejected", "history")
+LONGEST_SHEET = 31
 
 Name: TypeAlias = Annotated[str, Field(pattern=NAME)]
 Pixels: TypeAlias = Annotated[int, Field(ge=0, le=100_000)]
+Side: TypeAlias = Annotated[int, Field(ge=LEAST_SIDE_PX, le=100_000)]
 
 
 class _Strict(BaseModel):
@@ -88,7 +93,7 @@ class FormField(_Strict):
 
     name: Name
     page: int = Field(default=0, ge=0)
-    box: tuple[Pixels, Pixels, Annotated[int, Field(ge=4, le=100_000)], Annotated[int, Field(ge=4, le=100_000)]]
+    box: tuple[Pixels, Pixels, Side, Side]
     layout: Literal["line", "comb", "table"] = "line"
     cells: int | None = Field(default=None, ge=1, le=MOST_DIGITS)
     rows: int | None = Field(default=None, ge=1, le=500)
@@ -104,6 +109,12 @@ class FormField(_Strict):
             raise ValueError("a comb needs `cells`, how many characters it has room for")
         if self.layout == "table" and (self.rows is None or self.columns is None):
             raise ValueError("a table needs `rows` and `columns`")
+        across = self.columns if self.layout == "table" else self.cells if self.layout == "comb" else 1
+        down = self.rows if self.layout == "table" else 1
+        if self.box[2] < LEAST_SIDE_PX * (across or 1) or self.box[3] < LEAST_SIDE_PX * (down or 1):
+            raise ValueError(f"its cells are less than {LEAST_SIDE_PX} pixels wide or high")
+        if self.layout == "table" and (len(self.name) > LONGEST_SHEET or self.name.lower() in SHEETS):
+            raise ValueError(f"a table's name has at most {LONGEST_SHEET} letters and is none of {', '.join(SHEETS)}")
         if self.check is not None and self.check not in check_names():
             raise ValueError(
                 f"check {self.check!r} is no format of python-stdnum, such as luhn, isbn, iso7064.mod_11_10"
@@ -157,7 +168,7 @@ class Form(_Strict):
         version: of this format.
         title: for people.
         pages: at least one.
-        fields: their names differ, cells of tables included.
+        fields: their names differ, by more than capitals, cells of tables included.
         rules: such as "total == a + b" or "end >= start": of names of fields; of a table, sum(name) is the sum of all
             its cells, and column(name, 2) or row(name, 1) of some.
     """
@@ -172,8 +183,8 @@ class Form(_Strict):
     def _fits_together(self) -> "Form":
         if sum((field.rows or 1) * (field.columns or 1) for field in self.fields) > MOST_FIELDS:
             raise ValueError(f"more than {MOST_FIELDS:,} fields, cells of tables included")
-        names = Counter(part.name for field in self.fields for part in field.parts())
-        names.update(field.name for field in self.fields if field.layout == "table")
+        parts = [part.name for part in self.parts()]
+        names = Counter(name.lower() for name in (*parts, *self.tables()))
         twice = [name for name, n in names.items() if n > 1]
         if twice:
             raise ValueError(f"fields[{twice[0]}]: two fields have this name")
@@ -186,7 +197,7 @@ class Form(_Strict):
                 raise ValueError(f"fields[{field.name}]: its box lies outside page {field.page}")
         for number, rule in enumerate(self.rules):
             try:
-                rules.check(rule, self.tables(), {part.name for part in self.parts()})
+                rules.check(rule, self.tables(), parts)
             except ValueError as error:
                 raise ValueError(f"rules[{number}]: {error}") from None
         return self

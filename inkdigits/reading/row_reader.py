@@ -209,7 +209,8 @@ class _Weighed:
 def _direction(rows: Sequence[_Weighed], about: float) -> float:
     """Return the angle in radians along which a page's numbers read: `about`, made exact by those that are read surely.
 
-    With rows that are no numbers among them, six in a hundred rows of the studied photographs lost their line's others.
+    With rows that are no numbers among them 60.6 % of the studied photographs' rows are right, without 62.5 (with both
+    finders; with ours alone, where three pages of tables decide, 53.7 and 50.0).
     """
     mean = sum(each.weight * np.exp(2j * (each.row.angle - about)) for each in rows)
     return about + float(np.angle(mean)) / 2 if rows else about

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -114,6 +115,27 @@ def test_an_equation_accepts_repairs_or_rejects(reader: FormReader) -> None:
     assert broken[-1].problem == "total == sum(cases)"
 
 
+def test_an_equation_of_one_field_that_is_filled_in_accepts_nothing(reader: FormReader) -> None:
+    empty = [field(part.name, "") for part in reader.form.parts() if part.name.startswith("cases")]
+    assert not any(reading.accepted for reading in with_rules(reader.form, [*empty, field("total", "0")]))
+
+
+def test_a_value_that_must_be_unique_is_rejected_the_second_time(copies: list[Copy], tmp_path: Path) -> None:
+    save_demo_form(tmp_path)
+    stored = json.loads((tmp_path / "form.json").read_text())
+    stored["fields"][0]["constraints"]["unique"] = True
+    (tmp_path / "form.json").write_text(json.dumps(stored))
+    (tmp_path / "scans").mkdir()
+    for name in ("a.png", "b.png"):  # one page scanned twice, not the same to the pixel
+        picture = copies[0].picture if name == "a.png" else np.roll(copies[0].picture, 2, axis=0)
+        cv2.imwrite(str(tmp_path / "scans" / name), picture)
+    first, second = FormReader(tmp_path).read([tmp_path / "scans"])
+    assert "same as" not in first.readings[0].problem
+    assert second.readings[0].text == first.readings[0].text
+    assert not second.readings[0].accepted
+    assert "a.png" in second.readings[0].problem or "check digit" in second.readings[0].problem
+
+
 def test_files_of_every_kind_become_a_workbook(
     copies: list[Copy],
     folder: Path,
@@ -126,6 +148,7 @@ def test_files_of_every_kind_become_a_workbook(
     pages[0].save(scans / "a.tif", save_all=True, append_images=[pages[1]])
     pages[2].save(scans / "b.pdf", resolution=150)
     pages[3].save(scans / "c.png")
+    pages[4].save(scans / "misnamed.tif", "PNG")
     pages[3].save(scans / "d.bmp")  # the same page once more
     Image.new("L", (900, 1300), 255).save(scans / "e.png")
     (scans / "f.pdf").write_bytes(b"%PDF-1.4 broken")
@@ -136,7 +159,7 @@ def test_files_of_every_kind_become_a_workbook(
         main()
     said = capsys.readouterr()
     assert said.out.strip() == str(output)
-    assert "4 forms, 180 fields" in said.err
+    assert "5 forms, 225 fields" in said.err
     for part in ("d.bmp: the same picture as", "e.png: a blank page", "f.pdf: "):
         assert part in said.err
     assert output.read_bytes()[:2] == b"PK"
@@ -156,6 +179,10 @@ def test_exports_hold_every_field_and_no_formula(reader: FormReader, tmp_path: P
     stored = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert len(stored[0]["fields"]) == 45
     assert stored[1] == {"sources": ["x.png"], "problem": "a blank page", "sure": False, "fields": []}
+    write_answers(tmp_path / "a.xlsx", reader.form, [FormAnswer(["x"], [replace(readings[8], text="9" * 40)])])
+    with pytest.raises(OutputError, match=r"\.csv or \.jsonl"):
+        write_answers(tmp_path / "b.xlsx", reader.form, answers[:1] * 30_000)
+    assert not (tmp_path / "b.xlsx").exists()
     with pytest.raises(OutputError, match="ending"):
         write_answers(tmp_path / "a.doc", reader.form, answers)
 

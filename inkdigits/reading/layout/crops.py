@@ -56,7 +56,8 @@ def cut_line(image: GrayImage, work: WorkCopy, pieces: Components, row: Chain, c
     from_work = np.linalg.inv(to_work)
     boxes = [_ink_box(ink, owner, i + 1, map_box(from_work, unit.box)) for i, unit in enumerate(row.units)]
     marks = np.array([map_box(from_work, pieces.boxes[mark]) for mark in row.marks]).reshape(-1, 4)
-    return TextLine(crop, ink, owner, np.array(boxes, np.int64), np.rint(marks).astype(np.int64), to_picture)
+    limits = image.shape[1], image.shape[0]
+    return TextLine(crop, ink, owner, np.array(boxes, np.int64), np.rint(marks).astype(np.int64), to_picture, limits)
 
 
 def _owner(pieces: Components, row: Chain, to_work: Transform, size: tuple[int, int]) -> Owners:

@@ -23,6 +23,7 @@ class TextLine:
         boxes: int64 (N, 4), x, y, width, height in the crop of what may be digits, from left to right.
         marks: int64 (M, 4), the boxes of marks in the row that are too small for digits: a minus, a comma, low letters.
         transform: float64 (3, 3), takes homogeneous crop pixels to the picture's pixels.
+        limits: width and height of the picture.
     """
 
     image: GrayImage
@@ -31,6 +32,7 @@ class TextLine:
     boxes: Boxes
     marks: Boxes
     transform: Transform
+    limits: tuple[int, int]
 
     def piece(self, index: int) -> Ink:
         """Return uint8 (height, width): the ink in box `index`, without what its neighbours reach into it."""
@@ -51,7 +53,7 @@ class TextLine:
             points = np.concatenate([np.stack(side, axis=1) for side in outline])
         else:
             points = corners_of((x, y, width, height))
-        return box_around(map_points(self.transform, points), slack_px=0.01)
+        return box_around(np.clip(map_points(self.transform, points), 0, self.limits), slack_px=0.01)
 
 
 @dataclass(frozen=True)
