@@ -39,6 +39,7 @@ PARTS = (
     Part("bench_digits"),
     Part("bench_digits", of_data=("",), result="handwriting"),
     Part("unseen", of_data=("",)),
+    Part("forms", of_data=("",)),
     Part("cells", of_data=("cells",)),
     Part("pages", ("--turns", "0", "1", "2", "3"), of_data=("photos", "pages")),
     Part("reading", of_data=("",)),

@@ -43,6 +43,7 @@ CHAPTERS = {
         "cells",
         "pages",
     ),
+    "Forms": ("forms",),
     "MNIST": ("accuracy", "champion", "digits"),
     "Speed of training": ("train_speed", "time_to_99"),
     "Speed of reading": ("latency", "startup", "growth", "bulk", "serve"),

@@ -57,6 +57,13 @@ class Alignment:
     found: float
     found_at_fields: tuple[float, ...]
 
+    def place(self, points: Floats, size: tuple[int, int]) -> Floats:
+        """Return where points (n, 2) of the template lie in the scan; `size` is the template's height and width."""
+        height, width = size
+        moves = cv2.resize(self.moves.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        x, y = points.round().astype(int).T
+        return map_points(self.to_scan, points + moves[y.clip(0, height - 1), x.clip(0, width - 1)])
+
     def flat(self, scan: GrayImage, size: tuple[int, int]) -> GrayImage:
         """Return a scan uint8 (H, W) as it lies on the template, uint8 of `size`: height and width of the template."""
         height, width = size

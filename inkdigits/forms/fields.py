@@ -257,7 +257,8 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
     Fields of an equation between two or more that are filled in are accepted where it holds: that two errors cancel out
     is rarer than that a sure digit is wrong.
     Where rules are broken and one candidate of one field makes all of them hold, that is its answer, to be reviewed;
-    where none or several do, all fields of the rule are rejected, the rule as their problem.
+    where none or several do, the likeliest culprits are rejected, the rule as their problem (`_culprits`). Once these
+    are keyed, the rules are asked again: what is broken still then has its culprits among the others.
 
     Args:
         form: the template.
@@ -285,9 +286,30 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
                 each = found[name]
                 found[name] = replace(each, accepted=not (each.problem or each.is_repaired))
     for rule in broken:
-        for name in rules.names_in(rule, form.tables()) & found.keys():
+        names = rules.names_in(rule, form.tables()) & found.keys()
+        for name in _culprits({name: found[name].confidence for name in names}):
             found[name] = replace(found[name], accepted=False, problem=found[name].problem or rule)
     return [found[reading.name] for reading in readings]
+
+
+def _culprits(confidences: Mapping[str, float]) -> list[str]:
+    """Return which fields of a broken rule may be wrong, the likeliest first.
+
+    At least one is. How likely it is this one goes by what each is doubted; as many are returned as it takes for the
+    wrong one to be among them with a probability of `LEAST_SURE`. What is known for sure is none of them, unless all
+    is.
+    """
+    doubts = {name: max(0.0, 1 - confidence) for name, confidence in confidences.items()}
+    total = sum(doubts.values())
+    if total == 0:
+        return sorted(confidences)
+    found, reached = [], 0.0
+    for name in sorted(doubts, key=lambda name: (-doubts[name], name)):
+        if reached >= LEAST_SURE:
+            break
+        found.append(name)
+        reached += doubts[name] / total
+    return found
 
 
 def _values(found: Mapping[str, FieldReading]) -> dict[str, float | None]:
