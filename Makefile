@@ -38,8 +38,11 @@ $(READY): requirements.lock pyproject.toml
 shell: $(READY) ## start a shell in which `inkdigits` and `python` are those of .venv; `exit` leaves it
 	@VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(CURDIR)/.venv/bin:$$PATH" "$${SHELL:-/bin/sh}" || true
 
-demo: $(READY) ## the whole tutorial on real MNIST: three networks trained and evaluated, then a page read
+demo: $(READY) ## the whole tutorial on real MNIST: three networks trained and evaluated, a page read, a form read
 	@$(BIN)/inkdigits tutorial
+	@rm -rf build/demo-form
+	@$(BIN)/inkdigits form demo build/demo-form --copies 1 >/dev/null
+	@$(BIN)/inkdigits form read build/demo-form build/demo-form/scans --output build/demo-form/answers.xlsx
 
 notebook: $(READY) ## open the tutorial in JupyterLab
 	@$(BIN)/jupyter lab notebooks/tutorial.ipynb
