@@ -163,7 +163,7 @@ def accepts_stranger(number: int) -> tuple[str, bool]:
         return kind, True
     # Moved by less than sheets bend it may be found where it is, which is right.
     down = np.random.default_rng((12, number)).integers(15, 41)
-    truth = corners() + (0, down) * (corners()[:, 1:] > MOVED[0])
+    truth = corners() + np.array([0.0, down]) * (corners()[:, 1:] > MOVED[0])
     off = alignment.place(corners(), _worker["aligner"].size) / VERSION_SCALE - truth
     return kind, bool(np.hypot(*off.T).max() > FAR_PX)
 
@@ -220,7 +220,7 @@ def other_form(rng: Rng) -> GrayImage:
 
 def speckled(rng: Rng, page: GrayImage) -> GrayImage:
     small = cv2.resize(page, None, fx=VERSION_SCALE, fy=VERSION_SCALE, interpolation=cv2.INTER_AREA)
-    return np.clip(small + rng.normal(0, 4, small.shape), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(small + rng.normal(0, 4, small.shape), 0, 255), np.uint8)
 
 
 STRANGERS: dict[str, Callable[[Rng], GrayImage]] = {
