@@ -1,13 +1,20 @@
 """`inkdigits form`: templates, and stacks of filled forms into spreadsheets."""
 
 import json
+from contextlib import closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inkdigits.cli.options import say
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from inkdigits.forms.job import Job
+
+SUFFIXES = ".xlsx, .csv, .jsonl"
 form = typer.Typer(help="Read filled forms into a spreadsheet by a template.", no_args_is_help=True)
 
 
@@ -44,55 +51,104 @@ def demo(
 def read(
     template: Annotated[Path, typer.Argument(metavar="FORM", help="A form's folder, or its form.json.")],
     scans: Annotated[list[Path], typer.Argument(metavar="SCANS", help="Pictures, TIFFs, PDFs, folders of these.")],
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a spreadsheet: .xlsx, .csv or .jsonl.")
+    output: Annotated[Path | None, typer.Option(metavar="FILE", help=f"Write a spreadsheet: {SUFFIXES}.")] = None,
+    job: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Keep what is read here, to go on and to review. Default: beside FILE."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per form and line.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
 ) -> None:
     """Read filled forms. Pages that do not lie on the template for sure are rejected and listed, never guessed.
 
-    The exit code is 1 if any page was rejected; the others are read all the same.
+    What is read is kept in a job, answers.job for answers.xlsx. The same command again reads what is new, and after an
+    interruption what is left; `inkdigits form review` shows what is doubtful. The exit code is 1 if any page was
+    rejected; the others are read all the same.
 
     \b
     Example:
       inkdigits form read tally tally/scans --output answers.xlsx
+      inkdigits form review answers.job
     """
+    import tempfile
+
+    from inkdigits.forms.export import to_dict
+    from inkdigits.forms.job import Job
+    from inkdigits.forms.read import FormReader
+
+    if output is None and job is None and not json_:
+        raise typer.BadParameter("name an --output FILE or a --job FOLDER, or ask for --json")
+    _check_output(output, overwrite)
+    reader = FormReader(template)
+    kept_at = job or (output.with_suffix(".job") if output else None)
+    with tempfile.TemporaryDirectory() as beside, closing(Job.begin(kept_at or Path(beside, "job"), template)) as kept:
+        with _progress() as bar:
+            task = bar.add_task("reading")
+            for answer in kept.read(reader, scans, lambda done, all_: bar.update(task, completed=done, total=all_)):
+                if json_:
+                    print(json.dumps(to_dict(answer)), flush=True)
+                if answer.problem:
+                    say(f"rejected: {' '.join(answer.sources)}: {answer.problem}")
+        n_rejected = _summed_up(kept, output)
+    if kept_at is not None:
+        say(f"next: inkdigits form review {kept_at}")
+    if output is not None:
+        print(output)
+    if n_rejected:
+        raise typer.Exit(1)
+
+
+@form.command()
+def export(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="The folder that `form read` keeps.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help=f"The spreadsheet: {SUFFIXES}.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+) -> None:
+    """Write what stands in a job, as read and as reviewed, into a spreadsheet.
+
+    \b
+    Example:
+      inkdigits form export answers.job --output answers.xlsx --overwrite
+    """
+    from inkdigits.forms.job import Job
+
+    _check_output(output, overwrite)
+    with closing(Job(job)) as kept:
+        _summed_up(kept, output)
+    print(output)
+
+
+def _check_output(output: Path | None, overwrite: bool) -> None:
+    from inkdigits.errors import OutputError
+    from inkdigits.forms.export import WRITERS
+
+    if output is not None and output.suffix.lower() not in WRITERS:
+        raise typer.BadParameter(f"{output}: the ending must be one of {SUFFIXES}")
+    if output is not None and output.exists() and not overwrite:
+        raise OutputError(f"{output}: exists already; name another file, or say --overwrite")
+
+
+def _progress() -> "Progress":
     from rich.console import Console
     from rich.progress import Progress
 
-    from inkdigits.errors import OutputError
-    from inkdigits.forms.export import SUFFIXES, to_dict, write_answers
-    from inkdigits.forms.read import FormReader
-
-    if output is None and not json_:
-        raise typer.BadParameter("name an --output FILE, or ask for --json")
-    if output is not None and output.suffix.lower() not in SUFFIXES:
-        raise typer.BadParameter(f"{output}: the ending must be one of {', '.join(SUFFIXES)}")
-    if output is not None and output.exists() and not overwrite:
-        raise OutputError(f"{output}: exists already; name another file, or say --overwrite")
-    reader = FormReader(template)
-    answers = []
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading")
-        for answer in reader.read(scans, lambda done, all_: bar.update(task, completed=done, total=all_)):
-            answers.append(answer)
-            if json_:
-                print(json.dumps(to_dict(answer)), flush=True)
-            if answer.problem:
-                say(f"rejected: {' '.join(answer.sources)}: {answer.problem}")
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
+
+
+def _summed_up(job: "Job", output: Path | None) -> int:
+    """Write a job's answers where an output is asked for, say what they are, return how many pages were rejected."""
+    from inkdigits.forms.export import write_answers
+
+    answers = list(job.answers())
     if output is not None:
-        write_answers(output, reader.form, answers)
+        write_answers(output, job.form, answers, list(job.history()))
     n_fields = sum(len(answer.readings) for answer in answers)
     n_review = sum(not reading.accepted for answer in answers for reading in answer.readings)
-    n_refused = sum(bool(answer.problem) for answer in answers)
+    n_rejected = sum(bool(answer.problem) for answer in answers)
     n_forms = sum(bool(answer.readings) for answer in answers)
-    say(f"{n_forms:,} forms, {n_fields:,} fields, {n_review:,} of them to review; {n_refused:,} pages rejected")
-    if output is not None:
-        print(output)
-    if n_refused:
-        raise typer.Exit(1)
+    say(f"{n_forms:,} forms, {n_fields:,} fields, {n_review:,} of them to review; {n_rejected:,} pages rejected")
+    return n_rejected
 
 
 @form.command()

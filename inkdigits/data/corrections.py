@@ -16,10 +16,9 @@ from inkdigits.data.home import inkdigits_home
 from inkdigits.data.idx import save_idx_folder
 from inkdigits.data.splits import Split
 from inkdigits.errors import DataError
+from inkdigits.files.database import open_database
 
 FORMAT = 2
-PAGE_BYTES = 4096
-PATIENCE_SECONDS = 10
 # One correction in five is for testing, the others for training: by its number, so that no later export moves it.
 TEST_EVERY = 5
 CORRECTIONS_TABLE = """
@@ -142,7 +141,7 @@ class Corrections:
         """
         sha256 = hashlib.sha256(picture).hexdigest()
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with self._lock, self._session(make=True) as connection, connection:
+        with self._lock, self._session() as connection, connection:
             connection.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?)", (sha256, picture))
             cursor = connection.execute(
                 f"INSERT INTO corrections ({COLUMNS}) VALUES (NULL{', ?' * 11})",
@@ -211,57 +210,13 @@ class Corrections:
                 self._connection = None
 
     @contextmanager
-    def _session(self, make: bool = False) -> Iterator[sqlite3.Connection]:
+    def _session(self) -> Iterator[sqlite3.Connection]:
         try:
             if self._connection is None:
-                self._connection = self._patiently_open(make)
+                self._connection = open_database(self.path, FORMAT, UPGRADES, self._max_bytes)
             yield self._connection
         except (sqlite3.Error, OSError) as error:
             raise DataError(f"{self.path}: corrections cannot be kept or read ({error})") from None
-
-    def _patiently_open(self, make: bool) -> sqlite3.Connection:
-        """Open, again where another program stands in the way: SQLite itself waits for no one while it turns to WAL."""
-        if make:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                return self._open()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
-
-    def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=PATIENCE_SECONDS, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute(f"PRAGMA max_page_count = {max(16, self._max_bytes // PAGE_BYTES)}")
-            self._check_format(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _check_format(self, connection: sqlite3.Connection) -> None:
-        """Create the tables in a new file, or upgrade those of an old one.
-
-        Two programs may do so at once: the second waits and then finds them done.
-        """
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == FORMAT:
-            return
-        if version not in UPGRADES:
-            raise DataError(f"{self.path}: written by another version of inkdigits (format {version}, not {FORMAT})")
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        for statement in UPGRADES.get(version, ()):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.commit()
 
 
 Row = tuple[int, str, int, int, int, int, int | None, float | None, int | None, str, str, bytes]

@@ -102,24 +102,40 @@ class Aligner:
         self._print[blank == 0] = 0
         self._features = _features(self._work, blank)
 
-    def align(self, scan: GrayImage) -> Alignment:
+    def anchors(self) -> Floats:
+        """Return float64 (4, 2), the print nearest to each corner of the page as x, y, clockwise from the top left."""
+        ys, xs = np.nonzero(self._print)
+        height, width = self._print.shape
+        corners = ((0, 0), (width, 0), (width, height), (0, height))
+        nearest = [int(np.argmin(abs(xs - x) + abs(ys - y))) for x, y in corners]
+        return np.asarray(np.array([(xs[i], ys[i]) for i in nearest], float) / self._share)
+
+    def align(self, scan: GrayImage, anchors: Floats | None = None, check: bool = True) -> Alignment:
         """Return where the template lies in a scan uint8 (H, W).
+
+        Args:
+            scan: the page.
+            anchors: (4, 2), where somebody says that `anchors()` lie in it; found by features where None.
+            check: whether its print must be where it should be.
 
         Raises:
             AlignmentError: it is not there, or not for sure.
         """
         share = min(1.0, WORK_PX / max(scan.shape))
         small = resized(scan, share)
-        to_small, n_inliers = self._homography(small)
+        if anchors is None:
+            to_small, n_inliers = self._homography(small)
+        else:
+            to_small, n_inliers = self._laid_by(anchors * share), len(anchors)
         moves = np.zeros((*_grid(self._work.shape), 2))
         for tile_px, reach, spread in ROUNDS:
             flat = Alignment(to_small, moves, 0, 1.0, 0.0, ()).flat(small, (self._work.shape[0], self._work.shape[1]))
             moves = moves + self._moves(ink_of(flat), tile_px, reach, spread)
         flat = Alignment(to_small, moves, 0, 1.0, 0.0, ()).flat(small, (self._work.shape[0], self._work.shape[1]))
         found, at_fields = self._found(ink_of(flat))
-        if found < LEAST_FOUND:
+        if check and found < LEAST_FOUND:
             raise AlignmentError(f"only {found:.0%} of the form's print is where it should be")
-        if at_fields and min(at_fields) < LEAST_FOUND_AT_FIELD:
+        if check and at_fields and min(at_fields) < LEAST_FOUND_AT_FIELD:
             raise AlignmentError(f"beside a field only {min(at_fields):.0%} of the form's print is where it should be")
         to_reduced = between_centres(np.diag([self._share, self._share, 1.0]))
         to_scan = between_centres(np.diag([1 / share, 1 / share, 1.0])) @ to_small @ to_reduced
@@ -160,6 +176,18 @@ class Aligner:
         if not _is_page(found, self._work.shape):
             raise AlignmentError("the form would lie in it as no sheet can")
         return found, n_inliers
+
+    def _laid_by(self, anchors: Floats) -> Transform:
+        """Return what takes the reduced template's pixels to a reduced scan's where its anchors are known there.
+
+        Raises:
+            AlignmentError: no sheet lies so.
+        """
+        ours = np.asarray(self.anchors() * self._share, np.float32)
+        found = np.asarray(cv2.getPerspectiveTransform(ours, np.asarray(anchors, np.float32)), np.float64)
+        if not _is_page(found, self._work.shape):
+            raise AlignmentError("no sheet lies so; click the four places in their order")
+        return found
 
     def _moves(self, ink: GrayImage, tile_px: int, reach: int, spread: float) -> Floats:
         """Return float64 (h, w, 2), by how many pixels the scan's print lies off the template's in each tile."""

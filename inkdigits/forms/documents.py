@@ -1,6 +1,6 @@
 """Files of scans -> the pictures of their pages: pictures, TIFFs of several pages, PDFs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,23 +50,28 @@ def documents_in(paths: Iterable[str | Path]) -> list[Path]:
             raise InputError(f"{path}: no such file or folder")
     if not found:
         raise InputError(f"{', '.join(map(str, paths))}: no pictures and no PDFs in it")
-    return found
+    return list(dict.fromkeys(found))
 
 
-def pages_of(path: Path) -> Iterator[ScannedPage]:
-    """Yield the pages of a file; one that cannot be read is a page with a problem."""
+def pages_of(path: Path, known: Container[str] = ()) -> Iterator[ScannedPage]:
+    """Yield the pages of a file, those whose source is known passed over.
+
+    One that cannot be read is a page with a problem.
+    """
+    if str(path) in known:
+        return
     try:
         if path.suffix.lower() == ".pdf":
-            yield from _pdf_pages(path)
+            yield from _pdf_pages(path, known)
         elif path.suffix.lower() in (".tif", ".tiff"):
-            yield from _tiff_pages(path)
+            yield from _tiff_pages(path, known)
         else:
             yield ScannedPage(str(path), read_image(path))
     except ImageError as error:
         yield ScannedPage(str(path), None, str(error))
 
 
-def _pdf_pages(path: Path) -> Iterator[ScannedPage]:
+def _pdf_pages(path: Path, known: Container[str]) -> Iterator[ScannedPage]:
     try:
         document = pdfium.PdfDocument(path)
     except (pdfium.PdfiumError, OSError) as error:
@@ -75,6 +80,8 @@ def _pdf_pages(path: Path) -> Iterator[ScannedPage]:
     with document:
         for number in range(len(document)):
             name = f"{path}#{number + 1}" if len(document) > 1 else str(path)
+            if name in known:
+                continue
             try:
                 page = document[number]
                 scale = min(PDF_DPI / 72, LONGEST_PX / max(*page.get_size(), 1.0))
@@ -84,7 +91,7 @@ def _pdf_pages(path: Path) -> Iterator[ScannedPage]:
                 yield ScannedPage(name, None, f"{name}: cannot be drawn ({reason(error)})")
 
 
-def _tiff_pages(path: Path) -> Iterator[ScannedPage]:
+def _tiff_pages(path: Path, known: Container[str]) -> Iterator[ScannedPage]:
     try:
         with Image.open(path, formats=("TIFF",)) as picture:
             n = getattr(picture, "n_frames", 1)
@@ -92,6 +99,8 @@ def _tiff_pages(path: Path) -> Iterator[ScannedPage]:
                 yield ScannedPage(str(path), read_image(path))
                 return
             for number in range(n):
+                if f"{path}#{number + 1}" in known:
+                    continue
                 picture.seek(number)
                 if picture.width * picture.height > MAX_PIXELS:
                     raise ImageError(f"{path}#{number + 1}: too many pixels (the limit is {MAX_PIXELS:,})")

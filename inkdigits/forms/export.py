@@ -3,8 +3,8 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
-from datetime import date
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,30 @@ from inkdigits.forms.fields import FieldReading
 from inkdigits.forms.read import FormAnswer
 from inkdigits.forms.template import Form, FormField
 
-SUFFIXES = (".xlsx", ".csv", ".jsonl")
 MOST_ROWS = 1_048_575  # of a sheet below its header; more would be left out in silence
 EXACT_DIGITS = 15  # a spreadsheet keeps no more of a number
 # Excel's and LibreOffice's programs run what begins with one of these in a CSV.
 FORMULA = ("=", "+", "@", "\t", "\r")
 
 
-def write_answers(path: str | Path, form: Form, answers: Sequence[FormAnswer]) -> None:
+def write_answers(
+    path: str | Path, form: Form, answers: Sequence[FormAnswer], history: Sequence[Mapping[str, Any]] = ()
+) -> None:
     """Write answers, whole or not at all.
 
     Args:
         path: ends in .xlsx, .csv or .jsonl.
         form: the template.
         answers: one a form, and one a page that is none.
+        history: what people keyed, as `Job.history` has it; a workbook gets it as a sheet.
 
     Raises:
         OutputError: another ending, or it cannot be written.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise OutputError(f"{path}: the ending must be one of {', '.join(SUFFIXES)}")
-    make = {".xlsx": as_xlsx, ".csv": as_csv, ".jsonl": as_jsonl}[suffix]
-    write_bytes(path, make(form, answers))
+    if suffix not in WRITERS:
+        raise OutputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
+    write_bytes(path, WRITERS[suffix](form, answers, history))
 
 
 def to_dict(answer: FormAnswer) -> dict[str, Any]:
@@ -61,12 +62,12 @@ def to_dict(answer: FormAnswer) -> dict[str, Any]:
     }
 
 
-def as_jsonl(form: Form, answers: Sequence[FormAnswer]) -> bytes:
+def as_jsonl(form: Form, answers: Sequence[FormAnswer], history: Sequence[Mapping[str, Any]] = ()) -> bytes:
     """Return one JSON object a line and form."""
     return "".join(json.dumps(to_dict(answer)) + "\n" for answer in answers).encode()
 
 
-def as_csv(form: Form, answers: Sequence[FormAnswer]) -> bytes:
+def as_csv(form: Form, answers: Sequence[FormAnswer], history: Sequence[Mapping[str, Any]] = ()) -> bytes:
     """Return one row a form: its sources, its problem, the names of fields to review, then each field's text."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -80,11 +81,12 @@ def as_csv(form: Form, answers: Sequence[FormAnswer]) -> bytes:
     return text.getvalue().encode()
 
 
-def as_xlsx(form: Form, answers: Sequence[FormAnswer]) -> bytes:
+def as_xlsx(form: Form, answers: Sequence[FormAnswer], history: Sequence[Mapping[str, Any]] = ()) -> bytes:
     """Return a workbook.
 
     Its sheets: "forms", one row a form, typed cells, those to review coloured, with a note; one sheet a table field, a
-    row of it a line, with the form's number; "fields", every field's reading; "rejected", pages that were not read.
+    row of it a line, with the form's number; "fields", every field's reading; "rejected", pages that were not read;
+    "history", what people keyed, where they did.
 
     Raises:
         OutputError: more rows than a sheet has.
@@ -92,6 +94,7 @@ def as_xlsx(form: Form, answers: Sequence[FormAnswer]) -> bytes:
     n_rows = [
         sum(len(answer.readings) for answer in answers),
         *(len(answers) * rows for rows, _ in form.tables().values()),
+        len(history),
     ]
     if max(n_rows) > MOST_ROWS:
         raise OutputError(f"{max(n_rows):,} rows are more than a sheet of a workbook has; write .csv or .jsonl")
@@ -124,6 +127,8 @@ def as_xlsx(form: Form, answers: Sequence[FormAnswer]) -> bytes:
     for row, answer in enumerate((each for each in answers if each.problem), 1):
         sheet.write_string(row, 0, " ".join(answer.sources))
         sheet.write_string(row, 1, answer.problem)
+    if history:
+        _write_history(write, history)
     book.close()
     return stored.getvalue()
 
@@ -138,6 +143,16 @@ def _write_table(write: "_Writer", table: FormField, read: Sequence[FormAnswer])
             sheet.write_row(line, 0, [number, i + 1])
             for j in range(columns):
                 write.reading(sheet, line, j + 2, table, found.get(f"{table.name}_{i + 1}_{j + 1}"))
+
+
+def _write_history(write: "_Writer", history: Sequence[Mapping[str, Any]]) -> None:
+    sheet = write.sheet("history", ["form", "field", "keyed", "reviewer", "time (UTC)", "undone"], [8, 22, 14, 16, 20])
+    for row, each in enumerate(history, 1):
+        moment = datetime.fromtimestamp(each["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+        sheet.write_number(row, 0, each["form"])
+        for column, text in enumerate((each["field"], each["text"], each["reviewer"], moment), 1):
+            sheet.write_string(row, column, text)
+        sheet.write_boolean(row, 5, bool(each["undone"]))
 
 
 class _Writer:
@@ -184,3 +199,6 @@ def _date_of(text: str) -> date | None:
         return date(int(text[4:8]), int(text[2:4]), int(text[:2])) if len(text) == 8 else None
     except ValueError:
         return None
+
+
+WRITERS = {".xlsx": as_xlsx, ".csv": as_csv, ".jsonl": as_jsonl}

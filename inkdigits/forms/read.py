@@ -1,12 +1,12 @@
 """Scans of a form -> answers: each page laid on its template, read, and checked against the form's rules."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from inkdigits.arrays import GrayImage
-from inkdigits.forms.alignment import Aligner, AlignmentError, ink_of
+from inkdigits.arrays import Floats, GrayImage
+from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError, ink_of
 from inkdigits.forms.documents import ScannedPage, documents_in, pages_of
 from inkdigits.forms.fields import FieldReader, FieldReading, with_rules
 from inkdigits.forms.template import Form, load_form, load_picture
@@ -14,6 +14,25 @@ from inkdigits.reading.geometry import resized
 from inkdigits.reading.reader import Reader
 
 BLANK_INK = 0.001  # share of a page that is ink; the least printed form has ten times as much
+
+
+@dataclass(frozen=True)
+class PageAnswer:
+    """A page of a form.
+
+    Attributes:
+        source: its scan.
+        digest: SHA-256 of the scan's pixels.
+        number: of the form's page that it is, from 0 on.
+        flat: uint8, as it lies on the template.
+        readings: of its fields, before the form's rules were asked.
+    """
+
+    source: str
+    digest: str
+    number: int
+    flat: GrayImage
+    readings: list[FieldReading]
 
 
 @dataclass
@@ -24,12 +43,18 @@ class FormAnswer:
         sources: its scans in the order of the form's pages.
         readings: of all fields on the pages that there are.
         problem: why there are no readings: a page that cannot be read, is blank, is another form's or does not lie on
-            the template for sure; "" for a form that was read.
+            the template for sure; which page is missing; "" for a form that was read.
+        pages: those that were read, in order.
+        scan: uint8 (H, W) of a page that was rejected, None where there is no picture.
+        digest: SHA-256 of that scan's pixels.
     """
 
     sources: list[str]
     readings: list[FieldReading] = field(default_factory=list)
     problem: str = ""
+    pages: list[PageAnswer] = field(default_factory=list, repr=False)
+    scan: GrayImage | None = field(default=None, repr=False)
+    digest: str = ""
 
     @property
     def is_sure(self) -> bool:
@@ -52,7 +77,6 @@ class FormReader:
         folder = Path(path) if Path(path).is_dir() else Path(path).parent
         self.form: Form = load_form(path)
         reader = reader or Reader(text_detector=False)
-        self._unique = {part.name for part in self.form.parts() if part.constraints.unique}
         self._pages: list[tuple[Aligner, FieldReader]] = []
         for number in range(len(self.form.pages)):
             reference = load_picture(self.form, folder, number)
@@ -65,6 +89,82 @@ class FormReader:
         Raises:
             AlignmentError: it is none of them, or not for sure; the message says why.
         """
+        number, alignment = self._aligned(image)
+        return number, self._read(image, number, alignment)[1]
+
+    def read_laid(self, image: GrayImage, number: int, anchors: Floats) -> tuple[GrayImage, list[FieldReading]]:
+        """Return a scan as it lies on a page that somebody laid it on, and its fields' readings.
+
+        Where the print still is not where it should be, none of them is accepted.
+
+        Args:
+            image: uint8 (H, W), the scan.
+            number: of the form's page.
+            anchors: (4, 2), where `anchors(number)` lie in the scan.
+
+        Raises:
+            AlignmentError: no sheet lies so.
+        """
+        aligner, _ = self._pages[number]
+        try:
+            return self._read(image, number, aligner.align(image, anchors))
+        except AlignmentError as error:
+            problem = f"laid by hand: {error}"
+        flat, readings = self._read(image, number, aligner.align(image, anchors, check=False))
+        return flat, [replace(each, accepted=False, problem=each.problem or problem) for each in readings]
+
+    def anchors(self, number: int) -> Floats:
+        """Return the four places of a page of the template by which somebody can lay a scan on it, (4, 2) as x, y."""
+        return self._pages[number][0].anchors()
+
+    def read(
+        self,
+        paths: Sequence[str | Path],
+        report: Callable[[int, int], None] = lambda done, all_: None,
+        known: Mapping[str, str] | None = None,
+    ) -> Iterator[FormAnswer]:
+        """Yield the answer for each form in files and folders; what is no page of it comes as an answer with a problem.
+
+        Pages of one form follow each other: a form is complete when all its pages were seen, and a page that it already
+        has begins the next one.
+
+        Args:
+            paths: pictures, TIFFs, PDFs, folders of these.
+            report: called with the number of files that are done, and of all.
+            known: scans that are passed over for they were read before, and the digests of their pixels.
+
+        Raises:
+            InputError: a file is missing, or there is none.
+        """
+        files = documents_in(paths)
+        seen = {digest: source for source, digest in (known or {}).items() if digest}
+        open_: dict[int, PageAnswer] = {}
+        for done, file in enumerate(files):
+            report(done, len(files))
+            for scanned in pages_of(file, known or {}):
+                answer = self._of_page(scanned, seen)
+                if isinstance(answer, FormAnswer):
+                    yield answer
+                    continue
+                if answer.number in open_:
+                    yield self.joined(open_.values())
+                    open_ = {}
+                open_[answer.number] = answer
+                if len(open_) == len(self._pages):
+                    yield self.joined(open_.values())
+                    open_ = {}
+        if open_:
+            yield self.joined(open_.values())
+        report(len(files), len(files))
+
+    def joined(self, pages: Iterable[PageAnswer]) -> FormAnswer:
+        """Return pages as one form, its rules asked."""
+        pages = sorted(pages, key=lambda page: page.number)
+        readings = with_rules(self.form, [reading for page in pages for reading in page.readings])
+        missing = missing_pages(self.form, [page.number for page in pages])
+        return FormAnswer([page.source for page in pages], readings, missing, pages)
+
+    def _aligned(self, image: GrayImage) -> tuple[int, Alignment]:
         if float((ink_of(resized(image, min(1.0, 800 / max(image.shape)))) > 0).mean()) < BLANK_INK:
             raise AlignmentError("a blank page")
         best, causes = None, []
@@ -78,55 +178,14 @@ class FormReader:
                 best = number, alignment
         if best is None:
             raise AlignmentError(causes[0] if len(causes) == 1 else f"none of the form's {len(causes)} pages")
-        aligner, fields = self._pages[best[0]]
-        return best[0], fields.read(best[1].flat(image, aligner.size))
+        return best
 
-    def read(
-        self, paths: Sequence[str | Path], report: Callable[[int, int], None] = lambda done, all_: None
-    ) -> Iterator[FormAnswer]:
-        """Yield the answer for each form in files and folders; what is no page of it comes as an answer with a problem.
+    def _read(self, image: GrayImage, number: int, alignment: Alignment) -> tuple[GrayImage, list[FieldReading]]:
+        aligner, fields = self._pages[number]
+        flat = alignment.flat(image, aligner.size)
+        return flat, fields.read(flat)
 
-        Pages of one form follow each other: a form is complete when all its pages were seen, and a page that it already
-        has begins the next one.
-
-        Args:
-            paths: pictures, TIFFs, PDFs, folders of these.
-            report: called with the number of files that are done, and of all.
-
-        Raises:
-            InputError: a file is missing, or there is none.
-        """
-        files = documents_in(paths)
-        seen: dict[str, str] = {}
-        taken: dict[tuple[str, str], str] = {}
-        for answer in self._forms(files, seen, report):
-            yield self._with_unique(answer, taken)
-        report(len(files), len(files))
-
-    def _forms(
-        self, files: Sequence[Path], seen: dict[str, str], report: Callable[[int, int], None]
-    ) -> Iterator[FormAnswer]:
-        """Yield forms, page put to page, and pages that are none."""
-        open_: dict[int, tuple[str, list[FieldReading]]] = {}
-        for done, file in enumerate(files):
-            report(done, len(files))
-            for scanned in pages_of(file):
-                answer = self._of_page(scanned, seen)
-                if isinstance(answer, FormAnswer):
-                    yield answer
-                    continue
-                number, readings = answer
-                if number in open_:
-                    yield self._joined(open_)
-                    open_ = {}
-                open_[number] = scanned.source, readings
-                if len(open_) == len(self._pages):
-                    yield self._joined(open_)
-                    open_ = {}
-        if open_:
-            yield self._joined(open_)
-
-    def _of_page(self, scanned: ScannedPage, seen: dict[str, str]) -> FormAnswer | tuple[int, list[FieldReading]]:
+    def _of_page(self, scanned: ScannedPage, seen: dict[str, str]) -> FormAnswer | PageAnswer:
         if scanned.image is None:
             return FormAnswer([scanned.source], problem=scanned.problem)
         digest = hashlib.sha256(scanned.image.tobytes()).hexdigest()
@@ -134,24 +193,13 @@ class FormReader:
             return FormAnswer([scanned.source], problem=f"the same picture as {seen[digest]}")
         seen[digest] = scanned.source
         try:
-            return self.read_page(scanned.image)
+            number, alignment = self._aligned(scanned.image)
         except AlignmentError as error:
-            return FormAnswer([scanned.source], problem=str(error))
+            return FormAnswer([scanned.source], problem=str(error), scan=scanned.image, digest=digest)
+        return PageAnswer(scanned.source, digest, number, *self._read(scanned.image, number, alignment))
 
-    def _joined(self, pages: dict[int, tuple[str, list[FieldReading]]]) -> FormAnswer:
-        readings = [reading for number in sorted(pages) for reading in pages[number][1]]
-        answer = FormAnswer([pages[number][0] for number in sorted(pages)], with_rules(self.form, readings))
-        missing = [str(number + 1) for number in range(len(self._pages)) if number not in pages]
-        if missing:
-            answer.problem = f"page {', '.join(missing)} is missing"
-        return answer
 
-    def _with_unique(self, answer: FormAnswer, taken: dict[tuple[str, str], str]) -> FormAnswer:
-        """Return an answer whose values that must be unique, and an earlier form has, are rejected."""
-        for place, reading in enumerate(answer.readings):
-            if reading.name in self._unique and reading.text:
-                first = taken.setdefault((reading.name, reading.text), " ".join(answer.sources))
-                if first != " ".join(answer.sources):
-                    problem = reading.problem or f"the same as in {first}"
-                    answer.readings[place] = replace(reading, accepted=False, problem=problem)
-        return answer
+def missing_pages(form: Form, numbers: Iterable[int]) -> str:
+    """Return in words which pages of a form are missing, "" for none."""
+    missing = [str(number + 1) for number in range(len(form.pages)) if number not in set(numbers)]
+    return f"page {', '.join(missing)} is missing" if missing else ""

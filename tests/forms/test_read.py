@@ -11,40 +11,20 @@ import pytest
 from PIL import Image
 
 from inkdigits.cli.main import main
-from inkdigits.data.splits import Split
 from inkdigits.errors import InputError, OutputError
 from inkdigits.forms.alignment import Aligner, AlignmentError
-from inkdigits.forms.demo import KINDS, Copy, blank_form, compose_copy, save_demo_form
+from inkdigits.forms.demo import Copy, blank_form
 from inkdigits.forms.export import as_csv, write_answers
 from inkdigits.forms.fields import FieldReading, with_rules
 from inkdigits.forms.read import FormAnswer, FormReader
-from inkdigits.training.synthesis.styles import Digits
 
 BLANK, FIELDS, _ = blank_form()
 BOXES = [part.box for field in FIELDS for part in field.parts()]
 
 
 @pytest.fixture(scope="module")
-def copies(mnist: tuple[Split, Split]) -> list[Copy]:
-    digits = Digits(mnist[1].images, mnist[1].labels)
-    return [compose_copy(np.random.default_rng((3, number)), digits, KINDS[number % 2]) for number in range(6)]
-
-
-@pytest.fixture(scope="module")
 def aligner() -> Aligner:
     return Aligner(BLANK, BOXES)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tally")
-    save_demo_form(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def reader(folder: Path) -> FormReader:
-    return FormReader(folder)
 
 
 def test_corners_of_fields_are_found_within_two_pixels(copies: list[Copy], aligner: Aligner) -> None:
@@ -131,22 +111,6 @@ def test_when_the_doubtful_fields_of_a_broken_rule_are_known_the_others_are_doub
 def test_an_equation_of_one_field_that_is_filled_in_accepts_nothing(reader: FormReader) -> None:
     empty = [field(part.name, "") for part in reader.form.parts() if part.name.startswith("cases")]
     assert not any(reading.accepted for reading in with_rules(reader.form, [*empty, field("total", "0")]))
-
-
-def test_a_value_that_must_be_unique_is_rejected_the_second_time(copies: list[Copy], tmp_path: Path) -> None:
-    save_demo_form(tmp_path)
-    stored = json.loads((tmp_path / "form.json").read_text())
-    stored["fields"][0]["constraints"]["unique"] = True
-    (tmp_path / "form.json").write_text(json.dumps(stored))
-    (tmp_path / "scans").mkdir()
-    for name in ("a.png", "b.png"):  # one page scanned twice, not the same to the pixel
-        picture = copies[0].picture if name == "a.png" else np.roll(copies[0].picture, 2, axis=0)
-        cv2.imwrite(str(tmp_path / "scans" / name), picture)
-    first, second = FormReader(tmp_path).read([tmp_path / "scans"])
-    assert "same as" not in first.readings[0].problem
-    assert second.readings[0].text == first.readings[0].text
-    assert not second.readings[0].accepted
-    assert "a.png" in second.readings[0].problem or "check digit" in second.readings[0].problem
 
 
 def test_files_of_every_kind_become_a_workbook(

@@ -1,0 +1,577 @@
+"""A stack of filled forms as a folder: what was read, what people keyed, who did and when.
+
+The folder holds `job.sqlite3`, the template (`form/`) and a picture of each page (`pages/`). A form is stored in one
+transaction, a keyed value in another: killing the program loses at most the form in progress, which is read again.
+"""
+
+import json
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from filelock import FileLock, Timeout
+
+from inkdigits.arrays import Floats, GrayImage
+from inkdigits.errors import FormError, reason
+from inkdigits.files.database import open_database
+from inkdigits.files.storage import cannot_write, whole_folder, write_bytes
+from inkdigits.forms.fields import FieldReading, problem_of, with_rules
+from inkdigits.forms.read import FormAnswer, FormReader, missing_pages
+from inkdigits.forms.template import Form, FormField, load_form, load_picture, save_form
+
+FORMAT = 1
+SCHEMA = (
+    "CREATE TABLE forms (id INTEGER PRIMARY KEY, problem TEXT NOT NULL)",
+    """CREATE TABLE pages (
+        id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, form INTEGER REFERENCES forms,
+        number INTEGER, problem TEXT NOT NULL, picture TEXT NOT NULL
+    )""",
+    """CREATE TABLE fields (
+        id INTEGER PRIMARY KEY, form INTEGER NOT NULL REFERENCES forms, page INTEGER NOT NULL REFERENCES pages,
+        name TEXT NOT NULL, reading TEXT NOT NULL,
+        text TEXT NOT NULL, confidence REAL NOT NULL, accepted INTEGER NOT NULL, problem TEXT NOT NULL,
+        repaired INTEGER NOT NULL, postponed INTEGER NOT NULL DEFAULT 0, UNIQUE (form, name)
+    )""",
+    "CREATE INDEX values_of ON fields (name, text)",
+    "CREATE INDEX to_review ON fields (accepted, postponed, problem)",
+    """CREATE TABLE decisions (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, field INTEGER NOT NULL REFERENCES fields, text TEXT NOT NULL,
+        reviewer TEXT NOT NULL, time REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0
+    )""",
+    "CREATE INDEX decisions_of ON decisions (field)",
+    "CREATE TABLE leases (field INTEGER PRIMARY KEY REFERENCES fields, reviewer TEXT NOT NULL, until REAL NOT NULL)",
+)
+LEASE_S = 120.0
+JPEG_QUALITY = 80
+LONGEST_NAME = 64  # of a reviewer
+KEYED_OTHERWISE = "keyed otherwise than read"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A field that a person is to key.
+
+    Attributes:
+        field: its number in the job.
+        form: of the form, from 1 on.
+        name, type, decimals: of the field.
+        problem: what is wrong with it, "" where it is only in doubt.
+    """
+
+    field: int
+    form: int
+    name: str
+    type: str
+    decimals: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a keyed value.
+
+    Attributes:
+        accepted: whether it stands; if not, the same is to be keyed once more, or what is right.
+        read: what the reader saw there, None where the value stands.
+        problem: which constraint the value breaks, "" for none.
+    """
+
+    accepted: bool
+    read: str | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        forms, fields: that were read.
+        pages_left: rejected pages that nobody has laid or discarded.
+        rules_left, doubts_left: fields to key that break a rule, and others.
+        decisions: values that were keyed.
+        seconds_each: the median time between two of them, None before there are ten.
+    """
+
+    forms: int
+    fields: int
+    pages_left: int
+    rules_left: int
+    doubts_left: int
+    decisions: int
+    seconds_each: float | None
+
+
+class Job:
+    """A folder of read forms. Thread-safe; several processes may review at once, one may read.
+
+    Args:
+        folder: one that `Job.begin` made.
+
+    Raises:
+        FormError: it is none.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not (self.folder / "form" / "form.json").is_file():
+            raise FormError(f"{folder}: not a job; `inkdigits form read` makes one")
+        self.form: Form = load_form(self.folder / "form")
+        self._parts = {part.name: part for part in self.form.parts()}
+        self._unique = [name for name, part in self._parts.items() if part.constraints.unique]
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    @classmethod
+    def begin(cls, folder: str | Path, template: str | Path) -> "Job":
+        """Return the job in a folder, made from a template where there is none yet.
+
+        Raises:
+            FormError: the template is none, or the job is of another one.
+            OutputError: the folder cannot be written.
+        """
+        source = Path(template) if Path(template).is_dir() else Path(template).parent
+        form = load_form(template)
+        if not (Path(folder) / "form").exists():
+            try:
+                with whole_folder(Path(folder)) as new:
+                    (new / "form").mkdir()
+                    (new / "pages").mkdir()
+                    save_form(form, new / "form" / "form.json")
+                    for number, page in enumerate(form.pages):
+                        load_picture(form, source, number)  # its hash is checked
+                        shutil.copyfile(source / page.picture, new / "form" / page.picture)
+            except OSError as error:
+                raise cannot_write(folder, error) from None
+        job = cls(folder)
+        if job.form != form:
+            raise FormError(f"{folder}: a job of another version of the form; name another --job, or delete this one")
+        return job
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    # -------------------------------------------------------------------------------------------------------- reading
+
+    def read(
+        self,
+        reader: FormReader,
+        scans: Sequence[str | Path],
+        report: Callable[[int, int], None] = lambda done, all_: None,
+    ) -> Iterator[FormAnswer]:
+        """Read scans that the job has not yet, keep each form, and yield it.
+
+        Raises:
+            InputError: a file is missing, or there is none.
+            FormError: another process reads into the job.
+            OutputError: it cannot be written.
+        """
+        try:
+            with FileLock(self.folder / "reading.lock", timeout=0):
+                with self._session() as connection:
+                    known = dict(connection.execute("SELECT source, digest FROM pages"))
+                for answer in reader.read(scans, report, known):
+                    yield self.add(answer)
+        except Timeout:
+            raise FormError(f"{self.folder}: another process reads into this job; wait for it to end") from None
+
+    def add(self, answer: FormAnswer) -> FormAnswer:
+        """Keep a form or a page that is none; return it with what the job's other forms say of it."""
+        pictures = {page.digest: page.flat for page in answer.pages}
+        if answer.scan is not None:
+            pictures[answer.digest] = answer.scan
+        names = {digest: self._keep_picture(digest, picture) for digest, picture in pictures.items()}
+        with self._session() as connection, connection:
+            if not answer.pages:
+                connection.execute(
+                    "INSERT INTO pages VALUES (NULL, ?, ?, NULL, NULL, ?, ?)",
+                    (answer.sources[0], answer.digest, answer.problem, names.get(answer.digest, "")),
+                )
+                return answer
+            form = connection.execute("INSERT INTO forms VALUES (NULL, ?)", (answer.problem,)).lastrowid
+            assert form is not None
+            for page in answer.pages:
+                row = (page.source, page.digest, form, page.number, "", names[page.digest])
+                number = connection.execute("INSERT INTO pages VALUES (NULL, ?, ?, ?, ?, ?, ?)", row).lastrowid
+                assert number is not None
+                self._add_fields(connection, form, number, page.readings)
+            self._weigh(connection, form)
+            return self._answer(connection, form, answer.problem)
+
+    def lay(self, reader: FormReader, page: int, number: int, anchors: Floats) -> None:
+        """Read a rejected page as one that somebody laid on the template by four clicks.
+
+        It joins the nearest form that lacks it, or is a form of its own.
+
+        Args:
+            reader: of the same template.
+            page: its number in the job.
+            number: of the form's page that it is.
+            anchors: (4, 2), where `reader.anchors(number)` lie in its picture.
+
+        Raises:
+            AlignmentError: no sheet lies so.
+            FormError: there is no such page to lay.
+        """
+        with self._session() as connection:
+            row = connection.execute("SELECT picture FROM pages WHERE id = ? AND problem <> ''", (page,)).fetchone()
+        if row is None or not row[0]:
+            raise FormError(f"page {page} of the job is none that can be laid")
+        scan = cv2.imdecode(np.frombuffer((self.folder / row[0]).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
+        flat, readings = reader.read_laid(np.asarray(scan, np.uint8), number, anchors)
+        picture = self._keep_picture(sha256(flat.tobytes()).hexdigest(), flat)
+        with self._session() as connection, connection:
+            form = self._form_without(connection, page, number)
+            if form is None:
+                form = connection.execute("INSERT INTO forms VALUES (NULL, '')").lastrowid
+            assert form is not None
+            done = connection.execute(
+                "UPDATE pages SET form = ?, number = ?, problem = '', picture = ? WHERE id = ? AND problem <> ''",
+                (form, number, picture, page),
+            ).rowcount
+            if not done:
+                raise FormError(f"page {page} of the job was laid by somebody else")
+            self._add_fields(connection, form, page, readings)
+            numbers = [row[0] for row in connection.execute("SELECT number FROM pages WHERE form = ?", (form,))]
+            connection.execute("UPDATE forms SET problem = ? WHERE id = ?", (missing_pages(self.form, numbers), form))
+            self._weigh(connection, form)
+
+    def discard(self, page: int) -> None:
+        """Note that a rejected page is not this form."""
+        with self._session() as connection, connection:
+            connection.execute("UPDATE pages SET picture = '' WHERE id = ? AND form IS NULL", (page,))
+
+    def _form_without(self, connection: sqlite3.Connection, page: int, number: int) -> int | None:
+        """Return the form, of those with pages read beside a page, that lacks one of this number."""
+        row = connection.execute(
+            """SELECT form FROM pages WHERE form IS NOT NULL AND abs(id - ?) <= ? AND form NOT IN
+               (SELECT form FROM pages WHERE number = ? AND form IS NOT NULL) ORDER BY abs(id - ?) LIMIT 1""",
+            (page, len(self.form.pages), number, page),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    def _add_fields(
+        self, connection: sqlite3.Connection, form: int, page: int, readings: Sequence[FieldReading]
+    ) -> None:
+        connection.executemany(
+            "INSERT INTO fields VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            [
+                (form, page, r.name, json.dumps(asdict(r)), r.text, r.confidence, r.accepted, r.problem, r.is_repaired)
+                for r in readings
+            ],
+        )
+
+    def _keep_picture(self, digest: str, picture: GrayImage) -> str:
+        name = f"pages/{digest[:32]}.jpg"
+        done, stored = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+        assert done
+        write_bytes(self.folder / name, stored.tobytes())
+        return name
+
+    # ---------------------------------------------------------------------------------------------------------- state
+
+    def answers(self) -> Iterator[FormAnswer]:
+        """Yield what stands now: each form, then each page that is none."""
+        with self._session() as connection:
+            forms = connection.execute("SELECT id, problem FROM forms ORDER BY id").fetchall()
+        for form, problem in forms:
+            with self._session() as connection:
+                answer = self._answer(connection, form, problem)
+            yield answer
+        with self._session() as connection:
+            pages = connection.execute("SELECT source, problem FROM pages WHERE form IS NULL ORDER BY id").fetchall()
+        for source, problem in pages:
+            yield FormAnswer([source], problem=problem)
+
+    def history(self) -> Iterator[dict[str, Any]]:
+        """Yield every keyed value, the oldest first: form, field, text, reviewer, time (s since 1970), undone."""
+        query = """SELECT fields.form, fields.name, decisions.text, reviewer, time, undone FROM decisions
+                   JOIN fields ON fields.id = decisions.field ORDER BY decisions.id"""
+        with self._session() as connection:
+            rows = connection.execute(query).fetchall()
+        for row in rows:
+            yield dict(zip(("form", "field", "text", "reviewer", "time", "undone"), row, strict=True))
+
+    def progress(self) -> Progress:
+        """Return how far the job is."""
+        with self._session() as connection:
+
+            def count(query: str) -> int:
+                return int(connection.execute(f"SELECT count(*) FROM {query}").fetchone()[0])
+
+            times = [row[0] for row in connection.execute("SELECT time FROM decisions ORDER BY id DESC LIMIT 100")]
+            return Progress(
+                count("forms"),
+                count("fields"),
+                count("pages WHERE form IS NULL AND picture <> ''"),
+                count("fields WHERE NOT accepted AND problem <> ''"),
+                count("fields WHERE NOT accepted AND problem = ''"),
+                count("decisions WHERE NOT undone"),
+                float(np.median(-np.diff(times))) if len(times) >= 10 else None,
+            )
+
+    def _answer(self, connection: sqlite3.Connection, form: int, problem: str) -> FormAnswer:
+        sources = [
+            row[0] for row in connection.execute("SELECT source FROM pages WHERE form = ? ORDER BY number", (form,))
+        ]
+        return FormAnswer(sources, self._readings(connection, form), problem)
+
+    def _readings(self, connection: sqlite3.Connection, form: int, as_read: bool = False) -> list[FieldReading]:
+        """Return a form's fields in the template's order, as they stand or as they were read."""
+        rows = connection.execute(
+            "SELECT reading, text, confidence, accepted, problem, repaired FROM fields WHERE form = ?", (form,)
+        )
+        found = {}
+        for reading, text, confidence, accepted, problem, repaired in rows:
+            stored = json.loads(reading)
+            stored |= {"box": tuple(stored["box"]), "candidates": tuple(map(tuple, stored["candidates"]))}
+            each = FieldReading(**stored)
+            if not as_read:
+                state = {"text": text, "confidence": confidence, "accepted": bool(accepted), "problem": problem}
+                each = replace(each, **state, is_repaired=bool(repaired), candidates=())
+            found[each.name] = each
+        return [found[name] for name in self._parts if name in found]
+
+    def _weigh(self, connection: sqlite3.Connection, form: int) -> None:
+        """Put together what was read and keyed on a form, ask its rules, and keep what stands."""
+        keyed: dict[str, list[str]] = {}
+        for name, text in connection.execute(
+            """SELECT name, decisions.text FROM decisions JOIN fields ON fields.id = field
+               WHERE form = ? AND NOT undone ORDER BY decisions.id""",
+            (form,),
+        ):
+            keyed.setdefault(name, []).append(text)
+        seen = self._readings(connection, form, as_read=True)
+        known = [
+            self._known(reading, texts[-1]) if self._outcome(reading, texts).accepted else reading
+            for reading in seen
+            for texts in [keyed.get(reading.name, [])]
+        ]
+        weighed = [
+            # What was keyed twice alike stands, whatever the rules say of it.
+            replace(each, accepted=True) if _is_confirmed(keyed.get(each.name, [])) else each
+            for each in self._with_unique(connection, form, with_rules(self.form, known))
+        ]
+        connection.executemany(
+            """UPDATE fields SET text = ?, confidence = ?, accepted = ?, problem = ?, repaired = ?
+               WHERE form = ? AND name = ?""",
+            [(r.text, r.confidence, r.accepted, r.problem, r.is_repaired, form, r.name) for r in weighed],
+        )
+
+    def _known(self, reading: FieldReading, text: str) -> FieldReading:
+        problem = problem_of(self._parts[reading.name], text)
+        return replace(
+            reading, text=text, confidence=1.0, accepted=True, problem=problem, candidates=(), is_repaired=False
+        )
+
+    def _outcome(self, reading: FieldReading, keyed: Sequence[str]) -> Outcome:
+        """Return what becomes of the values that were keyed for a field, the oldest first.
+
+        The last one stands where the reader saw it too, if only as a candidate, where there was nothing to see, and
+        where it was keyed twice in turn.
+        """
+        if not keyed:
+            return Outcome(False)
+        text = keyed[-1]
+        problem = problem_of(self._parts[reading.name], text)
+        seen = {reading.text, *(candidate for candidate, _ in reading.candidates)}
+        is_agreed = text in seen or (reading.value is not None and reading.value == replace(reading, text=text).value)
+        nothing_seen = not reading.text and bool(reading.problem)
+        if _is_confirmed(keyed) or ((is_agreed or nothing_seen) and not problem):
+            return Outcome(True)
+        return Outcome(False, reading.text, problem or KEYED_OTHERWISE)
+
+    def _with_unique(
+        self, connection: sqlite3.Connection, form: int, readings: list[FieldReading]
+    ) -> list[FieldReading]:
+        """Return readings of which those are rejected whose value must be unique and another form has."""
+        found = {reading.name: reading for reading in readings}
+        for name in self._unique:
+            each = found.get(name)
+            if each is None or not each.text:
+                continue
+            other = connection.execute(
+                """SELECT source FROM fields JOIN pages ON pages.id = page
+                   WHERE name = ? AND text = ? AND fields.form < ? LIMIT 1""",
+                (name, each.text, form),
+            ).fetchone()
+            if other is not None:
+                found[name] = replace(each, accepted=False, problem=each.problem or f"the same as in {other[0]}")
+        return list(found.values())
+
+    # --------------------------------------------------------------------------------------------------------- review
+
+    def tasks(self, reviewer: str, n: int = 2) -> list[Task]:
+        """Return the next fields to key and lease them to a reviewer: those that break a rule first, then the others.
+
+        Args:
+            reviewer: whose they are for two minutes; nobody else is given them.
+            n: how many.
+        """
+        now = time.time()
+        with self._session() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("DELETE FROM leases WHERE until < ?", (now,))
+            rows = connection.execute(
+                """SELECT id, form, name, problem FROM fields WHERE NOT accepted AND id NOT IN
+                   (SELECT field FROM leases WHERE reviewer <> ?)
+                   ORDER BY postponed, problem = '', form, id LIMIT ?""",
+                (reviewer, n),
+            ).fetchall()
+            connection.executemany(
+                "INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", [(row[0], reviewer, now + LEASE_S) for row in rows]
+            )
+        return [self._task(*row) for row in rows]
+
+    def _task(self, number: int, form: int, name: str, problem: str) -> Task:
+        part = self._parts[name]
+        return Task(number, form, name, part.type, part.decimals, problem)
+
+    def key(self, field: int, text: str, reviewer: str) -> Outcome:
+        """Keep what a person keyed for a field, "" where nothing is to be read there; return what became of it.
+
+        Raises:
+            FormError: there is no such field, or the text is none that a field of its type can have.
+        """
+        with self._session() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            row = connection.execute("SELECT form, name, reading FROM fields WHERE id = ?", (field,)).fetchone()
+            if row is None:
+                raise FormError(f"the job has no field {field}")
+            form, name, _ = row
+            text = keyed_text(self._parts[name], text)
+            connection.execute(
+                "INSERT INTO decisions (field, text, reviewer, time) VALUES (?, ?, ?, ?)",
+                (field, text, reviewer[:LONGEST_NAME], time.time()),
+            )
+            connection.execute("DELETE FROM leases WHERE field = ?", (field,))
+            self._weigh(connection, form)
+            texts = [
+                each[0]
+                for each in connection.execute(
+                    "SELECT text FROM decisions WHERE field = ? AND NOT undone ORDER BY id", (field,)
+                )
+            ]
+            seen = next(each for each in self._readings(connection, form, as_read=True) if each.name == name)
+            return self._outcome(seen, texts)
+
+    def postpone(self, field: int) -> None:
+        """Put a field behind all others."""
+        with self._session() as connection, connection:
+            connection.execute("UPDATE fields SET postponed = postponed + 1 WHERE id = ?", (field,))
+            connection.execute("DELETE FROM leases WHERE field = ?", (field,))
+
+    def undo(self, reviewer: str) -> Task | None:
+        """Take a reviewer's last keyed value back; return its field, None where there is none."""
+        with self._session() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            row = connection.execute(
+                """SELECT decisions.id, fields.id, form, name FROM decisions JOIN fields ON fields.id = field
+                   WHERE reviewer = ? AND NOT undone ORDER BY decisions.id DESC LIMIT 1""",
+                (reviewer[:LONGEST_NAME],),
+            ).fetchone()
+            if row is None:
+                return None
+            connection.execute("UPDATE decisions SET undone = 1 WHERE id = ?", row[:1])
+            self._weigh(connection, row[2])
+            (problem,) = connection.execute("SELECT problem FROM fields WHERE id = ?", (row[1],)).fetchone()
+        return self._task(row[1], row[2], row[3], problem)
+
+    def pages_to_lay(self) -> list[tuple[int, str, str]]:
+        """Return the rejected pages that have a picture: number in the job, source, problem."""
+        query = "SELECT id, source, problem FROM pages WHERE form IS NULL AND picture <> '' ORDER BY id"
+        with self._session() as connection:
+            return [(int(row[0]), str(row[1]), str(row[2])) for row in connection.execute(query)]
+
+    def page_picture(self, page: int) -> bytes:
+        """Return the picture of a page, a JPEG.
+
+        Raises:
+            FormError: there is none.
+        """
+        with self._session() as connection:
+            row = connection.execute("SELECT picture FROM pages WHERE id = ?", (page,)).fetchone()
+        return self._picture(f"page {page}", row)
+
+    def cut_out(self, field: int, room: float) -> bytes:
+        """Return a field's picture, a PNG.
+
+        Args:
+            field: its number in the job.
+            room: how much of the page around it is shown, as a share of its height.
+
+        Raises:
+            FormError: there is none.
+        """
+        with self._session() as connection:
+            row = connection.execute(
+                "SELECT picture, name FROM fields JOIN pages ON pages.id = page WHERE fields.id = ?", (field,)
+            ).fetchone()
+        stored = self._picture(f"field {field}", row)
+        page = np.asarray(cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
+        x, y, width, height = self._parts[row[1]].box
+        margin = round(room * height)
+        if room >= 1:
+            page = np.asarray(cv2.rectangle(page.copy(), (x - 3, y - 3, width + 6, height + 6), 0, 2), np.uint8)
+        cut = page[max(0, y - margin) : y + height + margin, max(0, x - 3 * margin) : x + width + 3 * margin]
+        return bytes(cv2.imencode(".png", cut)[1].tobytes())
+
+    def _picture(self, what: str, row: tuple[Any, ...] | None) -> bytes:
+        if row is None or not row[0]:
+            raise FormError(f"the job has no picture of {what}")
+        try:
+            return (self.folder / str(row[0])).read_bytes()
+        except OSError as error:
+            raise FormError(f"{self.folder / str(row[0])}: cannot be read ({reason(error)})") from None
+
+    @contextmanager
+    def _session(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = open_database(self.folder / "job.sqlite3", FORMAT, {0: SCHEMA})
+                yield self._connection
+            except (sqlite3.Error, OSError) as error:
+                raise FormError(f"{self.folder}: the job cannot be kept or read ({reason(error)})") from None
+
+
+def keyed_text(field: FormField, keys: str) -> str:
+    """Return the text that a person's keys mean in a field.
+
+    A comma is a decimal point; where the form prints the point, digits alone get it; of a mark, 1 is "x" and 0 is "".
+
+    Raises:
+        FormError: no field of this type can have it.
+    """
+    text = keys.strip().replace(",", ".")
+    if field.type == "mark":
+        if text not in ("", "0", "1"):
+            raise FormError("a tick box: 1 where it is filled, / where it is not")
+        return "x" if text == "1" else ""
+    digits = text.removeprefix("-").replace(".", "", 1)
+    if text and not (digits.isascii() and digits.isdecimal() and len(digits) <= 30):
+        raise FormError(f"{keys[:40]!r}: a field holds digits, with one point and a minus in front at most")
+    if field.type in ("digits", "date") and text and not text.isdecimal():
+        raise FormError("this field holds digits alone")
+    if field.type == "decimal" and field.decimals and text and "." not in text:
+        sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
+        digits = digits.zfill(field.decimals + 1)
+        return f"{sign}{digits[: -field.decimals]}.{digits[-field.decimals :]}"
+    return text
+
+
+def _is_confirmed(keyed: Sequence[str]) -> bool:
+    return len(keyed) >= 2 and keyed[-1] == keyed[-2]
