@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkdigits.cli.options import say
+from inkdigits.cli.options import HostOption, PortOption, TokenOption, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -62,7 +62,7 @@ def read(
     """Read filled forms. Pages that do not lie on the template for sure are rejected and listed, never guessed.
 
     What is read is kept in a job, answers.job for answers.xlsx. The same command again reads what is new, and after an
-    interruption what is left; `inkdigits form review` shows what is doubtful. The exit code is 1 if any page was
+    interruption what is left; `inkdigits form review` shows what is not sure. The exit code is 1 if any page was
     rejected; the others are read all the same.
 
     \b
@@ -116,6 +116,29 @@ def export(
     with closing(Job(job)) as kept:
         _summed_up(kept, output)
     print(output)
+
+
+@form.command()
+def review(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="The folder that `form read` keeps.")],
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8000,
+    token: TokenOption = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Serve the page on which a person keys what is not sure in a job: digits and Enter, nothing else is needed.
+
+    Several people may review at once; nobody is given a field that another one has.
+
+    \b
+    Example:
+      inkdigits form review answers.job --open
+    """
+    from inkdigits.forms.job import Job
+    from inkdigits.web.serve import serve
+
+    with closing(Job(job)) as kept:
+        serve(None, host, port, token, (), open_, lambda address: print(address, flush=True), kept)
 
 
 def _check_output(output: Path | None, overwrite: bool) -> None:

@@ -38,6 +38,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 ReportOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report, pictures included.")]
 
 
+HostOption = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Address to bind to; by default only this machine can connect.")
+]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 for any that is free.")]
+TokenOption = Annotated[
+    str | None, typer.Option(envvar="INKDIGITS_TOKEN", metavar="TOKEN", help="Require this bearer token.")
+]
+
+
 class Framed(StrEnum):
     """Are the pictures in MNIST's form?"""
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from inkdigits.cli.options import say
+from inkdigits.cli.options import HostOption, PortOption, TokenOption, say
 
 
 def serve(
@@ -14,13 +14,9 @@ def serve(
         Path | None,
         typer.Option(metavar="MODEL", help="A run or an ONNX file. Default: the networks that ship."),
     ] = None,
-    host: Annotated[
-        str, typer.Option(metavar="ADDRESS", help="Address to bind to; by default only this machine can connect.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 for any that is free.")] = 8000,
-    token: Annotated[
-        str | None, typer.Option(envvar="INKDIGITS_TOKEN", metavar="TOKEN", help="Require this bearer token.")
-    ] = None,
+    host: HostOption = "127.0.0.1",
+    port: PortOption = 8000,
+    token: TokenOption = None,
     allow_origin: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Let web pages of this origin use the API, too.")
     ] = None,

@@ -126,7 +126,7 @@ class Aligner:
         if anchors is None:
             to_small, n_inliers = self._homography(small)
         else:
-            to_small, n_inliers = self._laid_by(anchors * share), len(anchors)
+            to_small, n_inliers = self._by_anchors(anchors * share), len(anchors)
         moves = np.zeros((*_grid(self._work.shape), 2))
         for tile_px, reach, spread in ROUNDS:
             flat = Alignment(to_small, moves, 0, 1.0, 0.0, ()).flat(small, (self._work.shape[0], self._work.shape[1]))
@@ -177,7 +177,7 @@ class Aligner:
             raise AlignmentError("the form would lie in it as no sheet can")
         return found, n_inliers
 
-    def _laid_by(self, anchors: Floats) -> Transform:
+    def _by_anchors(self, anchors: Floats) -> Transform:
         """Return what takes the reduced template's pixels to a reduced scan's where its anchors are known there.
 
         Raises:

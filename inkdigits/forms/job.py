@@ -96,7 +96,7 @@ class Progress:
 
     Attributes:
         forms, fields: that were read.
-        pages_left: rejected pages that nobody has laid or discarded.
+        pages_left: rejected pages that nobody has aligned or discarded.
         rules_left, doubts_left: fields to key that break a rule, and others.
         decisions: values that were keyed.
         seconds_each: the median time between two of them, None before there are ten.
@@ -211,8 +211,8 @@ class Job:
             self._weigh(connection, form)
             return self._answer(connection, form, answer.problem)
 
-    def lay(self, reader: FormReader, page: int, number: int, anchors: Floats) -> None:
-        """Read a rejected page as one that somebody laid on the template by four clicks.
+    def align(self, reader: FormReader, page: int, number: int, anchors: Floats) -> None:
+        """Read a rejected page that somebody aligned with the template by four clicks.
 
         It joins the nearest form that lacks it, or is a form of its own.
 
@@ -224,14 +224,14 @@ class Job:
 
         Raises:
             AlignmentError: no sheet lies so.
-            FormError: there is no such page to lay.
+            FormError: there is no such page to align.
         """
         with self._session() as connection:
             row = connection.execute("SELECT picture FROM pages WHERE id = ? AND problem <> ''", (page,)).fetchone()
         if row is None or not row[0]:
-            raise FormError(f"page {page} of the job is none that can be laid")
+            raise FormError(f"page {page} of the job is none that can be aligned")
         scan = cv2.imdecode(np.frombuffer((self.folder / row[0]).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
-        flat, readings = reader.read_laid(np.asarray(scan, np.uint8), number, anchors)
+        flat, readings = reader.read_aligned(np.asarray(scan, np.uint8), number, anchors)
         picture = self._keep_picture(sha256(flat.tobytes()).hexdigest(), flat)
         with self._session() as connection, connection:
             form = self._form_without(connection, page, number)
@@ -243,7 +243,7 @@ class Job:
                 (form, number, picture, page),
             ).rowcount
             if not done:
-                raise FormError(f"page {page} of the job was laid by somebody else")
+                raise FormError(f"page {page} of the job was aligned by somebody else")
             self._add_fields(connection, form, page, readings)
             numbers = [row[0] for row in connection.execute("SELECT number FROM pages WHERE form = ?", (form,))]
             connection.execute("UPDATE forms SET problem = ? WHERE id = ?", (missing_pages(self.form, numbers), form))
@@ -428,7 +428,7 @@ class Job:
             rows = connection.execute(
                 """SELECT id, form, name, problem FROM fields WHERE NOT accepted AND id NOT IN
                    (SELECT field FROM leases WHERE reviewer <> ?)
-                   ORDER BY postponed, problem = '', form, id LIMIT ?""",
+                   ORDER BY postponed, problem = '', form, confidence, id LIMIT ?""",
                 (reviewer, n),
             ).fetchall()
             connection.executemany(
@@ -490,7 +490,7 @@ class Job:
             (problem,) = connection.execute("SELECT problem FROM fields WHERE id = ?", (row[1],)).fetchone()
         return self._task(row[1], row[2], row[3], problem)
 
-    def pages_to_lay(self) -> list[tuple[int, str, str]]:
+    def unaligned_pages(self) -> list[tuple[int, str, str]]:
         """Return the rejected pages that have a picture: number in the job, source, problem."""
         query = "SELECT id, source, problem FROM pages WHERE form IS NULL AND picture <> '' ORDER BY id"
         with self._session() as connection:

@@ -92,8 +92,8 @@ class FormReader:
         number, alignment = self._aligned(image)
         return number, self._read(image, number, alignment)[1]
 
-    def read_laid(self, image: GrayImage, number: int, anchors: Floats) -> tuple[GrayImage, list[FieldReading]]:
-        """Return a scan as it lies on a page that somebody laid it on, and its fields' readings.
+    def read_aligned(self, image: GrayImage, number: int, anchors: Floats) -> tuple[GrayImage, list[FieldReading]]:
+        """Return a scan that somebody aligned with a page as it lies on it, and its fields' readings.
 
         Where the print still is not where it should be, none of them is accepted.
 
@@ -109,12 +109,12 @@ class FormReader:
         try:
             return self._read(image, number, aligner.align(image, anchors))
         except AlignmentError as error:
-            problem = f"laid by hand: {error}"
+            problem = f"aligned by hand: {error}"
         flat, readings = self._read(image, number, aligner.align(image, anchors, check=False))
         return flat, [replace(each, accepted=False, problem=each.problem or problem) for each in readings]
 
     def anchors(self, number: int) -> Floats:
-        """Return the four places of a page of the template by which somebody can lay a scan on it, (4, 2) as x, y."""
+        """Return the four places of a page by which somebody can align a scan with it, (4, 2) as x, y."""
         return self._pages[number][0].anchors()
 
     def read(

@@ -1,12 +1,12 @@
 """`create_app(reader)`: the page, the API and its documents as one ASGI app."""
 
 import mimetypes
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import FastAPI
 from fastapi import Path as PathParameter
@@ -37,8 +37,12 @@ from inkdigits.web.middleware import (
 )
 from inkdigits.web.settings import Settings
 
+if TYPE_CHECKING:
+    from inkdigits.forms.job import Job
+
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "index.html", "/docs": "docs.html"}
+REVIEW_PAGE = {"/review": "review.html"}
 CODES = {404: "not_found", 405: "method_not_allowed"}
 TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -49,12 +53,13 @@ LARGEST_ID = 2**63 - 1  # SQLite's
 NOT_KEPT: dict[int | str, dict[str, Any]] = {"507": {"model": schemas.ErrorAnswer, "description": "The disk is full."}}
 
 
-def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
+def create_app(reader: Reader, settings: Settings | None = None, job: "Job | None" = None) -> FastAPI:
     """Return the ASGI app around a reader, to be run or mounted in another app.
 
     Args:
         reader: answers every request.
         settings: limits, and who may ask; the safe ones where None.
+        job: filled forms to review, at /review; none where None.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -78,7 +83,11 @@ def create_app(reader: Reader, settings: Settings | None = None) -> FastAPI:
     )
     app.state.api = api
     _add_api(app, api, with_token=settings.token is not None)
-    static = _add_pages(app)
+    if job is not None:
+        from inkdigits.web.review import Review, routes  # it needs the extra `forms`
+
+        app.include_router(routes(Review(job, reader, api.bodies)), responses=ERRORS)
+    static = _add_pages(app, PAGES if job is None else PAGES | REVIEW_PAGE)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(RequestError, _answer_error)
@@ -165,10 +174,10 @@ def _describe_token(app: FastAPI) -> None:
     app.openapi = with_bearer  # type: ignore[method-assign]
 
 
-def _add_pages(app: FastAPI) -> set[str]:
+def _add_pages(app: FastAPI, pages: Mapping[str, str]) -> set[str]:
     """Serve the static files from memory; return their paths."""
     files = {f"/static/{path.name}": path for path in STATIC.iterdir() if path.is_file()}
-    files |= {path: STATIC / name for path, name in PAGES.items()}
+    files |= {path: STATIC / name for path, name in pages.items()}
     for path, file in files.items():
         app.add_route(path, _page(file), methods=["GET", "HEAD"], include_in_schema=False)
     return set(files)
@@ -194,7 +203,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
-    return RequestError(422, "bad_path", "the path holds the number of a correction").response()
+    return RequestError(422, "bad_path", "the path or the query holds a number that is none").response()
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

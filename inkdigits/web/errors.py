@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from inkdigits.errors import DataError, InkdigitsError
+from inkdigits.errors import DataError, FormError, InkdigitsError
 
 
 class RequestError(Exception):
@@ -46,4 +46,6 @@ def as_request_error(error: RequestError | InkdigitsError) -> RequestError:
         return error
     if isinstance(error, DataError):
         return RequestError(507, "not_kept", "the server could not keep it; its disk may be full")
+    if isinstance(error, FormError):
+        return RequestError(422, "bad_form_data", str(error))
     return RequestError(422, "unreadable_picture", str(error))

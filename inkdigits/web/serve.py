@@ -11,6 +11,7 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
@@ -21,6 +22,9 @@ from inkdigits.reading.reader import Reader
 from inkdigits.web.app import create_app
 from inkdigits.web.internals import Protocol, Server
 from inkdigits.web.settings import LOOPBACK_NAMES, Settings
+
+if TYPE_CHECKING:
+    from inkdigits.forms.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ def serve(
     allow_origins: tuple[str, ...] = (),
     open_page: bool = False,
     on_listening: Callable[[str], None] = lambda address: None,
+    job: "Job | None" = None,
 ) -> None:
     """Serve the page and the API until Ctrl-C or SIGTERM; requests in flight are finished first.
 
@@ -49,6 +54,7 @@ def serve(
         allow_origins: origins of web pages that may ask too, such as "https://example.org".
         open_page: whether to open the page in the browser.
         on_listening: called with the page's address when the socket listens.
+        job: filled forms; their review is the page then.
 
     Raises:
         ModelError: the model cannot be used.
@@ -66,13 +72,13 @@ def serve(
     else:
         advice = "" if settings.token else "; require a token with --token"
         log.warning("anybody who reaches %s on the network can use this server%s", host, advice)
-    address = f"http://{name}:{sock.getsockname()[1]}/"
+    address = f"http://{name}:{sock.getsockname()[1]}/" + ("review" if job else "")
     page = address + (f"#token={quote(settings.token)}" if settings.token else "")
     sys.setswitchinterval(SWITCH_S)
     # It warns of every byte of a damaged form: the client learns of it, the server's log need not.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        create_app(reader, settings),
+        create_app(reader, settings, job),
         http=Protocol,
         access_log=False,
         log_level="warning",

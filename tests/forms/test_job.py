@@ -12,28 +12,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from forms.made import FLAT, page_of
 
 from inkdigits.cli.main import main
 from inkdigits.errors import FormError
 from inkdigits.files.images import read_image
 from inkdigits.forms.alignment import AlignmentError
 from inkdigits.forms.demo import Copy, save_demo_form
-from inkdigits.forms.fields import FieldReading
 from inkdigits.forms.job import Job, keyed_text
-from inkdigits.forms.read import FormAnswer, FormReader, PageAnswer
-from inkdigits.forms.template import Form, FormField
-
-FLAT = np.full((2339, 1654), 250, np.uint8)
-
-
-def page_of(form: Form, source: str, values: dict[str, tuple[str, float]], blank: str = "") -> FormAnswer:
-    """Return a form whose fields hold these texts, read with these confidences, and elsewhere nothing."""
-    readings = []
-    for part in form.parts():
-        text, confidence = values.get(part.name, (blank, 1.0))
-        readings.append(FieldReading(part.name, text, confidence, confidence >= 0.95, "", part.box))
-    page = PageAnswer(source, f"{abs(hash(source)):032x}", 0, FLAT, readings)
-    return FormAnswer([source], readings, "", [page])
+from inkdigits.forms.read import FormAnswer, FormReader
+from inkdigits.forms.template import FormField
 
 
 @pytest.fixture
@@ -118,30 +106,30 @@ def test_a_value_that_must_be_unique_is_rejected_the_second_time(tmp_path: Path)
     assert (rejected.name, rejected.problem) == (name, "the same as in a.png")
 
 
-def test_a_rejected_page_is_laid_by_four_clicks(job: Job, reader: FormReader, copies: list[Copy]) -> None:
+def test_a_rejected_page_is_aligned_by_four_clicks(job: Job, reader: FormReader, copies: list[Copy]) -> None:
     copy = copies[0]
     job.add(FormAnswer(["a.png"], problem="a blank page", scan=copy.picture, digest="a" * 64))
     job.add(FormAnswer(["b.png"], problem="a blank page", scan=FLAT[:400, :300], digest="b" * 64))
-    (page, source, problem), (other, *_) = job.pages_to_lay()
+    (page, source, problem), (other, *_) = job.unaligned_pages()
     assert (source, problem) == ("a.png", "a blank page")
     with pytest.raises(AlignmentError):
-        job.lay(reader, page, 0, copy.place(reader.anchors(0))[::-1])  # in another order
+        job.align(reader, page, 0, copy.place(reader.anchors(0))[::-1])  # in another order
     clicks = copy.place(reader.anchors(0)) + np.random.default_rng(1).uniform(-4, 4, (4, 2))
-    job.lay(reader, page, 0, clicks)
+    job.align(reader, page, 0, clicks)
     (answer, *_) = job.answers()
     right = [r.text == copy.values[r.name] for r in answer.readings if copy.values[r.name]]
     assert np.mean(right) > 0.8
     job.discard(other)
-    assert job.pages_to_lay() == []
+    assert job.unaligned_pages() == []
     assert job.progress().pages_left == 0
     with pytest.raises(FormError):
-        job.lay(reader, other, 0, clicks)
+        job.align(reader, other, 0, clicks)
 
 
-def test_a_page_laid_wrong_is_never_accepted(reader: FormReader, copies: list[Copy]) -> None:
+def test_a_page_aligned_wrong_is_never_accepted(reader: FormReader, copies: list[Copy]) -> None:
     copy = copies[0]
     off = copy.place(reader.anchors(0)) + np.array([0, 0.03 * copy.picture.shape[0]])
-    _, readings = reader.read_laid(copy.picture, 0, off)
+    _, readings = reader.read_aligned(copy.picture, 0, off)
     assert not any(reading.accepted for reading in readings)
 
 

@@ -1,6 +1,10 @@
 """A reader for all, a client for each test; one server and one browser for all tests of the page."""
 
+import os
 import re
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,3 +86,19 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     # What the browser itself logs of what these tests do on purpose.
     meant = re.compile("ERR_INTERNET_DISCONNECTED|status of (401|415)")
     assert [problem for problem in problems if not meant.search(problem)] == []
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """axe-core's source: AXE names the file, or npm fetches it into a temporary folder."""
+    if chosen := os.environ.get("AXE"):
+        return Path(chosen).read_text()
+    if shutil.which("npm") is None:
+        pytest.skip("no npm to fetch axe-core with, and AXE names no file")
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["npm", "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "axe-core@4"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        source = Path(folder) / "node_modules" / "axe-core" / "axe.min.js"
+        if not source.is_file():
+            pytest.skip(f"npm could not fetch axe-core (exit code {done.returncode})")
+        return source.read_text()

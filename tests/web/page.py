@@ -99,3 +99,11 @@ def hand_over(page: Any, way: str, *paths: Path) -> None:
 
 
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium: apt-get install chromium, or set CHROME")
+
+
+def violations(page: Any, axe: str) -> list[str]:
+    """Return what axe-core, given as its source, finds wrong on a page."""
+    if page.evaluate("!window.axe"):
+        page.evaluate(axe)
+    found = page.evaluate("axe.run().then((result) => result.violations)")
+    return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]

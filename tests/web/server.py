@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 
 
-def start_server(home: Path, *arguments: str) -> tuple[subprocess.Popen[str], str]:
-    """Start `inkdigits serve` on a free port of loopback; return the process and its address."""
+def start_server(home: Path, *arguments: str, command: Sequence[str] = ("serve",)) -> tuple[subprocess.Popen[str], str]:
+    """Start `inkdigits serve`, or another command, on a free port of loopback; return the process and its address."""
     environment = os.environ | {"INKDIGITS_HOME": str(home)}
-    command = [sys.executable, "-m", "inkdigits", "serve", "--port", "0", *arguments]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    words = [sys.executable, "-m", "inkdigits", *command, "--port", "0", *arguments]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert server.stdout is not None
     return server, server.stdout.readline().strip()
 

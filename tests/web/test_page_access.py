@@ -1,16 +1,25 @@
 """The page for everybody: keyboard, phone, languages, tokens, no connection, screen readers."""
 
-import os
 import re
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from web.page import DESKTOP, FOUR, PHONE, SEVEN, STAR, TWO, draw, expect_note, expect_text, needs_browser, sheet
+from web.page import (
+    DESKTOP,
+    FOUR,
+    PHONE,
+    SEVEN,
+    STAR,
+    TWO,
+    draw,
+    expect_note,
+    expect_text,
+    needs_browser,
+    sheet,
+    violations,
+)
 from web.server import start_server, stop
 
 from inkdigits.data.corrections import Corrections
@@ -119,40 +128,18 @@ def test_a_token_comes_with_the_address_or_is_asked_for(browser: Any, tmp_path: 
         stop(server)
 
 
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """axe-core's source: AXE names the file, or npm fetches it into a temporary folder."""
-    if chosen := os.environ.get("AXE"):
-        return Path(chosen).read_text()
-    if shutil.which("npm") is None:
-        pytest.skip("no npm to fetch axe-core with, and AXE names no file")
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["npm", "install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "axe-core@4"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-        source = Path(folder) / "node_modules" / "axe-core" / "axe.min.js"
-        if not source.is_file():
-            pytest.skip(f"npm could not fetch axe-core (exit code {done.returncode})")
-        return source.read_text()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_axe_finds_nothing(
     open_page: Callable[..., Any], axe: str, tmp_path: Path, viewport: dict[str, int], scheme: str
 ) -> None:
-    def violations(page: Any) -> list[str]:
-        if page.evaluate("!window.axe"):
-            page.evaluate(axe)
-        found = page.evaluate("axe.run().then((result) => result.violations)")
-        return [f"{rule['id']}: {node['target']} {node['failureSummary']}" for rule in found for node in rule["nodes"]]
-
     page = open_page(viewport, color_scheme=scheme)
-    assert violations(page) == []
+    assert violations(page, axe) == []
     draw(page, FOUR, 60, 60)
     draw(page, STAR, 190, 62)
     page.wait_for_selector(".digit")
     page.wait_for_function("() => document.querySelector('#map').naturalWidth === 280")
-    assert violations(page) == []
+    assert violations(page, axe) == []
     sheet(tmp_path / "sheet.jpg")
     page.set_input_files("#file", tmp_path / "sheet.jpg")
     expect_text(page, "427")
@@ -162,11 +149,11 @@ def test_axe_finds_nothing(
     page.click("#not-digit")
     page.wait_for_selector(".digit.removed")
     page.click("#larger")
-    assert violations(page) == []
+    assert violations(page, axe) == []
     documents = open_page(viewport, "docs", color_scheme=scheme)
     documents.wait_for_selector("details")
     documents.locator("summary").first.click()
-    assert violations(documents) == []
+    assert violations(documents, axe) == []
 
 
 def test_nothing_moves_for_those_who_asked_so(open_page: Callable[..., Any]) -> None:

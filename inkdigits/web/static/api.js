@@ -22,15 +22,20 @@ export function setToken(token) {
   sessionStorage.setItem(TOKEN, token);
 }
 
-async function ask(method, path, body, signal) {
+async function send(method, path, body, signal) {
   const headers = body ? { "Content-Type": body.type || "application/octet-stream" } : {};
   const token = sessionStorage.getItem(TOKEN);
   if (token !== null) headers.Authorization = `Bearer ${token}`;
   const response = await fetch(path, { method, headers, body, signal });
-  const answer = await response.json();
-  if (!response.ok) throw new ApiError(response.status, answer.error.code, answer.error.message);
-  return answer;
+  if (response.ok) return response;
+  const { error } = await response.json();
+  throw new ApiError(response.status, error.code, error.message);
 }
+
+export const ask = async (method, path, body, signal) => (await send(method, path, body, signal)).json();
+
+// An address by which an <img> shows a picture that may be behind the token.
+export const picture = async (path) => URL.createObjectURL(await (await send("GET", path)).blob());
 
 const post = (path, parameters, body, signal) => ask("POST", `${path}?${new URLSearchParams(parameters)}`, body, signal);
 
