@@ -76,7 +76,11 @@ class FieldReader:
         self._fields = form.parts(page)
         self._reader = reader
         printed = ink_of(reference)
-        self._print = cv2.dilate(printed, np.ones((2 * PRINT_PX + 1, 2 * PRINT_PX + 1), np.uint8))
+        near = cv2.dilate(printed, np.ones((2 * PRINT_PX + 1, 2 * PRINT_PX + 1), np.uint8))
+        self._print = np.zeros_like(reference)  # elsewhere nobody looks
+        for field in self._fields:
+            x, y, width, height = _with_margin(field.box, reference, 2 * MARGIN)
+            self._print[y : y + height, x : x + width] = near[y : y + height, x : x + width]
 
     def read(self, flat: GrayImage) -> list[FieldReading]:
         """Return the answers for a page uint8 (H, W) as it lies on the template, all fields in few batches."""

@@ -1,7 +1,9 @@
 """Scans of a form -> answers: each page laid on its template, read, and checked against the form's rules."""
 
 import hashlib
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError, ink_of
 from inkdigits.forms.documents import ScannedPage, documents_in, pages_of
 from inkdigits.forms.fields import FieldReader, FieldReading, with_rules
 from inkdigits.forms.template import Form, load_form, load_picture
+from inkdigits.machine import cores
 from inkdigits.reading.geometry import resized
 from inkdigits.reading.reader import Reader
 
@@ -137,22 +140,18 @@ class FormReader:
             InputError: a file is missing, or there is none.
         """
         files = documents_in(paths)
-        seen = {digest: source for source, digest in (known or {}).items() if digest}
         open_: dict[int, PageAnswer] = {}
-        for done, file in enumerate(files):
-            report(done, len(files))
-            for scanned in pages_of(file, known or {}):
-                answer = self._of_page(scanned, seen)
-                if isinstance(answer, FormAnswer):
-                    yield answer
-                    continue
-                if answer.number in open_:
-                    yield self.joined(open_.values())
-                    open_ = {}
-                open_[answer.number] = answer
-                if len(open_) == len(self._pages):
-                    yield self.joined(open_.values())
-                    open_ = {}
+        for answer in self._page_answers(files, known or {}, report):
+            if isinstance(answer, FormAnswer):
+                yield answer
+                continue
+            if answer.number in open_:
+                yield self.joined(open_.values())
+                open_ = {}
+            open_[answer.number] = answer
+            if len(open_) == len(self._pages):
+                yield self.joined(open_.values())
+                open_ = {}
         if open_:
             yield self.joined(open_.values())
         report(len(files), len(files))
@@ -185,18 +184,42 @@ class FormReader:
         flat = alignment.flat(image, aligner.size)
         return flat, fields.read(flat)
 
-    def _of_page(self, scanned: ScannedPage, seen: dict[str, str]) -> FormAnswer | PageAnswer:
+    def _page_answers(
+        self, files: Sequence[Path], known: Mapping[str, str], report: Callable[[int, int], None]
+    ) -> Iterator[FormAnswer | PageAnswer]:
+        """Yield the answer to each page, in order; several are read at once: most of it is work outside of Python."""
+        seen = {digest: source for source, digest in known.items() if digest}
+        waiting: deque[Future[FormAnswer | PageAnswer]] = deque()
+        with ThreadPoolExecutor(cores()) as pool:
+            try:
+                for done, file in enumerate(files):
+                    report(done, len(files))
+                    for scanned in pages_of(file, known):
+                        waiting.append(self._begun(scanned, seen, pool))
+                        if len(waiting) > cores():
+                            yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:  # nobody asks any more, or Ctrl-C
+                pool.shutdown(cancel_futures=True)
+
+    def _begun(
+        self, scanned: ScannedPage, seen: dict[str, str], pool: ThreadPoolExecutor
+    ) -> "Future[FormAnswer | PageAnswer]":
         if scanned.image is None:
-            return FormAnswer([scanned.source], problem=scanned.problem)
+            return pool.submit(FormAnswer, [scanned.source], problem=scanned.problem)
         digest = hashlib.sha256(scanned.image.tobytes()).hexdigest()
         if digest in seen:
-            return FormAnswer([scanned.source], problem=f"the same picture as {seen[digest]}")
+            return pool.submit(FormAnswer, [scanned.source], problem=f"the same picture as {seen[digest]}")
         seen[digest] = scanned.source
+        return pool.submit(self._of_page, scanned.source, scanned.image, digest)
+
+    def _of_page(self, source: str, image: GrayImage, digest: str) -> FormAnswer | PageAnswer:
         try:
-            number, alignment = self._aligned(scanned.image)
+            number, alignment = self._aligned(image)
         except AlignmentError as error:
-            return FormAnswer([scanned.source], problem=str(error), scan=scanned.image, digest=digest)
-        return PageAnswer(scanned.source, digest, number, *self._read(scanned.image, number, alignment))
+            return FormAnswer([source], problem=str(error), scan=image, digest=digest)
+        return PageAnswer(source, digest, number, *self._read(image, number, alignment))
 
 
 def missing_pages(form: Form, numbers: Iterable[int]) -> str:
