@@ -48,6 +48,30 @@ def demo(
 
 
 @form.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder: the form.")],
+    pages: Annotated[list[Path], typer.Argument(metavar="PAGES", help="Pictures or PDFs of the blank form.")],
+    filled: Annotated[
+        bool,
+        typer.Option("--filled", help="PAGES are three or more filled copies of one page, the first upright."),
+    ] = False,
+    title: Annotated[str, typer.Option(metavar="TEXT", help="What people call the form. Default: FOLDER's name.")] = "",
+) -> None:
+    """Begin a template. Its fields are then drawn in the browser.
+
+    \b
+    Examples:
+      inkdigits form new forms/tally tally/form.pdf
+      inkdigits serve --forms forms --open
+    """
+    from inkdigits.forms.blank import new_form
+
+    made = new_form(folder, pages, filled, title)
+    say(f"{len(made.pages)} pages; next: inkdigits serve --forms {folder.parent} --open")
+    print(folder)
+
+
+@form.command()
 def read(
     template: Annotated[Path, typer.Argument(metavar="FORM", help="A form's folder, or its form.json.")],
     scans: Annotated[list[Path], typer.Argument(metavar="SCANS", help="Pictures, TIFFs, PDFs, folders of these.")],

@@ -20,6 +20,9 @@ def serve(
     allow_origin: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Let web pages of this origin use the API, too.")
     ] = None,
+    forms: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Edit the templates in this folder, at /forms.")
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Serve the web page and the HTTP API. The API's documentation is at /docs.
@@ -28,10 +31,15 @@ def serve(
     Examples:
       inkdigits serve --open
       inkdigits serve --host 0.0.0.0 --token secret
+      inkdigits serve --forms . --open
     """
+    from inkdigits.errors import InputError
     from inkdigits.web.serve import serve
 
-    serve(model, host, port, token, tuple(allow_origin or ()), open_, lambda address: print(address, flush=True))
+    if forms is not None and not forms.is_dir():
+        raise InputError(f"{forms}: no such folder of forms; `inkdigits form new` begins one")
+    origins = tuple(allow_origin or ())
+    serve(model, host, port, token, origins, open_, lambda address: print(address, flush=True), forms=forms)
 
 
 corrections = typer.Typer(help="What people corrected on the web page.", no_args_is_help=True, rich_markup_mode=None)

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 STATIC = Path(__file__).parent / "static"
 PAGES = {"/": "index.html", "/docs": "docs.html"}
 REVIEW_PAGE = {"/review": "review.html"}
+FORMS_PAGE = {"/forms": "forms.html"}
 CODES = {404: "not_found", 405: "method_not_allowed"}
 TYPES = {".js": "text/javascript", ".webmanifest": "application/manifest+json", ".svg": "image/svg+xml"}
 ERRORS: dict[int | str, dict[str, Any]] = {
@@ -53,13 +54,16 @@ LARGEST_ID = 2**63 - 1  # SQLite's
 NOT_KEPT: dict[int | str, dict[str, Any]] = {"507": {"model": schemas.ErrorAnswer, "description": "The disk is full."}}
 
 
-def create_app(reader: Reader, settings: Settings | None = None, job: "Job | None" = None) -> FastAPI:
+def create_app(
+    reader: Reader, settings: Settings | None = None, job: "Job | None" = None, forms: Path | None = None
+) -> FastAPI:
     """Return the ASGI app around a reader, to be run or mounted in another app.
 
     Args:
         reader: answers every request.
         settings: limits, and who may ask; the safe ones where None.
         job: filled forms to review, at /review; none where None.
+        forms: a folder of templates to edit, at /forms; none where None.
     """
     settings = settings or Settings()
     metrics = Metrics()
@@ -87,7 +91,12 @@ def create_app(reader: Reader, settings: Settings | None = None, job: "Job | Non
         from inkdigits.web.review import Review, routes  # it needs the extra `forms`
 
         app.include_router(routes(Review(job, reader, api.bodies)), responses=ERRORS)
-    static = _add_pages(app, PAGES if job is None else PAGES | REVIEW_PAGE)
+    if forms is not None:
+        from inkdigits.web import editor
+
+        app.include_router(editor.routes(editor.Editor(forms, api.bodies)), responses=ERRORS)
+    shown = PAGES | (REVIEW_PAGE if job else {}) | (FORMS_PAGE if forms else {})
+    static = _add_pages(app, shown)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid)
     app.add_exception_handler(RequestError, _answer_error)
@@ -203,7 +212,7 @@ async def _answer_error(request: Request, error: Exception) -> Response:
 
 
 async def _answer_invalid(request: Request, error: Exception) -> Response:
-    return RequestError(422, "bad_path", "the path or the query holds a number that is none").response()
+    return RequestError(422, "bad_path", "a part of the path or of the query is not what it must be").response()
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

@@ -43,6 +43,7 @@ def serve(
     open_page: bool = False,
     on_listening: Callable[[str], None] = lambda address: None,
     job: "Job | None" = None,
+    forms: Path | None = None,
 ) -> None:
     """Serve the page and the API until Ctrl-C or SIGTERM; requests in flight are finished first.
 
@@ -55,6 +56,7 @@ def serve(
         open_page: whether to open the page in the browser.
         on_listening: called with the page's address when the socket listens.
         job: filled forms; their review is the page then.
+        forms: a folder of templates; their editor is the page then.
 
     Raises:
         ModelError: the model cannot be used.
@@ -72,13 +74,13 @@ def serve(
     else:
         advice = "" if settings.token else "; require a token with --token"
         log.warning("anybody who reaches %s on the network can use this server%s", host, advice)
-    address = f"http://{name}:{sock.getsockname()[1]}/" + ("review" if job else "")
+    address = f"http://{name}:{sock.getsockname()[1]}/" + ("review" if job else "forms" if forms else "")
     page = address + (f"#token={quote(settings.token)}" if settings.token else "")
     sys.setswitchinterval(SWITCH_S)
     # It warns of every byte of a damaged form: the client learns of it, the server's log need not.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        create_app(reader, settings, job),
+        create_app(reader, settings, job, forms),
         http=Protocol,
         access_log=False,
         log_level="warning",
