@@ -59,7 +59,7 @@ function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_lef
   $("bar").value = fields - left;
   const parts = [`${left} of ${fields} fields left`];
   if (rules) parts.push(`${rules} break a rule`);
-  if (pages) parts.push(`${pages} pages to align`);
+  if (pages) parts.push(pages === 1 ? "1 page to align" : `${pages} pages to align`);
   if (nFields) parts.push(`${(nKeys / nFields).toFixed(1)} keys a field`);
   if (seconds && left) parts.push(`about ${Math.max(1, Math.round((left * seconds) / 60))} min left`);
   $("counts").textContent = parts.join(" · ");
