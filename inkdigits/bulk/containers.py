@@ -1,4 +1,4 @@
-"""Pictures inside tar shards and Parquet or Arrow tables."""
+"""Pictures inside tar shards, Parquet or Arrow tables, PDFs and TIFFs of several pages."""
 
 import itertools
 import os
@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any, TypeAlias
 
-from inkdigits.errors import InputError, reason
+import cv2
+
+from inkdigits.errors import InputError, MissingExtraError, reason
 from inkdigits.files import storage
+from inkdigits.files.documents import DOCUMENTS, DocumentPage, pages_of
 from inkdigits.files.images import SUFFIXES
 
 TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -17,6 +20,7 @@ TABLES = (".parquet", *ARROW)
 # The column of pictures, where none is named and there are several of bytes.
 COLUMN_NAMES = ("image", "bytes", "img", "png", "jpg", "picture")
 TABLE_BATCH = 128
+PAGE_BYTES = 2_000_000  # about, of a page of a document as a PNG
 
 # A picture: its name, its bytes or None where it is a file of that name, or why there is none.
 Picture: TypeAlias = tuple[str, bytes | None, str | None]
@@ -53,7 +57,7 @@ def loaded(member: Member) -> Picture:
 
 def is_container(path: str) -> bool:
     """Say whether a file holds pictures, by its name."""
-    return path.lower().endswith(TAR + TABLES)
+    return path.lower().endswith(TAR + TABLES + DOCUMENTS)
 
 
 def members_of(path: str, column: str | None = None, group: int | None = None) -> Iterator[Member]:
@@ -71,14 +75,32 @@ def members_of(path: str, column: str | None = None, group: int | None = None) -
         yield Member(path)
         return
     try:
+        if path.lower().endswith(DOCUMENTS):
+            yield from _in_document(path)
+            return
         with storage.open_input(path) as file:
             yield from _in_tar(path, file) if path.lower().endswith(TAR) else _in_table(path, file, column, group)
-    except ColumnError:
+    except (ColumnError, MissingExtraError):
         raise
     except InputError as error:
         yield Member(path, error=str(error))
     except Exception as error:  # a damaged archive or table raises a dozen types
         yield Member(path, error=f"{path}: damaged from here on ({reason(error)})")
+
+
+def _in_document(path: str) -> Iterator[Member]:
+    for page in pages_of(path):
+        # One page alone is the file itself: it is opened by its name, in the process that reads it.
+        is_whole = page.source == path and not path.lower().endswith(".pdf")
+        load = None if is_whole else _as_png(page)
+        yield Member(page.source, 0 if is_whole else PAGE_BYTES, load, share=page.share)
+
+
+def _as_png(page: DocumentPage) -> Callable[[], bytes]:
+    def load() -> bytes:
+        return bytes(cv2.imencode(".png", page.load(), (cv2.IMWRITE_PNG_COMPRESSION, 1))[1].tobytes())
+
+    return load
 
 
 def _in_tar(path: str, file: IO[bytes]) -> Iterator[Member]:

@@ -101,11 +101,11 @@ def _find_remote(name: str) -> Iterator[storage.Found]:
 def _in_folder(folder: str) -> Iterator[storage.Found]:
     nothing = True
     for found in storage.walk(folder):
-        if found.error or os.path.splitext(found.path)[1].lower() in SUFFIXES:
+        if found.error or os.path.splitext(found.path)[1].lower() in {*SUFFIXES, ".pdf"}:
             nothing = False
             yield found
     if nothing:
-        raise InputError(f"{folder}: no pictures in this folder ({', '.join(sorted(SUFFIXES))})")
+        raise InputError(f"{folder}: no pictures in this folder ({', '.join(sorted({*SUFFIXES, '.pdf'}))})")
 
 
 def in_list(path: str) -> Iterator[storage.Found]:

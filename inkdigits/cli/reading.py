@@ -35,7 +35,7 @@ def read(
         list[str] | None,
         typer.Argument(
             metavar="IMAGES",
-            help="Pictures, folders, globs, tar or Parquet shards, s3://...; - is one picture on stdin.",
+            help="Pictures, PDFs, folders, globs, tar or Parquet shards, s3://...; - is one picture on stdin.",
             show_default=False,
         ),
     ] = None,

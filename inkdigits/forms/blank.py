@@ -11,9 +11,10 @@ from PIL import Image
 
 from inkdigits.arrays import Box, GrayImage
 from inkdigits.errors import FormError
+from inkdigits.files.documents import pages_of
 from inkdigits.files.storage import cannot_write, whole_file, whole_folder
 from inkdigits.forms.alignment import Aligner, AlignmentError, ink_of, print_of
-from inkdigits.forms.documents import documents_in, pages_of
+from inkdigits.forms.read import documents_in
 from inkdigits.forms.template import Form, FormField, Page, save_form
 from inkdigits.reading.geometry import resized
 
@@ -56,16 +57,15 @@ def new_form(folder: Path, sources: Sequence[str | Path], filled: bool = False, 
         title: for people.
 
     Raises:
-        InputError: a file is missing or cannot be read.
+        InputError: a file is missing or cannot be read (ImageError).
         FormError: fewer than three copies, or they do not lie on each other.
         OutputError: the folder exists or cannot be written.
     """
-    pages = [each for file in documents_in(sources) for each in pages_of(file)]
     images: list[GrayImage] = []
-    for page in pages:
-        if page.image is None:
-            raise FormError(page.problem)
-        images.append(resized(page.image, min(1.0, LONGEST_PX / max(page.image.shape))))
+    for file in documents_in(sources):
+        for page in pages_of(str(file)):
+            image = page.load()
+            images.append(resized(image, min(1.0, LONGEST_PX / max(image.shape))))
     blanks = [common_print(images)] if filled else images
     try:
         if folder.exists() and any(folder.iterdir()):

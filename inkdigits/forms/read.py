@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from inkdigits.arrays import Floats, GrayImage
+from inkdigits.errors import ImageError, InputError
+from inkdigits.files.documents import DOCUMENTS, DocumentPage, pages_of
+from inkdigits.files.images import SUFFIXES
+from inkdigits.files.storage import is_hidden, walk
 from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError, ink_of
-from inkdigits.forms.documents import ScannedPage, documents_in, pages_of
 from inkdigits.forms.fields import FieldReader, FieldReading, with_rules
 from inkdigits.forms.template import Form, load_form, load_picture
 from inkdigits.machine import cores
@@ -194,8 +197,9 @@ class FormReader:
             try:
                 for done, file in enumerate(files):
                     report(done, len(files))
-                    for scanned in pages_of(file, known):
-                        waiting.append(self._begun(scanned, seen, pool))
+                    for page in _pages_of(file):
+                        if page.source not in known:
+                            waiting.append(self._begun(page, seen, pool))
                         if len(waiting) > cores():
                             yield waiting.popleft().result()
                 while waiting:
@@ -204,15 +208,17 @@ class FormReader:
                 pool.shutdown(cancel_futures=True)
 
     def _begun(
-        self, scanned: ScannedPage, seen: dict[str, str], pool: ThreadPoolExecutor
+        self, page: DocumentPage, seen: dict[str, str], pool: ThreadPoolExecutor
     ) -> "Future[FormAnswer | PageAnswer]":
-        if scanned.image is None:
-            return pool.submit(FormAnswer, [scanned.source], problem=scanned.problem)
-        digest = hashlib.sha256(scanned.image.tobytes()).hexdigest()
+        try:
+            image = page.load()
+        except ImageError as error:
+            return pool.submit(FormAnswer, [page.source], problem=str(error))
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
         if digest in seen:
-            return pool.submit(FormAnswer, [scanned.source], problem=f"the same picture as {seen[digest]}")
-        seen[digest] = scanned.source
-        return pool.submit(self._of_page, scanned.source, scanned.image, digest)
+            return pool.submit(FormAnswer, [page.source], problem=f"the same picture as {seen[digest]}")
+        seen[digest] = page.source
+        return pool.submit(self._of_page, page.source, image, digest)
 
     def _of_page(self, source: str, image: GrayImage, digest: str) -> FormAnswer | PageAnswer:
         try:
@@ -226,3 +232,36 @@ def missing_pages(form: Form, numbers: Iterable[int]) -> str:
     """Return in words which pages of a form are missing, "" for none."""
     missing = [str(number + 1) for number in range(len(form.pages)) if number not in set(numbers)]
     return f"page {', '.join(missing)} is missing" if missing else ""
+
+
+def documents_in(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the files to read among files and folders, those of a folder by name.
+
+    Raises:
+        InputError: there is no such file or folder, or none holds a picture or a PDF.
+    """
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            names = sorted(each.path for each in walk(str(path)) if not is_hidden(each.path))
+            found += [Path(name) for name in names if Path(name).suffix.lower() in {*SUFFIXES, *DOCUMENTS}]
+        elif path.exists():
+            found.append(path)
+        else:
+            raise InputError(f"{path}: no such file or folder")
+    if not found:
+        raise InputError(f"{', '.join(map(str, paths))}: no pictures and no PDFs in it")
+    return list(dict.fromkeys(found))
+
+
+def _pages_of(file: Path) -> Iterator[DocumentPage]:
+    """Yield a file's pages; where it cannot be opened, one that says so when it is loaded."""
+    try:
+        yield from pages_of(str(file))
+    except ImageError as error:
+        problem = error
+
+        def fail() -> GrayImage:
+            raise problem
+
+        yield DocumentPage(str(file), fail)
