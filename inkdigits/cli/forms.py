@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from inkdigits.forms.job import Job
 
-SUFFIXES = ".xlsx, .csv, .jsonl"
+SUFFIXES = ".xlsx, .csv, .jsonl, .parquet, or a new folder for a data package"
 form = typer.Typer(help="Read filled forms into a spreadsheet by a template.", no_args_is_help=True)
 
 
@@ -126,6 +126,7 @@ def read(
 def export(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="The folder that `form read` keeps.")],
     output: Annotated[Path, typer.Option(metavar="FILE", help=f"The spreadsheet: {SUFFIXES}.")],
+    pictures: Annotated[bool, typer.Option("--pictures", help="Put each field's picture into the workbook.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
 ) -> None:
     """Write what stands in a job, as read and as reviewed, into a spreadsheet.
@@ -138,7 +139,7 @@ def export(
 
     _check_output(output, overwrite)
     with closing(Job(job)) as kept:
-        _summed_up(kept, output)
+        _summed_up(kept, output, pictures)
     print(output)
 
 
@@ -169,7 +170,7 @@ def _check_output(output: Path | None, overwrite: bool) -> None:
     from inkdigits.errors import OutputError
     from inkdigits.forms.export import WRITERS
 
-    if output is not None and output.suffix.lower() not in WRITERS:
+    if output is not None and output.suffix.lower() not in ("", *WRITERS):
         raise typer.BadParameter(f"{output}: the ending must be one of {SUFFIXES}")
     if output is not None and output.exists() and not overwrite:
         raise OutputError(f"{output}: exists already; name another file, or say --overwrite")
@@ -183,13 +184,14 @@ def _progress() -> "Progress":
     return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
-def _summed_up(job: "Job", output: Path | None) -> int:
+def _summed_up(job: "Job", output: Path | None, pictures: bool = False) -> int:
     """Write a job's answers where an output is asked for, say what they are, return how many pages were rejected."""
-    from inkdigits.forms.export import write_answers
+    from inkdigits.forms.export import Extras, write_answers
 
     answers = list(job.answers())
     if output is not None:
-        write_answers(output, job.form, answers, list(job.history()))
+        more = Extras(list(job.history()), job.picture_of if pictures else None)
+        write_answers(output, job.form, answers, more)
     n_fields = sum(len(answer.readings) for answer in answers)
     n_review = sum(not reading.accepted for answer in answers for reading in answer.readings)
     n_rejected = sum(bool(answer.problem) for answer in answers)

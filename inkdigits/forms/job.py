@@ -529,6 +529,19 @@ class Job:
         cut = page[max(0, y - margin) : y + height + margin, max(0, x - 3 * margin) : x + width + 3 * margin]
         return bytes(cv2.imencode(".png", cut)[1].tobytes())
 
+    def picture_of(self, form: int, name: str) -> bytes:
+        """Return the PNG of a field by its form, from 1 on in the order of `answers`, and its name.
+
+        Raises:
+            FormError: there is none.
+        """
+        query = "SELECT id FROM fields WHERE name = ? AND form = (SELECT id FROM forms ORDER BY id LIMIT 1 OFFSET ?)"
+        with self._session() as connection:
+            row = connection.execute(query, (name, form - 1)).fetchone()
+        if row is None:
+            raise FormError(f"the job has no field {name} of form {form}")
+        return self.cut_out(row[0], 0.1)
+
     def _picture(self, what: str, row: tuple[Any, ...] | None) -> bytes:
         if row is None or not row[0]:
             raise FormError(f"the job has no picture of {what}")

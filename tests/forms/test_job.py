@@ -1,5 +1,6 @@
 """A job: what was read and keyed is kept, weighed by the rules, given to one reviewer at a time, and survives kills."""
 
+import csv
 import json
 import signal
 import subprocess
@@ -219,3 +220,37 @@ def test_a_job_is_exported_with_what_was_keyed(
     assert [each["text"] for each in stored["fields"] if each["text"]] == ["12", "12"]
     with zipfile.ZipFile(tmp_path / "answers.xlsx") as book:
         assert b'name="history"' in book.read("xl/workbook.xml")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+    monkeypatch.setattr("sys.argv", ["inkdigits", *words])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+
+
+def test_typed_tables_and_pictures(job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = {"post": ("007", 1.0), "date": ("31012026", 1.0), "fridge": ("4.5", 1.0), "stock_counted": ("x", 1.0)}
+    job.add(page_of(job.form, "a.png", values | {"cases_2_3": ("12", 1.0), "total": ("1.5", 1.0)}))
+    job.add(page_of(job.form, "b.png", {"date": ("32012026", 0.5)}))
+    job.close()
+    run(monkeypatch, "form", "export", str(job.folder), "--output", str(tmp_path / "package"))
+    described = json.loads((tmp_path / "package" / "datapackage.json").read_text())
+    resources = {each["name"]: each for each in described["resources"]}
+    columns = {each["name"]: each for each in resources["forms"]["schema"]["fields"]}
+    assert (columns["post"]["type"], columns["fridge"]["type"]) == ("string", "number")
+    assert columns["fridge"]["constraints"]["maximum"] == 30
+    first, second = csv.DictReader((tmp_path / "package" / "forms.csv").open())
+    assert [first[name] for name in ("post", "date", "fridge", "stock_counted", "total")] == [
+        *("007", "2026-01-31", "4.5", "true", ""),
+    ]
+    assert second["date"] == ""
+    cells = list(csv.DictReader((tmp_path / "package" / resources["cases"]["path"]).open()))
+    assert len(cells) == 20
+    assert cells[1] == {"form": "1", "row": "2", "column_1": "", "column_2": "", "column_3": "12", "column_4": ""}
+    run(monkeypatch, "form", "export", str(job.folder), "--output", str(tmp_path / "a.xlsx"), "--pictures")
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as book:
+        assert any(name.startswith("xl/media/") for name in book.namelist())
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `scale` is not installed")
+    run(monkeypatch, "form", "export", str(job.folder), "--output", str(tmp_path / "a.parquet"))
+    rows = parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert (rows[0]["post"], rows[0]["cases_2_3"], rows[0]["total"], rows[1]["date"]) == ("007", 12, None, None)
