@@ -51,9 +51,11 @@ def _on_paper(rng: Rng, digits: Digits, row: np.ndarray, digit_px: float, style:
     if rng.random() < 0.08:
         spare[int(rng.integers(4))] = -rng.uniform(0.05, 0.14) * digit_px  # cut by the edge
     left, right, top, bottom = (int(v) for v in spare)
-    height, width = max(row.shape[0] + top + bottom, 12), max(row.shape[1] + left + right, 12)
-    layer = np.zeros((height, width), np.uint8)
     y0, x0 = max(top, 0), max(left, 0)
+    # Of a flat row, such as a lone minus, the edge would leave nothing.
+    height = max(row.shape[0] + top + bottom, y0 + 2, 12)
+    width = max(row.shape[1] + left + right, x0 + 2, 12)
+    layer = np.zeros((height, width), np.uint8)
     part = row[max(-top, 0) :, max(-left, 0) :][: height - y0, : width - x0]
     layer[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]] = part
     ink = layer.astype(np.float32) * rng.uniform(0.75, 1.0)
