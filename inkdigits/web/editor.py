@@ -15,6 +15,7 @@ from inkdigits.errors import FormError
 from inkdigits.forms.blank import as_field, proposals
 from inkdigits.forms.template import Form, FormField, first_problem, load_form, load_picture, save_form
 from inkdigits.web.errors import RequestError
+from inkdigits.web.formats import Png
 from inkdigits.web.requests import BodyReader
 
 # Names of folders: nothing that leaves the folder of forms.
@@ -43,6 +44,12 @@ class FormsAnswer(BaseModel):
     """The forms of the folder."""
 
     forms: list[FormInList]
+
+
+class SavedAnswer(BaseModel):
+    """The form is saved."""
+
+    saved: bool
 
 
 class EditAnswer(BaseModel):
@@ -83,7 +90,7 @@ class Editor:
 
     async def page(self, name: Name, number: Annotated[int, PathParameter(ge=0, le=1000)]) -> Response:
         """`GET /v1/forms/NAME/pages/N`: a page's picture."""
-        return Response(await asyncio.to_thread(self._picture, name, number), media_type="image/png")
+        return Png(await asyncio.to_thread(self._picture, name, number))
 
     def _list(self) -> list[dict[str, Any]]:
         found = []
@@ -134,11 +141,11 @@ def routes(editor: Editor) -> APIRouter:
     for method, path, endpoint, summary, answer, extra in (
         ("GET", "", editor.forms, "The forms", FormsAnswer, {}),
         ("GET", "/{name}", editor.form, "A form to edit", EditAnswer, {}),
-        ("PUT", "/{name}", editor.save, "Save a form", None, body),
+        ("PUT", "/{name}", editor.save, "Save a form", SavedAnswer, body),
         ("GET", "/{name}/pages/{number}", editor.page, "A page's picture", None, {}),
     ):
         router.add_api_route(
             f"/v1/forms{path}", endpoint, methods=[method], summary=summary, response_model=None, openapi_extra=extra,
-            responses={200: {"model": answer}} if answer else {},
+            responses={200: {"model": answer} if answer else {"content": {Png.media_type: {}}}},
         )  # fmt: skip
     return router

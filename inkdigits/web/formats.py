@@ -1,9 +1,10 @@
-"""Which format a request's bytes are in, by the bytes alone."""
+"""Pictures in requests and answers: which format a request's bytes are in, by the bytes alone."""
 
 import struct
 
 import cv2
 import numpy as np
+from starlette.responses import Response
 
 from inkdigits.arrays import NDArray
 from inkdigits.web.errors import RequestError
@@ -14,6 +15,18 @@ PNG = b"\x89PNG\r\n\x1a\n"
 # Chunks whose contents are packed a second time: a small file may hide much work in them.
 PACKED_CHUNKS = (b"iCCP", b"zTXt", b"iTXt")
 NAMES = "PNG, JPEG, WebP, BMP, GIF and TIFF"
+
+
+class Png(Response):
+    """An answer that is a PNG."""
+
+    media_type = "image/png"
+
+
+class Jpeg(Response):
+    """An answer that is a JPEG."""
+
+    media_type = "image/jpeg"
 
 
 def check_format(data: bytes) -> None:

@@ -18,6 +18,7 @@ from inkdigits.forms.read import FormReader
 from inkdigits.forms.template import first_problem, load_picture
 from inkdigits.reading.reader import Reader
 from inkdigits.web.errors import RequestError
+from inkdigits.web.formats import Jpeg, Png
 from inkdigits.web.requests import BodyReader
 
 AHEAD = 3  # tasks that the page holds: their pictures are there before they are needed
@@ -169,7 +170,7 @@ class Review:
     async def field(self, number: Number, wide: bool = False) -> Response:
         """`GET /v1/review/fields/N`: its picture."""
         content = await asyncio.to_thread(self._job.cut_out, number, WIDE if wide else CLOSE)
-        return Response(content, media_type="image/png")
+        return Png(content)
 
     async def pages(self) -> Response:
         """`GET /v1/review/pages`: those that were rejected and have a picture."""
@@ -183,14 +184,14 @@ class Review:
 
     async def page(self, number: Number) -> Response:
         """`GET /v1/review/pages/N`: a page's picture."""
-        return Response(await asyncio.to_thread(self._job.page_picture, number), media_type="image/jpeg")
+        return Jpeg(await asyncio.to_thread(self._job.page_picture, number))
 
     async def template(self, number: Annotated[int, PathParameter(ge=0, le=1000)]) -> Response:
         """`GET /v1/review/template/N`: a page of the blank form."""
         if number >= len(self._job.form.pages):
             raise RequestError(404, "not_found", f"the form has {len(self._job.form.pages)} pages")
         picture = await asyncio.to_thread(load_picture, self._job.form, self._job.folder / "form", number)
-        return Response(bytes(cv2.imencode(".png", picture)[1].tobytes()), media_type="image/png")
+        return Png(bytes(cv2.imencode(".png", picture)[1].tobytes()))
 
     async def align(self, request: Request, number: Number) -> Response:
         """`POST /v1/review/pages/N`: four clicks, or "not this form"."""
@@ -233,7 +234,8 @@ def routes(review: Review) -> APIRouter:
 
     def add(method: str, path: str, endpoint: Callable[..., Awaitable[Response]], summary: str, **more: Any) -> None:
         answer, body = more.get("answer"), more.get("body")
-        responses: dict[int | str, dict[str, Any]] = {200: {"model": answer}} if answer else {}
+        documented: dict[str, Any] = {"model": answer} if answer else {"content": {more["kind"].media_type: {}}}
+        responses: dict[int | str, dict[str, Any]] = {200: documented}
         extra = {"requestBody": {"content": {"application/json": {"schema": body.model_json_schema()}}}} if body else {}
         router.add_api_route(
             f"/v1/review/{path}", endpoint, methods=[method], summary=summary, responses=responses,
@@ -244,9 +246,9 @@ def routes(review: Review) -> APIRouter:
     add("POST", "keys", review.key, "Key a field", answer=ReviewAnswer, body=Keyed)
     add("POST", "later", review.postpone, "Put a field last", answer=ReviewAnswer, body=Postponed)
     add("POST", "undo", review.undo, "Take the last value back", answer=ReviewAnswer, body=Reviewer)
-    add("GET", "fields/{number}", review.field, "A field's picture")
+    add("GET", "fields/{number}", review.field, "A field's picture", kind=Png)
     add("GET", "pages", review.pages, "The rejected pages", answer=PagesAnswer)
-    add("GET", "pages/{number}", review.page, "A page's picture")
+    add("GET", "pages/{number}", review.page, "A page's picture", kind=Jpeg)
     add(
         "POST",
         "pages/{number}",
@@ -255,5 +257,5 @@ def routes(review: Review) -> APIRouter:
         answer=PagesAnswer,
         body=Aligned,
     )
-    add("GET", "template/{number}", review.template, "A page of the blank form")
+    add("GET", "template/{number}", review.template, "A page of the blank form", kind=Png)
     return router

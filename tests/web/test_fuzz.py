@@ -18,10 +18,16 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra `web` is not installed")
 schemathesis = pytest.importorskip("schemathesis", reason="schemathesis is not installed")
 
+pytest.importorskip("stdnum", reason="the extra `forms` is not installed")
+
+from forms.made import page_of  # noqa: E402
 from hypothesis import HealthCheck, Phase, given, settings  # noqa: E402
 from PIL import Image  # noqa: E402
 from web.server import AsgiClient, Post, Response  # noqa: E402
 
+from inkdigits.forms.demo import save_demo_form  # noqa: E402
+from inkdigits.forms.job import Job  # noqa: E402
+from inkdigits.forms.read import FormAnswer  # noqa: E402
 from inkdigits.reading.reader import Reader  # noqa: E402
 from inkdigits.web import Settings, create_app  # noqa: E402
 
@@ -33,10 +39,17 @@ AT_ONCE = 10  # requests under way together, so that a bad picture stands among 
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    path = tmp_path_factory.mktemp("fuzz") / "corrections.sqlite3"
-    app = create_app(Reader(), Settings(corrections=path, patience_ms=0, max_pixels=2_000_000))
+    home = tmp_path_factory.mktemp("fuzz")
+    settings = Settings(corrections=home / "corrections.sqlite3", patience_ms=0, max_pixels=2_000_000)
+    (home / "forms" / "1").mkdir(parents=True)
+    save_demo_form(home / "forms" / "1")
+    job = Job.begin(home / "job", home / "forms" / "1")
+    job.add(page_of(job.form, "a.png", {"total": ("3", 0.5)}))
+    job.add(FormAnswer(["b.png"], problem="a fold", scan=np.full((90, 70), 240, np.uint8), digest="b" * 64))
+    app = create_app(Reader(), settings, job, home / "forms")
     yield app
     app.state.api.close()
+    job.close()
 
 
 @pytest.fixture(scope="module")
@@ -187,5 +200,5 @@ def test_the_openapi_document_is_kept(app: Any) -> None:
             case.validate_response(case.call(), checks=checks)
 
         fuzz()
-    assert len(tried) == 9
+    assert len(tried) == 22
     assert sum(tried.values()) >= 200 * min(MORE, 1)
