@@ -166,6 +166,46 @@ def review(
         serve(None, host, port, token, (), open_, lambda address: print(address, flush=True), kept)
 
 
+@form.command()
+def promise(
+    job: Annotated[Path, typer.Argument(metavar="JOB", help="The folder that `form read` keeps.")],
+    risk: Annotated[float, typer.Option(metavar="SHARE", help="Of accepted fields that may be wrong.")] = 0.005,
+    delta: Annotated[float, typer.Option(metavar="SHARE", help="How likely it may be that more are.")] = 0.05,
+    sample: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Fields to check. Default: twice the fewest that can do.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Accept from the promised confidence on alone.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Promise how many accepted fields are wrong at most, from a random sample of them that people key blind.
+
+    The first call draws the sample; `form review` gives its fields after all others; once they are keyed, this command
+    says what holds. With --keep, what lies below the promised confidence is to be keyed, too.
+
+    \b
+    Examples:
+      inkdigits form promise answers.job --risk 0.01
+      inkdigits form promise answers.job --risk 0.01 --keep
+    """
+    from dataclasses import asdict
+
+    from inkdigits.evaluation.selective import least_checked
+    from inkdigits.forms.job import Job
+
+    for name, share in (("--risk", risk), ("--delta", delta)):
+        if not 0 < share < 1:
+            raise typer.BadParameter(f"{name} lies between 0 and 1, such as 0.005; got {share:g}")
+    with closing(Job(job)) as kept:
+        drawn = kept.draw_audit(sample or 2 * least_checked(risk, delta))
+        found = kept.promise(risk, delta)
+        left = kept.progress().audits_left
+        if keep:
+            say(f"{kept.keep_promise(found):,} more fields are to be keyed")
+    if left:
+        say(f"{left:,} of {drawn:,} fields of the sample are to be keyed; next: inkdigits form review {job}")
+    print(json.dumps(asdict(found) | {"sample": drawn, "left": left}) if json_ else found)
+
+
 def _check_output(output: Path | None, overwrite: bool) -> None:
     from inkdigits.errors import OutputError
     from inkdigits.forms.export import WRITERS

@@ -303,7 +303,7 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
     """Return a form's readings, weighed by its rules.
 
     Fields of an equation between two or more that are filled in are accepted where it holds and that proves them right
-    (`_is_proof`).
+    (`_proof`).
     Where rules are broken and one candidate of one field makes all of them hold, that is its answer, to be reviewed;
     where none or several do, the likeliest culprits are rejected, the rule as their problem (`_culprits`). Once these
     are keyed, the rules are asked again: what is broken still then has its culprits among the others.
@@ -328,8 +328,10 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
     for rule in form.rules:
         if rules.is_equation(rule) and rule not in broken and rules.holds(rule, form.tables(), _values(found)):
             named = [found[name] for name in rules.names_in(rule, form.tables()) & found.keys()]
-            if sum(bool(each.text) for each in named) >= 2 and _is_proof(named):
-                found |= {each.name: replace(each, accepted=not each.problem) for each in named}
+            proof = _proof(named) if sum(bool(each.text) for each in named) >= 2 else 0.0
+            if proof >= LEAST_SURE:
+                sure = [replace(each, accepted=True, confidence=max(each.confidence, proof)) for each in named]
+                found |= {each.name: each for each in sure}
     for rule in broken:
         names = rules.names_in(rule, form.tables()) & found.keys()
         for name in _culprits({name: found[name].confidence for name in names}):
@@ -337,19 +339,19 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
     return [found[reading.name] for reading in readings]
 
 
-def _is_proof(named: Sequence[FieldReading]) -> bool:
-    """Say whether an equation that holds makes all of its fields sure.
+def _proof(named: Sequence[FieldReading]) -> float:
+    """Return how likely it is that all fields of an equation are right, given that it holds: 0 to 1.
 
     If not all are right, two or more are wrong and their errors cancel each other out; with one repaired so that it
     holds, it proves nothing. How likely both cases are goes by what the reader thinks of each.
     """
     if any(each.is_repaired or each.problem for each in named):
-        return False
+        return 0.0
     doubts = [min(max(1 - each.confidence, 1e-6), 1 - 1e-6) for each in named]
     all_right = math.prod(1 - doubt for doubt in doubts)
     one_wrong = all_right * sum(doubt / (1 - doubt) for doubt in doubts)
     others = max(0.0, 1 - all_right - one_wrong) * CANCELLING
-    return all_right >= LEAST_SURE * (all_right + others)
+    return all_right / (all_right + others)
 
 
 def _culprits(confidences: Mapping[str, float]) -> list[str]:

@@ -5,6 +5,7 @@ transaction, a keyed value in another: killing the program loses at most the for
 """
 
 import json
+import random
 import shutil
 import sqlite3
 import threading
@@ -22,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from inkdigits.arrays import Floats, GrayImage
 from inkdigits.errors import FormError, reason
+from inkdigits.evaluation.selective import Promise, promise
 from inkdigits.files.database import open_database
 from inkdigits.files.storage import cannot_write, whole_folder, write_bytes
 from inkdigits.forms.fields import FieldReading, problem_of, with_rules
@@ -48,6 +50,10 @@ SCHEMA = (
         reviewer TEXT NOT NULL, time REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0
     )""",
     "CREATE INDEX decisions_of ON decisions (field)",
+    # A random sample of what was accepted, as it was when it was drawn; `right` is known once the field was keyed.
+    "CREATE TABLE audit (field INTEGER PRIMARY KEY REFERENCES fields, text TEXT NOT NULL, confidence REAL NOT NULL, "
+    "right INTEGER)",
+    "CREATE TABLE promises (id INTEGER PRIMARY KEY, threshold REAL NOT NULL, said TEXT NOT NULL, time REAL NOT NULL)",
     "CREATE TABLE leases (field INTEGER PRIMARY KEY REFERENCES fields, reviewer TEXT NOT NULL, until REAL NOT NULL)",
 )
 LEASE_S = 120.0
@@ -98,6 +104,7 @@ class Progress:
         forms, fields: that were read.
         pages_left: rejected pages that nobody has aligned or discarded.
         rules_left, doubts_left: fields to key that break a rule, and others.
+        audits_left: accepted fields that are keyed to know how many of these are wrong.
         decisions: values that were keyed.
         seconds_each: the median time between two of them, None before there are ten.
     """
@@ -107,6 +114,7 @@ class Progress:
     pages_left: int
     rules_left: int
     doubts_left: int
+    audits_left: int
     decisions: int
     seconds_each: float | None
 
@@ -319,6 +327,7 @@ class Job:
                 count("pages WHERE form IS NULL AND picture <> ''"),
                 count("fields WHERE NOT accepted AND problem <> ''"),
                 count("fields WHERE NOT accepted AND problem = ''"),
+                count("audit WHERE right IS NULL"),
                 count("decisions WHERE NOT undone"),
                 float(np.median(-np.diff(times))) if len(times) >= 10 else None,
             )
@@ -360,9 +369,12 @@ class Job:
             for reading in seen
             for texts in [keyed.get(reading.name, [])]
         ]
+        threshold = self._threshold(connection)
         weighed = [
             # What was keyed twice alike stands, whatever the rules say of it.
-            replace(each, accepted=True) if _is_confirmed(keyed.get(each.name, [])) else each
+            replace(each, accepted=True)
+            if _is_confirmed(keyed.get(each.name, []))
+            else replace(each, accepted=each.accepted and each.confidence >= threshold)
             for each in self._with_unique(connection, form, with_rules(self.form, known))
         ]
         connection.executemany(
@@ -370,6 +382,14 @@ class Job:
                WHERE form = ? AND name = ?""",
             [(r.text, r.confidence, r.accepted, r.problem, r.is_repaired, form, r.name) for r in weighed],
         )
+        stands = {name for name, texts in keyed.items() if self._outcome_of(seen, name, texts).accepted}
+        for reading in weighed:
+            if reading.name in keyed:
+                connection.execute(
+                    """UPDATE audit SET right = CASE WHEN ? THEN text = ? END
+                       WHERE field = (SELECT id FROM fields WHERE form = ? AND name = ?)""",
+                    (reading.name in stands, reading.text, form, reading.name),
+                )
 
     def _known(self, reading: FieldReading, text: str) -> FieldReading:
         problem = problem_of(self._parts[reading.name], text)
@@ -394,6 +414,9 @@ class Job:
             return Outcome(True)
         return Outcome(False, reading.text, problem or KEYED_OTHERWISE)
 
+    def _outcome_of(self, seen: Sequence[FieldReading], name: str, keyed: Sequence[str]) -> Outcome:
+        return self._outcome(next(reading for reading in seen if reading.name == name), keyed)
+
     def _with_unique(
         self, connection: sqlite3.Connection, form: int, readings: list[FieldReading]
     ) -> list[FieldReading]:
@@ -412,6 +435,57 @@ class Job:
                 found[name] = replace(each, accepted=False, problem=each.problem or f"the same as in {other[0]}")
         return list(found.values())
 
+    # -------------------------------------------------------------------------------------------------------- promise
+
+    def draw_audit(self, n: int, seed: int = 0) -> int:
+        """Choose accepted fields at random, to be keyed among the others, until there are n; return how many there are.
+
+        They are drawn from all that no person has keyed, so that what comes out holds for these.
+        """
+        with self._session() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            (drawn,) = connection.execute("SELECT count(*) FROM audit").fetchone()
+            rows = connection.execute(
+                """SELECT id, text, confidence FROM fields WHERE accepted AND id NOT IN (SELECT field FROM audit)
+                   AND id NOT IN (SELECT field FROM decisions WHERE NOT undone) ORDER BY id"""
+            ).fetchall()
+            chosen = random.Random(seed + drawn).sample(rows, min(len(rows), max(0, n - drawn)))
+            connection.executemany("INSERT INTO audit VALUES (?, ?, ?, NULL)", chosen)
+            return int(drawn) + len(chosen)
+
+    def promise(self, risk: float, delta: float = 0.05) -> Promise:
+        """Return what the audited fields allow to promise of accepted ones.
+
+        Fields count as independent, though those of one page share its writer and its scanner: with many fields of few
+        pages in the sample, the promise is somewhat too bold.
+        """
+        with self._session() as connection:
+            rows = connection.execute("SELECT confidence, right FROM audit WHERE right IS NOT NULL").fetchall()
+        return promise([row[0] for row in rows], [bool(row[1]) for row in rows], risk, delta)
+
+    def keep_promise(self, given: Promise) -> int:
+        """Accept from the promise's threshold on alone; return how many fields are to be keyed for it.
+
+        Raises:
+            FormError: it promises nothing.
+        """
+        if given.threshold is None:
+            raise FormError(f"{self.folder}: {given}")
+        with self._session() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            (before,) = connection.execute("SELECT count(*) FROM fields WHERE accepted").fetchone()
+            connection.execute(
+                "INSERT INTO promises VALUES (NULL, ?, ?, ?)", (given.threshold, str(given), time.time())
+            )
+            for (form,) in connection.execute("SELECT id FROM forms").fetchall():
+                self._weigh(connection, form)
+            (now,) = connection.execute("SELECT count(*) FROM fields WHERE accepted").fetchone()
+        return int(before - now)
+
+    def _threshold(self, connection: sqlite3.Connection) -> float:
+        row = connection.execute("SELECT threshold FROM promises ORDER BY id DESC LIMIT 1").fetchone()
+        return 0.0 if row is None else float(row[0])
+
     # --------------------------------------------------------------------------------------------------------- review
 
     def tasks(self, reviewer: str, n: int = 2) -> list[Task]:
@@ -426,9 +500,10 @@ class Job:
             connection.execute("BEGIN IMMEDIATE")
             connection.execute("DELETE FROM leases WHERE until < ?", (now,))
             rows = connection.execute(
-                """SELECT id, form, name, problem FROM fields WHERE NOT accepted AND id NOT IN
-                   (SELECT field FROM leases WHERE reviewer <> ?)
-                   ORDER BY postponed, problem = '', form, confidence, id LIMIT ?""",
+                """SELECT id, form, name, problem FROM fields LEFT JOIN audit ON audit.field = id
+                   WHERE (NOT accepted OR (audit.field IS NOT NULL AND right IS NULL))
+                   AND id NOT IN (SELECT field FROM leases WHERE reviewer <> ?)
+                   ORDER BY postponed, accepted, problem = '', form, fields.confidence, id LIMIT ?""",
                 (reviewer, n),
             ).fetchall()
             connection.executemany(

@@ -80,6 +80,7 @@ class ProgressAnswer(BaseModel):
     pages_left: int
     rules_left: int
     doubts_left: int
+    audits_left: int
     decisions: int
     seconds_each: float | None
 

@@ -164,12 +164,12 @@ def test_the_schema_names_the_constraints() -> None:
 
 
 def test_a_template_damaged_anyhow_is_one_clear_error(tmp_path: Path) -> None:
-    """A thousand forms, each with some value replaced, removed or moved: loaded, or refused in one line."""
+    """A thousand forms, each with some value replaced, removed or moved: loaded, or rejected in one line."""
     save_demo_form(tmp_path)
     whole = json.loads((tmp_path / "form.json").read_text())
     values = [None, -1, 0, 1e308, 2**70, "", "x" * 5000, "(" * 500, "a" * 64, [], {}, [[]], True, "9**9**9", "sum(sum)"]
     rng = random.Random(3)
-    refusals: list[str] = []
+    rejections: list[str] = []
     for _ in range(1000):
         form = copy.deepcopy(whole)
         for _ in range(rng.randrange(1, 4)):
@@ -187,6 +187,6 @@ def test_a_template_damaged_anyhow_is_one_clear_error(tmp_path: Path) -> None:
         try:
             load_form(tmp_path)
         except FormError as error:
-            refusals.append(str(error))
-    assert len(refusals) > 500
-    assert all("\n" not in each and str(tmp_path) in each for each in refusals)
+            rejections.append(str(error))
+    assert len(rejections) > 500
+    assert all("\n" not in each and str(tmp_path) in each for each in rejections)

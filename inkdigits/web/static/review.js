@@ -53,12 +53,13 @@ async function guarded(work, id = "outcome") {
   }
 }
 
-function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, seconds_each: seconds }) {
-  const left = rules + doubts;
+function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, audits_left: audits, seconds_each: seconds }) {
+  const left = rules + doubts + audits;
   $("bar").max = Math.max(1, fields);
   $("bar").value = fields - left;
   const parts = [`${left} of ${fields} fields left`];
   if (rules) parts.push(`${rules} break a rule`);
+  if (audits) parts.push(`${audits} to check what is accepted`);
   if (pages) parts.push(pages === 1 ? "1 page to align" : `${pages} pages to align`);
   if (nFields) parts.push(`${(nKeys / nFields).toFixed(1)} keys a field`);
   if (seconds && left) parts.push(`about ${Math.max(1, Math.round((left * seconds) / 60))} min left`);

@@ -1,0 +1,133 @@
+"""Promises about accepted values: the lowest confidence from which on, at a given probability, few enough are wrong.
+
+Learn-then-Test with a fixed sequence (Angelopoulos et al., arXiv:2110.01052; Geifman and El-Yaniv, NeurIPS 2017).
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binom
+
+from inkdigits.arrays import Floats, Mask
+
+# Fixed beforehand, the strictest first: a threshold chosen by the sample itself would promise too much.
+THRESHOLDS = (0.999, 0.998, 0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.83, 0.8, 0.75, 0.7, 0.6, 0.5, 0.0)
+MOST_CHECKED = 1_000_000  # what more is missing is no longer counted
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a checked sample allows to promise.
+
+    Attributes:
+        risk: the share of accepted values that may be wrong.
+        delta: how likely it is, over the draw of the sample, that more are.
+        threshold: values of this confidence and above are accepted; None where nothing can be promised yet.
+        n: values in the sample.
+        n_accepted: of these, at or above the threshold.
+        n_wrong: of those, wrong.
+        n_missing: how many more sure values must be checked at least, and be right, before anything can be promised; 0
+            where something is.
+    """
+
+    risk: float
+    delta: float
+    threshold: float | None
+    n: int
+    n_accepted: int
+    n_wrong: int
+    n_missing: int
+
+    @property
+    def coverage(self) -> float:
+        """The share of the sample that is accepted, 0 to 1."""
+        return self.n_accepted / self.n if self.n and self.threshold is not None else 0.0
+
+    def __str__(self) -> str:
+        if self.threshold is None:
+            return f"cannot promise yet: {self.n_missing:,} more checked values, all right"
+        return (
+            f"promise: at most {self.risk:.2%} wrong ({1 - self.delta:.0%} sure) from confidence {self.threshold:g} "
+            f"on, {self.coverage:.1%} of what was checked ({self.n_wrong} of {self.n_accepted:,} wrong)"
+        )
+
+
+def promise(
+    confidences: Floats | Sequence[float],
+    right: Mask | Sequence[bool],
+    risk: float,
+    delta: float = 0.05,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Promise:
+    """Return the lowest threshold t for which P(wrong | confidence >= t) <= risk holds, but for a chance of delta.
+
+    Thresholds are tested one after the other, the strictest first, each with an exact binomial test; the first that
+    fails ends it. The first one tested is that from which on enough values lie for a test to succeed at all: this
+    looks at confidences alone, not at what is right, and so costs nothing.
+
+    Args:
+        confidences: (n,), 0 to 1, of values drawn at random and independently from those to promise about.
+        right: (n,), whether each is.
+        risk: between 0 and 1.
+        delta: between 0 and 1.
+        thresholds: fixed before the sample was seen, falling.
+
+    Raises:
+        ValueError: the arrays differ in length, or risk, delta or thresholds make no sense.
+    """
+    sure, is_right = np.asarray(confidences, float), np.asarray(right, bool)
+    if sure.shape != is_right.shape or sure.ndim != 1:
+        raise ValueError(f"as many confidences as answers, please: {sure.shape} and {is_right.shape}")
+    if not (0 < risk < 1 and 0 < delta < 1):
+        raise ValueError(f"risk and delta lie between 0 and 1; got {risk} and {delta}")
+    if any(a <= b for a, b in itertools.pairwise(thresholds)):
+        raise ValueError("thresholds fall, the strictest first")
+    least = least_checked(risk, delta)
+    passed: tuple[float, int, int] | None = None
+    missing = least
+    for threshold in thresholds:
+        inside = sure >= threshold
+        n, wrong = int(inside.sum()), int((inside & ~is_right).sum())
+        if passed is None:
+            missing = min(missing, _missing(n, wrong, risk, delta))
+        if n < least:
+            continue
+        if binom.cdf(wrong, n, risk) > delta:
+            break
+        passed = (threshold, n, wrong)
+    if passed is None:
+        return Promise(risk, delta, None, len(sure), 0, 0, missing)
+    return Promise(risk, delta, passed[0], len(sure), passed[1], passed[2], 0)
+
+
+def least_checked(risk: float, delta: float = 0.05) -> int:
+    """Return how many checked values, all of them right, are needed at least: 598 for 0.5 % at 95 %."""
+    return math.ceil(math.log(delta) / math.log1p(-risk))
+
+
+def _missing(n: int, wrong: int, risk: float, delta: float) -> int:
+    """Return how many more values must be checked, and be right, before a test of n with so many wrong succeeds."""
+    low, high = max(n, 1), max(2 * n, 2)
+    while binom.cdf(wrong, high, risk) > delta:
+        low, high = high, 2 * high
+        if high > MOST_CHECKED:
+            return MOST_CHECKED
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if binom.cdf(wrong, middle, risk) <= delta else (middle + 1, high)
+    return low - n
+
+
+def risk_coverage(confidences: Floats, right: Mask) -> tuple[Floats, Floats]:
+    """Return coverage and the share of errors within it, the surest first: float64 (n,) each, 0 to 1."""
+    order = np.argsort(-np.asarray(confidences, float), kind="stable")
+    counts = np.arange(1, len(order) + 1)
+    return counts / len(order), np.cumsum(~np.asarray(right, bool)[order]) / counts
+
+
+def aurc(confidences: Floats, right: Mask) -> float:
+    """Return the area under the risk-coverage curve: the mean error over all coverages, lower is better."""
+    return float(risk_coverage(confidences, right)[1].mean())

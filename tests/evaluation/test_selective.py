@@ -1,0 +1,104 @@
+"""Promises: kept as often as they say, never laxer than an independent implementation allows, exact at the edges."""
+
+import numpy as np
+import pytest
+from mapie.risk_control import BinaryClassificationController
+
+from inkdigits.arrays import Floats, Mask, Rng
+from inkdigits.evaluation.selective import THRESHOLDS, aurc, least_checked, promise, risk_coverage
+
+
+def sample(rng: Rng, n: int) -> tuple[Floats, Mask]:
+    """Values of which those of confidence c are wrong with a probability that falls from 0.3 to 0 as c rises."""
+    confidences = rng.beta(4, 0.6, n)
+    return confidences, rng.random(n) >= wrong_share(confidences)
+
+
+def wrong_share(confidences: Floats) -> Floats:
+    return 0.3 * (1 - confidences) ** 1.2
+
+
+def true_risks(rng: Rng) -> dict[float, float]:
+    """P(wrong | confidence >= t) for each threshold, from two million draws."""
+    confidences = rng.beta(4, 0.6, 2_000_000)
+    shares = wrong_share(confidences)
+    return {t: float(shares[confidences >= t].mean()) for t in THRESHOLDS}
+
+
+@pytest.mark.parametrize(("n", "risk", "delta"), [(600, 0.02, 0.05), (2000, 0.01, 0.1)])
+def test_promises_are_broken_no_oftener_than_they_say(n: int, risk: float, delta: float) -> None:
+    rng = np.random.default_rng(1)
+    truth = true_risks(rng)
+    draws = 2000
+    made = [promise(*sample(rng, n), risk, delta) for _ in range(draws)]
+    broken = sum(each.threshold is not None and truth[each.threshold] > risk for each in made)
+    assert broken / draws <= delta + 3 * np.sqrt(delta * (1 - delta) / draws)
+    assert sum(each.threshold is not None for each in made) > 0.7 * draws  # and they are made
+    assert np.mean([each.coverage for each in made]) > 0.4
+
+
+@pytest.mark.filterwarnings("ignore:Fixed sequence testing requires a monotonic risk")
+def test_never_stricter_than_mapie_with_its_wider_bound() -> None:
+    """MAPIE's p-values (Hoeffding, Bentkus) are never smaller than the exact ones: it accepts less, or as much."""
+    rng = np.random.default_rng(2)
+    thresholds = np.array(THRESHOLDS[7:])
+    n_compared = 0
+    for _ in range(30):
+        confidences, right = sample(rng, 3000)
+        controller = BinaryClassificationController(
+            lambda x: np.column_stack([1 - x[:, 0], x[:, 0]]), "precision", 0.98, 0.95,
+            list_predict_params=thresholds, fwer_method="fixed_sequence",
+        )  # fmt: skip
+        controller.calibrate(confidences[:, None], right.astype(int))
+        theirs = np.asarray(controller.valid_predict_params, float)
+        ours = promise(confidences, right, 0.02, 0.05, tuple(thresholds))
+        if theirs.size:
+            n_compared += 1
+            assert ours.threshold is not None
+            assert ours.threshold <= theirs.min() + 1e-9
+            assert theirs.min() - ours.threshold < 0.15
+    assert n_compared > 20
+
+
+def test_how_many_must_be_checked() -> None:
+    assert [least_checked(risk) for risk in (0.001, 0.005, 0.01)] == [2995, 598, 299]
+    assert promise(np.full(598, 0.9995), np.full(598, True), 0.005).threshold == 0.0
+    assert promise(np.full(597, 0.9995), np.full(597, True), 0.005).n_missing == 1
+    one_wrong = np.arange(700) > 0
+    kept = promise(np.full(700, 0.9995), one_wrong, 0.005)
+    assert kept.threshold is None
+    more = kept.n_missing
+    assert promise(np.full(700 + more, 0.9995), np.arange(700 + more) > 0, 0.005).threshold == 0.0
+    assert promise(np.full(699 + more, 0.9995), np.arange(699 + more) > 0, 0.005).threshold is None
+    assert "cannot promise yet" in str(kept)
+
+
+def test_the_sequence_ends_at_the_first_threshold_that_fails() -> None:
+    confidences = np.repeat([0.9995, 0.96, 0.5], [400, 100, 5000])
+    right = np.concatenate([np.full(400, True), np.full(100, False), np.full(5000, True)])
+    found = promise(confidences, right, 0.01)
+    assert found.threshold == 0.97
+    assert found.n_accepted == 400
+    assert str(found).startswith("promise: at most 1.00% wrong (95% sure) from confidence 0.97 on")
+
+
+def test_nothing_checked_promises_nothing() -> None:
+    found = promise([], [], 0.01)
+    assert (found.threshold, found.coverage, found.n_missing) == (None, 0.0, 299)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"risk": 0}, {"risk": 1}, {"delta": 0}, {"right": [True]}, {"thresholds": (0.5, 0.9)}]
+)
+def test_what_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the argument at fault is in the message
+        promise(**{"confidences": [0.5, 0.6], "right": [True, False], "risk": 0.1} | wrong)  # type: ignore[arg-type]
+
+
+def test_risk_and_coverage() -> None:
+    coverage, errors = risk_coverage(np.array([0.2, 0.9, 0.8, 0.5]), np.array([False, True, True, False]))
+    assert coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert errors.tolist() == pytest.approx([0, 0, 1 / 3, 0.5])
+    assert aurc(np.array([0.2, 0.9, 0.8, 0.5]), np.array([False, True, True, False])) == pytest.approx(
+        (1 / 3 + 0.5) / 4
+    )
