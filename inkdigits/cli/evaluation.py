@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +43,12 @@ def evaluate(
     cells: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Pictures of one number each, and truth.json.")
     ] = None,
+    risk: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE", help="Of --cells: from which confidence on at most so many are wrong (95 % sure)."
+        ),
+    ] = None,
     report: ReportOption = None,
     json_: JsonOption = False,
     mlflow: MlflowOption = None,
@@ -54,12 +61,17 @@ def evaluate(
     Examples:
       inkdigits evaluate
       inkdigits evaluate hidden-20261123-071500 --report report.html
+      inkdigits evaluate --cells scans --risk 0.01
     """
     from inkdigits.evaluation.model_evaluation import evaluate_model
     from inkdigits.reading.reader import Reader
 
     if run is not None and model is not None:
         raise typer.BadParameter("give RUN or --model, not both")
+    if risk is not None and (cells is None or not 0 < risk < 1):
+        raise typer.BadParameter("--risk belongs to --cells FOLDER and lies between 0 and 1, such as 0.01")
+    if risk is not None:
+        from inkdigits.evaluation.selective import promise
     if report is not None:  # its packages may be missing, which is better known before an evaluation of minutes
         from inkdigits.evaluation.html import save_page
         from inkdigits.evaluation.report import evaluation_html
@@ -74,7 +86,11 @@ def evaluate(
     )
     if report is not None and evaluation.digits is not None:
         say(f"report: {save_page(report, evaluation_html(evaluation.digits).encode())}")
-    print(json.dumps(evaluation.to_dict(), allow_nan=False) if json_ else evaluation)
+    said, figures = str(evaluation), evaluation.to_dict()
+    if risk is not None and evaluation.cells is not None:
+        found = promise(evaluation.cells.confidence, evaluation.cells.string_right, risk)
+        said, figures = f"{said}\n{found}", figures | {"promise": asdict(found)}
+    print(json.dumps(figures, allow_nan=False) if json_ else said)
     if mlflow is not None or tensorboard:
         for kept in tracking.keep(tracking.record_of_evaluation(evaluation, path), to):
             say(kept)

@@ -1,10 +1,16 @@
 """Promises: kept as often as they say, never laxer than an independent implementation allows, exact at the edges."""
 
+import json
+import re
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from mapie.risk_control import BinaryClassificationController
 
 from inkdigits.arrays import Floats, Mask, Rng
+from inkdigits.cli.main import main
 from inkdigits.evaluation.selective import THRESHOLDS, aurc, least_checked, promise, risk_coverage
 
 
@@ -102,3 +108,25 @@ def test_risk_and_coverage() -> None:
     assert aurc(np.array([0.2, 0.9, 0.8, 0.5]), np.array([False, True, True, False])) == pytest.approx(
         (1 / 3 + 0.5) / 4
     )
+
+
+def test_evaluate_promises_for_cells(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = np.full((130, 150), 255, np.uint8)
+    seven = np.array([(40, 14), (100, 10), (96, 22), (64, 110)])
+    cv2.polylines(picture, [seven], False, 0, 8, cv2.LINE_AA)
+    for number in range(40):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.roll(picture, number % 9, axis=1))
+    (tmp_path / "truth.json").write_text(json.dumps({f"{number}.png": "7" for number in range(40)}))
+    words = ["inkdigits", "evaluate", "--cells", str(tmp_path), "--risk"]
+    monkeypatch.setattr("sys.argv", [*words, "0.01"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    said = capsys.readouterr().out
+    assert "string exact       100.00 %" in said
+    assert re.search(r"^cannot promise yet: 2\d\d more checked values, all right$", said, re.MULTILINE)
+    monkeypatch.setattr("sys.argv", [*words, "2"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "--risk belongs to --cells" in capsys.readouterr().err
