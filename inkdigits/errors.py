@@ -79,6 +79,7 @@ EXTRAS = {
     **dict.fromkeys(("fastapi", "starlette", "pydantic", "uvicorn", "httptools", "python_multipart"), "web"),
     **dict.fromkeys(("prometheus_client",), "web"),
     "rapidocr": "pages",
+    "pillow_heif": "heic",
     **dict.fromkeys(("pypdfium2", "xlsxwriter", "stdnum", "simpleeval", "re2"), "forms"),
 }
 

@@ -26,7 +26,7 @@ from PIL import (
 )
 
 from inkdigits.arrays import AnyImage, Box, ColorImage, GrayImage, NDArray
-from inkdigits.errors import ImageError, OutputError, reason
+from inkdigits.errors import ImageError, OutputError, naming_missing_extra, reason
 from inkdigits.files import storage
 
 # Phones take 200 megapixels, an A3 sheet at 1,200 dpi has 278; what promises more is a mistake or a bomb: a PNG of 1 MB
@@ -49,7 +49,11 @@ PLUGINS = (
     PpmImagePlugin,
 )
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM")
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pbm", ".pgm", ".ppm"}
+SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".pbm", ".pgm", ".ppm", ".heic", ".heif"),
+}
+# What the header of an iPhone's photograph names.
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 ORIENTATION = 0x0112
 
 
@@ -101,10 +105,10 @@ def read_image(
     """Return a picture as grey levels, its polarity untouched; one of more than 50 megapixels comes back reduced.
 
     Args:
-        source: a path; the bytes of a PNG, JPEG, WebP, BMP, TIFF, GIF (first frame) or PNM file; a file opened in
-            binary mode, which is read from where it stands to its end; a PIL image; an array (H, W), (H, W, 1) grey,
-            (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGBA of dtype bool, uint8, uint16, another integer type
-            holding 0 to 255, or floats 0 to 1; or what `load_image` returned.
+        source: a path; the bytes of a PNG, JPEG, WebP, BMP, TIFF, GIF (first frame), PNM or, with the extra `heic`,
+            HEIC file; a file opened in binary mode, which is read from where it stands to its end; a PIL image; an
+            array (H, W), (H, W, 1) grey, (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGBA of dtype bool,
+            uint8, uint16, another integer type holding 0 to 255, or floats 0 to 1; or what `load_image` returned.
         max_pixels: the most pixels that a picture may have.
         max_bytes: the most bytes that are read.
         name: what to call the picture in an error; a path's own name where None.
@@ -203,6 +207,8 @@ def _open(data: bytes) -> ImageFile.ImageFile | None:
     `PIL.Image.open` does the same, but warns of pictures over 89 megapixels and raises an error over 179, by limits
     that hold for the whole process.
     """
+    if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
+        return _open_heic(data)
     for name in FORMATS:
         factory, accepts = Image.OPEN[name]
         accepted = accepts is None or accepts(data[:16])
@@ -213,6 +219,18 @@ def _open(data: bytes) -> ImageFile.ImageFile | None:
         except (SyntaxError, IndexError, TypeError, struct.error):  # how a plugin says that it is not its format
             continue
     return None
+
+
+def _open_heic(data: bytes) -> ImageFile.ImageFile:
+    """Return a HEIC picture, turned as it is meant to be seen.
+
+    Raises:
+        MissingExtraError: the extra `heic` is not installed.
+    """
+    with naming_missing_extra():
+        import pillow_heif
+    pillow_heif.register_heif_opener()
+    return Image.OPEN["HEIF"][0](io.BytesIO(data), "")
 
 
 def _load_pil(picture: Image.Image, stored: tuple[int, int], name: str, max_pixels: int) -> LoadedImage:

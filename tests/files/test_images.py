@@ -386,3 +386,25 @@ def test_pictures_that_cannot_be_saved_are_named(tmp_path: Path, monkeypatch: py
     with pytest.raises(OutputError, match="No space left"):
         save_picture(tmp_path / "a.png", GREY)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_heic_photograph_is_turned_as_it_is_meant(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif", reason="the extra `heic` is not installed")
+    pixels = np.full((96, 128, 3), 255, np.uint8)
+    pixels[:, :40] = 0
+    picture = heif.from_pillow(Image.fromarray(pixels))
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter turn clockwise
+    picture.save(tmp_path / "a.heic", exif=turned.tobytes())
+    image = read_image(tmp_path / "a.heic")
+    assert image.shape in ((128, 96), (96, 128))
+    dark = image < 100
+    assert dark.mean() == pytest.approx(40 / 128, abs=0.03)
+    if image.shape == (128, 96):
+        assert dark[:30].all()
+
+
+def test_a_heic_photograph_without_its_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"pillow_heif is missing: `pip install 'inkdigits\[heic\]'`"):
+        read_image(b"\0\0\0\x18ftypheic" + bytes(40))
