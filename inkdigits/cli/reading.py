@@ -21,6 +21,7 @@ class Layout(StrEnum):
     digit = "digit"
     number = "number"
     page = "page"
+    table = "table"
 
 
 class Rows(StrEnum):
@@ -40,7 +41,7 @@ def read(
         ),
     ] = None,
     layout: Annotated[
-        Layout, typer.Option(help="What a picture holds: one digit, one number, or rows of them.")
+        Layout, typer.Option(help="What a picture holds: one digit, one number, rows of them, or tables.")
     ] = Layout.page,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per picture and line.")] = False,
     model: Annotated[
@@ -79,6 +80,7 @@ def read(
       inkdigits read photo.jpg --save-overlay seen
       inkdigits read scans/ --layout number --json
       inkdigits read 'scans/*.tar' --output numbers.csv
+      inkdigits read ledger.pdf --layout table --output ledger.xlsx
     """
     # Reading multiplies no large matrices: BLAS's threads would only delay the start, by a tenth.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -91,6 +93,13 @@ def read(
         model = Path("runs") / model  # a run by its name
     if not images and list_ is None:
         raise typer.BadParameter("name pictures, or a --list of them")
+    if layout is Layout.table:
+        if resume or workers or ray or save_overlay or explain or column or rows is not Rows.number:
+            raise typer.BadParameter("--layout table goes with --json, --model, --list, --output and --overwrite alone")
+        n_errors = _read_tables(images or (), list_, model, json_, output, overwrite)
+        if n_errors:
+            raise typer.Exit(1)
+        return
     if output is None:
         if resume or overwrite or workers or ray or rows is not Rows.number:
             raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
@@ -105,6 +114,51 @@ def read(
         )
     if n_errors:
         raise typer.Exit(1)
+
+
+def _read_tables(
+    images: Sequence[str], list_file: str | None, model: Path | None, as_json: bool, output: str | None, overwrite: bool
+) -> int:
+    """Print or write the tables of pictures; return how many pictures could not be read."""
+    from dataclasses import asdict
+
+    from inkdigits.bulk.containers import loaded
+    from inkdigits.bulk.inputs import all_sources, members_in
+    from inkdigits.bulk.pool import image_of
+    from inkdigits.errors import OutputError
+    from inkdigits.files.storage import write_bytes
+    from inkdigits.forms import tables
+    from inkdigits.reading.reader import Reader
+
+    if output is not None:
+        if Path(output).suffix.lower() not in (".csv", ".xlsx"):
+            raise typer.BadParameter(f"{output}: the ending must be .csv or .xlsx")
+        if Path(output).exists() and not overwrite:
+            raise OutputError(f"{output}: exists already; name another file, or say --overwrite")
+    reader, pages, n_errors = Reader(model), [], 0
+    for source in all_sources(images, list_file):
+        for member in members_in(source, None):
+            image = image_of(loaded(member))
+            if isinstance(image, str):
+                n_errors += 1
+                say(f"error: {image}")
+                continue
+            found = tables.read_tables(image.pixels, reader)
+            pages.append((member.name, found))
+            doubts = sum(not cell.accepted for table in found for row in table for cell in row)
+            say(f"{member.name}: {len(found)} tables" + (f", {doubts} cells rejected, marked ?" if doubts else ""))
+            if as_json:
+                print(
+                    json.dumps({"image": member.name, "tables": [[list(map(asdict, row)) for row in t] for t in found]})
+                )
+            elif output is None:
+                print(tables.as_csv(found))
+    if output is not None:
+        all_tables = [table for _, found in pages for table in found]
+        is_book = Path(output).suffix.lower() == ".xlsx"
+        write_bytes(output, tables.as_xlsx(pages) if is_book else tables.as_csv(all_tables).encode())
+        print(output)
+    return n_errors
 
 
 def _read_to(output: str, images: Sequence[str], layout: str, rows: str, **settings: Any) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -13,7 +12,8 @@ from inkdigits.arrays import Box, GrayImage
 from inkdigits.errors import FormError
 from inkdigits.files.documents import pages_of
 from inkdigits.files.storage import cannot_write, whole_file, whole_folder
-from inkdigits.forms.alignment import Aligner, AlignmentError, ink_of, print_of
+from inkdigits.forms.alignment import Aligner, AlignmentError, print_of
+from inkdigits.forms.boxes import NEAR_PX, neighbours, printed_boxes, straightened
 from inkdigits.forms.read import documents_in
 from inkdigits.forms.template import Form, FormField, Page, save_form
 from inkdigits.reading.geometry import resized
@@ -24,10 +24,7 @@ LEAST_COPIES = 3
 # most copies have ink at one place. With the median 24 of 54 fields of an election form are right, with 75 and 85 it
 # is 45 and 46 (six copies).
 COMMON, COMMON_OF_THREE = 75, 100
-LINE_PX = 40  # of a page 2,339 px high: longer straight strokes are lines of boxes
-LEAST_BOX_PX = 18  # inside; printed letters enclose less
 FILLED_INK = 0.01  # of a box's inside: with more print in it, it is a label
-NEAR_PX = 9  # boxes are neighbours: a printed line lies between
 COMB_ASPECT = 1.5  # boxes of a comb are no wider for their height
 
 
@@ -98,7 +95,7 @@ def common_print(copies: Sequence[GrayImage]) -> GrayImage:
     """
     if len(copies) < LEAST_COPIES:
         raise FormError(f"{len(copies)} filled copies; {LEAST_COPIES} or more show what is printed")
-    first = _straightened(copies[0])
+    first = straightened(copies[0])
     aligner = Aligner(first, [])
     laid = [first]
     for number, copy in enumerate(copies[1:], 2):
@@ -111,62 +108,22 @@ def common_print(copies: Sequence[GrayImage]) -> GrayImage:
     return np.asarray(np.percentile(np.stack(laid), share, axis=0), np.uint8)
 
 
-def _straightened(page: GrayImage) -> GrayImage:
-    """Return a page turned so that its long lines, where it has any, run along its edges."""
-    least = 0.15 * min(page.shape)
-    lines = cv2.HoughLinesP(ink_of(page), 1, np.pi / 3600, 200, minLineLength=least, maxLineGap=6)
-    if lines is None:
-        return page
-    ends = np.asarray(lines, float).reshape(-1, 4)
-    angles = np.degrees(np.arctan2(ends[:, 3] - ends[:, 1], ends[:, 2] - ends[:, 0]))
-    skew = float(np.median((angles + 45) % 90 - 45))
-    height, width = page.shape
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), skew, 1.0)
-    return np.asarray(cv2.warpAffine(page, turn, (width, height), flags=cv2.INTER_CUBIC, borderValue=255), np.uint8)
-
-
 def proposals(page: GrayImage) -> list[Proposal]:
     """Return the fields that boxes printed on a blank page uint8 (H, W) seem to be, from the top down."""
     boxes = _empty_boxes(page)
-    found = [proposal for group in _neighbours(boxes) for proposal in _as_fields(group)]
+    found = [proposal for group in neighbours(boxes) for proposal in _as_fields(group)]
     return sorted(found, key=lambda each: (each.box[1], each.box[0]))
 
 
 def _empty_boxes(page: GrayImage) -> list[Box]:
     """Return the insides of printed boxes with nothing in them."""
-    ink, dark = ink_of(page), print_of(page)
-    length = max(12, round(LINE_PX * page.shape[0] / 2339))
-    lines = np.zeros_like(ink)
-    for size in ((length, 1), (1, length)):
-        lines |= np.asarray(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones(size[::-1], np.uint8)), np.uint8)
-    lines = np.asarray(cv2.dilate(lines, np.ones((3, 3), np.uint8)), np.uint8)
-    _, _, stats, _ = cv2.connectedComponentsWithStats(255 - lines, connectivity=4)
-    boxes: list[Box] = []
-    for x, y, width, height, area in stats[1:].tolist():
-        is_page = width > 0.9 * page.shape[1] or height > 0.9 * page.shape[0]
-        if is_page or min(width, height) < LEAST_BOX_PX or area < 0.85 * width * height:
-            continue
-        if np.count_nonzero(dark[y + 3 : y + height - 3, x + 3 : x + width - 3]) < FILLED_INK * width * height:
-            boxes.append((x, y, width, height))
-    return boxes
+    dark = print_of(page)
 
+    def is_empty(x: int, y: int, width: int, height: int) -> bool:
+        inside = dark[y + 3 : y + height - 3, x + 3 : x + width - 3]
+        return bool(np.count_nonzero(inside) < FILLED_INK * width * height)
 
-def _neighbours(boxes: Sequence[Box]) -> list[list[Box]]:
-    """Return boxes that share sides in groups."""
-    groups: list[list[Box]] = []
-    for box in boxes:
-        touching = [group for group in groups if any(_touch(box, other) for other in group)]
-        groups = [group for group in groups if group not in touching]
-        groups.append([box, *(each for group in touching for each in group)])
-    return groups
-
-
-def _touch(a: Box, b: Box) -> bool:
-    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    beside = -NEAR_PX <= across <= 0 and down > 0.8 * max(a[3], b[3])
-    below = -NEAR_PX <= down <= 0 and across > 0.8 * max(a[2], b[2])
-    return beside or below
+    return [box for box in printed_boxes(page) if is_empty(*box)]
 
 
 def _as_fields(group: list[Box]) -> list[Proposal]:

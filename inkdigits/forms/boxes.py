@@ -1,0 +1,63 @@
+"""Printed boxes on a page: what lines enclose, and which of these share sides."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from inkdigits.arrays import Box, GrayImage
+from inkdigits.forms.alignment import ink_of
+
+LINE_PX = 40  # of a page 2,339 px high: longer straight strokes are lines of boxes
+LEAST_BOX_PX = 18  # inside; printed letters enclose less
+NEAR_PX = 9  # boxes are neighbours: a printed line lies between
+
+
+def straightened(page: GrayImage) -> GrayImage:
+    """Return a page turned so that its long lines, where it has any, run along its edges."""
+    least = 0.15 * min(page.shape)
+    lines = cv2.HoughLinesP(ink_of(page), 1, np.pi / 3600, 200, minLineLength=least, maxLineGap=6)
+    if lines is None:
+        return page
+    ends = np.asarray(lines, float).reshape(-1, 4)
+    angles = np.degrees(np.arctan2(ends[:, 3] - ends[:, 1], ends[:, 2] - ends[:, 0]))
+    skew = float(np.median((angles + 45) % 90 - 45))
+    height, width = page.shape
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), skew, 1.0)
+    return np.asarray(cv2.warpAffine(page, turn, (width, height), flags=cv2.INTER_CUBIC, borderValue=255), np.uint8)
+
+
+def printed_boxes(page: GrayImage) -> list[Box]:
+    """Return the insides of the boxes on a page uint8 (H, W) that lines enclose, in pixels."""
+    ink = ink_of(page)
+    length = max(12, round(LINE_PX * page.shape[0] / 2339))
+    lines = np.zeros_like(ink)
+    for size in ((length, 1), (1, length)):
+        lines |= np.asarray(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones(size[::-1], np.uint8)), np.uint8)
+    lines = np.asarray(cv2.dilate(lines, np.ones((3, 3), np.uint8)), np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(255 - lines, connectivity=4)
+    boxes: list[Box] = []
+    for x, y, width, height, area in stats[1:].tolist():
+        is_page = width > 0.9 * page.shape[1] or height > 0.9 * page.shape[0]
+        if is_page or min(width, height) < LEAST_BOX_PX or area < 0.85 * width * height:
+            continue
+        boxes.append((x, y, width, height))
+    return boxes
+
+
+def neighbours(boxes: Sequence[Box]) -> list[list[Box]]:
+    """Return boxes that share sides in groups."""
+    groups: list[list[Box]] = []
+    for box in boxes:
+        touching = [group for group in groups if any(_touch(box, other) for other in group)]
+        groups = [group for group in groups if group not in touching]
+        groups.append([box, *(each for group in touching for each in group)])
+    return groups
+
+
+def _touch(a: Box, b: Box) -> bool:
+    across = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    down = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    beside = -NEAR_PX <= across <= 0 and down > 0.8 * max(a[3], b[3])
+    below = -NEAR_PX <= down <= 0 and across > 0.8 * max(a[2], b[2])
+    return beside or below
