@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from inkdigits.reading.normalise.line import normalise_line
+from inkdigits.training.synthesis import camera
 from inkdigits.training.synthesis.lines import compose_line, line_images
 from inkdigits.training.synthesis.strokes import GLYPHS
 from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits
@@ -56,3 +57,10 @@ def test_strips_are_the_readers_own(digits: Digits) -> None:
     picture, text = compose_line(again, digits, STYLES["clean"])
     assert text == texts[0]
     assert np.array_equal(images[0], normalise_line(picture, 32))
+
+
+def test_a_row_as_flat_as_a_minus_is_cut_by_the_edge_and_still_there(digits: Digits) -> None:
+    row = np.full((3, 40), 255, np.uint8)
+    for seed in range(400):  # one in some was empty, and failed
+        picture = camera._on_paper(np.random.default_rng(seed), digits, row, 90.0, STYLES["page"])
+        assert min(picture.shape) >= 12

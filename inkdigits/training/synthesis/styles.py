@@ -110,7 +110,6 @@ class Hand:
     wobble: float
     drawn: float
     drawn_kinds: tuple[int, ...]
-    bend: float = 0.0
 
 
 def random_number(rng: Rng) -> str:
@@ -163,5 +162,4 @@ def random_hand(rng: Rng, style: Style) -> Hand:
         wobble=float(rng.uniform(0.02, 0.09)),
         drawn=drawn,
         drawn_kinds=tuple(int(k) for k in rng.integers(0, 1000, 10)),
-        bend=float(rng.choice([0.0, 0.015, 0.03, 0.045], p=[0.3, 0.25, 0.25, 0.2])),
     )
