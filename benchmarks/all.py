@@ -40,6 +40,8 @@ PARTS = (
     Part("bench_digits", of_data=("",), result="handwriting"),
     Part("unseen", of_data=("",)),
     Part("forms", of_data=("",)),
+    Part("forms_kill"),
+    Part("real_forms", ("--blind",), of_data=("",)),
     Part("cells", of_data=("cells",)),
     Part("pages", ("--turns", "0", "1", "2", "3"), of_data=("photos", "pages")),
     Part("reading", of_data=("",)),

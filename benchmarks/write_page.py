@@ -43,7 +43,7 @@ CHAPTERS = {
         "cells",
         "pages",
     ),
-    "Forms": ("forms",),
+    "Forms": ("forms", "real_forms", "forms_kill"),
     "MNIST": ("accuracy", "champion", "digits"),
     "Speed of training": ("train_speed", "time_to_99"),
     "Speed of reading": ("latency", "startup", "growth", "bulk", "serve"),

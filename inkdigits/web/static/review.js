@@ -9,7 +9,7 @@ const post = (path, content) => ask("POST", `v1/review/${path}`, new Blob([JSON.
 const pictures = new Map();
 let tasks = [];
 let current = null;
-let isBusy = false;
+let queue = Promise.resolve(); // what is under way: a key pressed meanwhile waits for its turn
 let nKeys = 0;
 let nFields = 0;
 
@@ -39,18 +39,13 @@ function say(text, id = "outcome") {
   $(id).textContent = text;
 }
 
-// Do one thing at a time; say in a line what went wrong.
-async function guarded(work, id = "outcome") {
-  if (isBusy) return;
-  isBusy = true;
-  try {
-    await work();
-  } catch (error) {
+// Do one thing after the other; say in a line what went wrong.
+function guarded(work, id = "outcome") {
+  queue = queue.then(work).catch((error) => {
     if (error instanceof ApiError && error.status === 401) $("key").hidden = false;
     say(error instanceof ApiError ? error.message : "The server is not reached; your last value was not kept.", id);
-  } finally {
-    isBusy = false;
-  }
+  });
+  return queue;
 }
 
 function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, audits_left: audits, seconds_each: seconds }) {
@@ -78,7 +73,8 @@ function take(answer) {
   for (const path of pictures.keys()) if (!near.has(path) && path !== (current && closeOf(current))) forget(path);
 }
 
-async function open(task) {
+// `typed` is what was keyed for this field before it was shown.
+async function open(task, typed = "") {
   current = task ?? null;
   if (!current) {
     show("done");
@@ -88,7 +84,7 @@ async function open(task) {
   $("place").textContent = titleOf(current);
   $("problem").textContent = current.problem;
   $("problem").hidden = !current.problem;
-  $("text").value = "";
+  $("text").value = typed;
   $("text").setAttribute("aria-invalid", "false");
   say("");
   await setContext(false);
@@ -115,7 +111,7 @@ const key = (text) => guarded(async () => {
   take(answer);
   if (answer.outcome.accepted) {
     nFields += 1;
-    await open(tasks.find((each) => each.field !== task.field) ?? tasks[0]);
+    await open(tasks.find((each) => each.field !== task.field) ?? tasks[0], $("text").value);
   } else {
     await compare(text, answer.outcome);
   }
@@ -151,6 +147,7 @@ const later = () => guarded(async () => {
 
 const submit = () => {
   const text = $("text").value.trim();
+  $("text").value = "";
   if (text) key(text);
   else say("Key the digits, or / where nothing can be read.");
 };
