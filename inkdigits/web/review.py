@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from inkdigits.forms.job import LONGEST_NAME, Job
+from inkdigits.forms.job import LONGEST_NAME, Job, Outcome, Progress, Task
 from inkdigits.forms.read import FormReader
 from inkdigits.forms.template import first_problem, load_picture
 from inkdigits.reading.reader import Reader
@@ -61,45 +61,13 @@ class Aligned(_Strict):
     anchors: Annotated[list[Point], Field(min_length=4, max_length=4)] | None = None
 
 
-class TaskAnswer(BaseModel):
-    """A field to key."""
-
-    field: int
-    form: int
-    name: str
-    type: str
-    decimals: int
-    problem: str
-
-
-class ProgressAnswer(BaseModel):
-    """How far the job is."""
-
-    forms: int
-    fields: int
-    pages_left: int
-    rules_left: int
-    doubts_left: int
-    audits_left: int
-    decisions: int
-    seconds_each: float | None
-
-
-class OutcomeAnswer(BaseModel):
-    """What became of a keyed value."""
-
-    accepted: bool
-    read: str | None
-    problem: str
-
-
 class ReviewAnswer(BaseModel):
     """What is next; after a keyed value what became of it, after an undo the field that is open again."""
 
-    tasks: list[TaskAnswer]
-    progress: ProgressAnswer
-    outcome: OutcomeAnswer | None = None
-    undone: TaskAnswer | None = None
+    tasks: list[Task]
+    progress: Progress
+    outcome: Outcome | None = None
+    undone: Task | None = None
 
 
 class UnalignedPage(BaseModel):
