@@ -97,10 +97,7 @@ def read(
         if resume or workers or ray or save_overlay or explain or column or rows is not Rows.number:
             raise typer.BadParameter("--layout table goes with --json, --model, --list, --output and --overwrite alone")
         n_errors = _read_tables(images or (), list_, model, json_, output, overwrite)
-        if n_errors:
-            raise typer.Exit(1)
-        return
-    if output is None:
+    elif output is None:
         if resume or overwrite or workers or ray or rows is not Rows.number:
             raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
         answers = read_files(images or (), layout.value, model, save_overlay, explain, list_, column)
