@@ -72,7 +72,7 @@ class MissingExtraError(InkdigitsError, ImportError):
 
 # Packages that inkdigits imports -> the extra that installs them; tests/test_install.py holds it to pyproject.toml.
 EXTRAS = {
-    **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "scipy", "matplotlib", "seaborn"), "train"),
+    **dict.fromkeys(("keras", "tensorflow", "tf2onnx", "onnx", "matplotlib", "seaborn"), "train"),
     **dict.fromkeys(("jinja2", "markupsafe", "optuna", "cleanlab"), "train"),
     **dict.fromkeys(("pyarrow", "ray"), "scale"),
     **dict.fromkeys(("mlflow", "tensorboard"), "track"),
@@ -80,6 +80,7 @@ EXTRAS = {
     **dict.fromkeys(("prometheus_client",), "web"),
     "rapidocr": "pages",
     "pillow_heif": "heic",
+    "scipy": "adapt",
     **dict.fromkeys(("pypdfium2", "xlsxwriter", "stdnum", "simpleeval", "re2"), "forms"),
 }
 

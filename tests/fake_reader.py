@@ -1,6 +1,8 @@
 """A reader that knows one thing: the ink's place. It stands in where a test is about the server alone."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +12,7 @@ from inkdigits.reading.results import Classified, Item, NumberReading, PageReadi
 
 
 class FakeReader:
+    digits = SimpleNamespace(model=SimpleNamespace(path=Path("fake.onnx")))
     card: ClassVar[dict[str, Any]] = {"format": 1, "kind": "digit", "name": "fake", "classes": list("0123456789")}
 
     def read(self, image: ImageSource, layout: str = "page") -> PageReading:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from inkdigits import __version__
-from inkdigits.cli import evaluation, forms, reading, serving, sweeping, training
+from inkdigits.cli import evaluation, forms, personal, reading, serving, sweeping, training
 from inkdigits.cli.options import say, with_ray_address
 from inkdigits.errors import InkdigitsError, RecipeError, naming_missing_extra
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 # In the order of the help text.
 for command in (
     *(reading.read, training.train, sweeping.sweep, training.runs, evaluation.evaluate, evaluation.compare),
-    *(evaluation.data, evaluation.doctor, training.ensemble, training.tutorial, serving.serve),
+    *(evaluation.data, evaluation.doctor, training.ensemble, training.tutorial, serving.serve, personal.adapt),
 ):
     app.command()(command)
 app.add_typer(forms.form, name="form")

@@ -21,6 +21,17 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def named_model(model: Path | None) -> Path | None:
+    """Return what --model means: a path, or by its name a run in runs/ or a hand that `inkdigits adapt` learned."""
+    if model is None or model.exists() or len(model.parts) > 1:
+        return model
+    if (Path("runs") / model).is_dir():
+        return Path("runs") / model
+    from inkdigits.personal.hands import hands
+
+    return next((hand for hand in hands() if hand.name == model.name), model)
+
+
 DataOption = Annotated[
     Path | None, typer.Option(metavar="PATH", help="A folder or .npz in MNIST's format. Default: MNIST.")
 ]

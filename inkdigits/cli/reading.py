@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inkdigits.cli.options import resumable, say
+from inkdigits.cli.options import named_model, resumable, say
 
 if TYPE_CHECKING:
     from inkdigits.bulk.read import Answer
@@ -45,7 +45,8 @@ def read(
     ] = Layout.page,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per picture and line.")] = False,
     model: Annotated[
-        Path | None, typer.Option(metavar="MODEL", help="A run or an ONNX file. Default: the networks that ship.")
+        Path | None,
+        typer.Option(metavar="MODEL", help="A run, an ONNX file, a hand. Default: what ships."),
     ] = None,
     save_overlay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Save the pictures with boxes and answers drawn on them.")
@@ -89,8 +90,7 @@ def read(
 
     from inkdigits.bulk.read import read_files
 
-    if model is not None and not model.exists() and (Path("runs") / model).is_dir():
-        model = Path("runs") / model  # a run by its name
+    model = named_model(model)
     if not images and list_ is None:
         raise typer.BadParameter("name pictures, or a --list of them")
     if layout is Layout.table:

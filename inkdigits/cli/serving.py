@@ -6,13 +6,16 @@ from typing import Annotated
 
 import typer
 
-from inkdigits.cli.options import HostOption, PortOption, TokenOption, say
+from inkdigits.cli.options import HostOption, PortOption, TokenOption, named_model, say
 
 
 def serve(
     model: Annotated[
         Path | None,
-        typer.Option(metavar="MODEL", help="A run or an ONNX file. Default: the networks that ship."),
+        typer.Option(
+            metavar="MODEL",
+            help="A run, an ONNX file, a hand. Default: what the page learned, or what ships.",
+        ),
     ] = None,
     host: HostOption = "127.0.0.1",
     port: PortOption = 8000,
@@ -38,8 +41,21 @@ def serve(
 
     if forms is not None and not forms.is_dir():
         raise InputError(f"{forms}: no such folder of forms; `inkdigits form new` begins one")
+    model = named_model(model) or _own_hand()
     origins = tuple(allow_origin or ())
     serve(model, host, port, token, origins, open_, lambda address: print(address, flush=True), forms=forms)
+
+
+def _own_hand() -> Path | None:
+    """Return the hand that the page learned, if it learned one."""
+    from inkdigits.personal.hands import DEFAULT, hand_path
+    from inkdigits.reading.adapted import newest
+
+    hand = hand_path(DEFAULT)
+    if newest(hand) is None:
+        return None
+    say(f"reads as it learned from your corrections (hand {DEFAULT!r}); `inkdigits adapt --undo` takes that back")
+    return hand
 
 
 corrections = typer.Typer(help="What people corrected on the web page.", no_args_is_help=True, rich_markup_mode=None)

@@ -162,6 +162,18 @@ class Corrections:
             rows = connection.execute(f"SELECT {COLUMNS} FROM corrections ORDER BY id").fetchall()
         return [_of_row(row) for row in rows]
 
+    def picture(self, sha256: str) -> bytes | None:
+        """Return the bytes of a picture in which something was corrected, None where there is none.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        if not self.path.exists():
+            return None
+        with self._lock, self._session() as connection:
+            row = connection.execute("SELECT data FROM pictures WHERE sha256 = ?", (sha256,)).fetchone()
+        return None if row is None else bytes(row[0])
+
     def remove(self, number: int) -> bool:
         """Forget one correction, and its picture where no other correction has it; return whether there was one.
 

@@ -121,7 +121,7 @@ def evaluate_cells(reader: Reader, folder: str | Path) -> CellsEvaluation:
         ImageError: a picture cannot be read.
     """
     folder = Path(folder)
-    labels = _load_labels(folder / "truth.json")
+    labels = load_cells(folder)
     files = tuple(labels)
     readings: list[PageReading] = []
     for start in range(0, len(files), CELLS_AT_ONCE):
@@ -138,7 +138,13 @@ def evaluate_cells(reader: Reader, folder: str | Path) -> CellsEvaluation:
     )
 
 
-def _load_labels(path: Path) -> dict[str, str]:
+def load_cells(folder: Path) -> dict[str, str]:
+    """Return what truth.json in a folder says: file name -> what is written there.
+
+    Raises:
+        DataError: it is missing, damaged or empty.
+    """
+    path = folder / "truth.json"
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -313,6 +313,14 @@ class Job:
         for row in rows:
             yield dict(zip(("form", "field", "text", "reviewer", "time", "undone"), row, strict=True))
 
+    def keyed(self) -> Iterator[tuple[int, str]]:
+        """Yield each field of which a person keyed the value that stands, and this value."""
+        query = """SELECT id, text FROM fields WHERE accepted AND text <> ''
+                   AND id IN (SELECT field FROM decisions WHERE NOT undone) ORDER BY id"""
+        with self._session() as connection:
+            rows = connection.execute(query).fetchall()
+        yield from rows
+
     def progress(self) -> Progress:
         """Return how far the job is."""
         with self._session() as connection:

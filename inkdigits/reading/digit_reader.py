@@ -8,8 +8,9 @@ import numpy as np
 
 from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Probabilities
 from inkdigits.errors import ModelError
+from inkdigits.reading.adapted import open_model
 from inkdigits.reading.calibration import probabilities_of
-from inkdigits.reading.model import CHUNK, OnnxModel, model_path
+from inkdigits.reading.model import CHUNK, OnnxModel
 from inkdigits.reading.normalise.digit import SIDE, digit_forms
 from inkdigits.reading.results import Classified, Item, NumberReading, Reading
 
@@ -27,7 +28,7 @@ class DigitReader:
     """
 
     def __init__(self, model: OnnxModel | str | Path | None = None, threads: int | None = None) -> None:
-        self.model = model if isinstance(model, OnnxModel) else OnnxModel(model_path(model), threads)
+        self.model = model if isinstance(model, OnnxModel) else open_model(model, threads)
         if tuple(self.model.session.get_inputs()[0].shape[1:]) != (SIDE, SIDE):
             raise ModelError(f"{self.model.path}: not a digit network (its input is not N x {SIDE} x {SIDE})")
         self.model.require("digit", ("classes", "output"))

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Collection
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 
-from inkdigits.arrays import NDArray, Scores
+from inkdigits.arrays import Floats, NDArray, Scores
 from inkdigits.errors import ModelError, reason
 from inkdigits.machine import cores
 from inkdigits.reading.normalise.version import normalisation_version
@@ -47,6 +49,23 @@ class OnnxModel:
         """Return the network's float32 scores for uint8 (N, H, W), in chunks so that memory stays flat."""
         chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)] or [images]
         return np.concatenate([self.session.run(["scores"], {"images": chunk})[0] for chunk in chunks])
+
+    def embeddings(self, images: NDArray[np.uint8]) -> tuple[Floats, Scores]:
+        """Return what the last layer takes in, float32 (N, features), and the scores, for uint8 (N, H, W).
+
+        Raises:
+            ModelError: the file has no such output; exports of earlier versions have none.
+        """
+        if all(each.name != "embeddings" for each in self.session.get_outputs()):
+            raise ModelError(f"{self.path}: has no output `embeddings`; train it again with this inkdigits")
+        chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)] or [images]
+        answers = [self.session.run(["embeddings", "scores"], {"images": chunk}) for chunk in chunks]
+        return np.concatenate([each[0] for each in answers]), np.concatenate([each[1] for each in answers])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the file, in hex."""
+        return sha256(self.path.read_bytes()).hexdigest()
 
     def require(self, kind: str, fields: Collection[str]) -> None:
         """Check that a reader of a kind can use the network.

@@ -10,9 +10,9 @@ import numpy as np
 from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage
 from inkdigits.errors import require
 from inkdigits.files.images import ImageSource, LoadedImage, load_image, read_image
+from inkdigits.reading.adapted import open_model, parts_of
 from inkdigits.reading.digit_reader import DigitReader
 from inkdigits.reading.line_reader import LineReader
-from inkdigits.reading.model import OnnxModel, model_path
 from inkdigits.reading.normalise.digit import frame_digit
 from inkdigits.reading.page_reader import PageReader
 from inkdigits.reading.results import Classified, NumberReading, PageReading, Reading
@@ -33,7 +33,7 @@ class Reader:
 
     Args:
         model: a run directory or an ONNX file that inkdigits exported, used in place of the shipped network of its
-            kind; None for both networks that ship.
+            kind; or the folder of a hand that `inkdigits adapt` learned; None for both networks that ship.
         threads: how many a network may use, at least 1; all cores where None. Answers do not depend on it.
         text_detector: whether pages are also searched with PP-OCR's text detector, which the extra `pages` installs: it
             finds numbers on photographs that our page finder alone does not, and takes longer. Where installed if None.
@@ -64,10 +64,11 @@ class Reader:
     ) -> None:
         if text_detector:
             require("rapidocr")
-        own = OnnxModel(model_path(model), threads)
+        digit, line = parts_of(model)
+        own = open_model(digit, threads)
         is_line = own.card.get("kind") == "line"
         self.digits = DigitReader(None if is_line else own, threads)
-        self.lines = LineReader(own if is_line else None, threads)
+        self.lines = LineReader(own if is_line else line, threads)
         rows = RowReader(self.digits, self.lines, threads=threads, text_detector=text_detector)
         self.pages = PageReader(self.digits, self.lines, rows)
 

@@ -29,6 +29,8 @@ OPSET = 17
 def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
     """Write the model as ONNX: input `images` uint8 (N, 28, 28), output `scores` float32 (N, classes), card inside.
 
+    A network whose last layer is dense has a second output, `embeddings` float32 (N, features): what goes into it.
+
     Args:
         model: takes uint8 (N, 28, 28); in float32 arithmetic (`models.in_float32`).
         path: of the file; it appears whole or not at all.
@@ -49,6 +51,7 @@ def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
     _rename(proto.graph.input[0], "images", proto.graph)
     _rename(proto.graph.output[0], "scores", proto.graph)
     _spell_out_erfc(proto.graph)
+    add_embeddings(proto.graph)
     onnx.helper.set_model_props(proto, {"card": json.dumps(card)})
     onnx.checker.check_model(proto)
     storage.write_bytes(path, proto.SerializeToString())
@@ -181,6 +184,17 @@ def _spell_out_erfc(graph: Any) -> None:
         nodes.append(onnx.helper.make_node("Sub", [one, erf], node.output))
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def add_embeddings(graph: onnx.GraphProto) -> None:
+    """Give a graph the output `embeddings`, what its last dense layer takes in; one without such a layer stays."""
+    constants = {constant.name: constant for constant in graph.initializer}
+    dense = [node for node in graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in constants]
+    if not dense:
+        return
+    features = constants[dense[-1].input[1]].dims[0]
+    graph.node.append(onnx.helper.make_node("Identity", [dense[-1].input[0]], ["embeddings"]))
+    graph.output.append(onnx.helper.make_tensor_value_info("embeddings", onnx.TensorProto.FLOAT, ["N", features]))
 
 
 def _rename(value: Any, name: str, graph: Any) -> None:

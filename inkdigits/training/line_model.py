@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from inkdigits.arrays import Ink, Scores
+from inkdigits.arrays import GrayImage, Ink, Scores
 from inkdigits.data.splits import Split
 from inkdigits.reading.decoding import Decoded, decode, digits_of, readable, softmax
 from inkdigits.reading.normalise.line import normalise_line
@@ -52,10 +52,15 @@ def score_lines(
     for kind, (style, share) in enumerate(shares.items()):
         rng = np.random.default_rng((seed, kind))
         composed = [compose_line(rng, digits, STYLES[style]) for _ in range(max(1, round(share * len(split))))]
-        views = [[normalise_line(line, recipe.height, *view) for line, _ in composed] for view in recipe.views]
-        scores = [_scores_of_each(scores_of, images) for images in views]
-        scored[style] = [([view[i] for view in scores], text) for i, (_, text) in enumerate(composed)]
+        scored[style] = score_pictures(scores_of, recipe, composed)
     return scored
+
+
+def score_pictures(scores_of: ScoresOf, recipe: LineRecipe, lines: Sequence[tuple[GrayImage, str]]) -> list[Scored]:
+    """Return what a network says of pictures of lines, uint8 (H, W), with their texts."""
+    views = [[normalise_line(line, recipe.height, *view) for line, _ in lines] for view in recipe.views]
+    scores = [_scores_of_each(scores_of, images) for images in views]
+    return [([view[i] for view in scores], text) for i, (_, text) in enumerate(lines)]
 
 
 def _scores_of_each(scores_of: ScoresOf, images: list[Ink]) -> list[Scores]:
@@ -72,7 +77,11 @@ def _scores_of_each(scores_of: ScoresOf, images: list[Ink]) -> list[Scores]:
 
 def fit_temperature(scored: Sequence[Scored]) -> float:
     """Return the temperature for whole numbers at which log-likelihood is best."""
-    return min(map(float, TEMPERATURES), key=lambda t: _mean_surprise([(_read(each, t), each[1]) for each in scored]))
+
+    def surprise(temperature: float) -> float:
+        return _mean_surprise([(read_scored(each, temperature), each[1]) for each in scored])
+
+    return min(map(float, TEMPERATURES), key=surprise)
 
 
 def evaluate_lines(scored: dict[str, list[Scored]], temperature: float) -> dict[str, float]:
@@ -83,7 +92,7 @@ def evaluate_lines(scored: dict[str, list[Scored]], temperature: float) -> dict[
         "test_loss", the mean CTC loss of the first view; for each style "STYLE_exact", such a share,
         "STYLE_digits_exact", the share of lines whose digits are right, and "STYLE_n".
     """
-    read = {style: [(_read(each, temperature), each[1]) for each in lines] for style, lines in scored.items()}
+    read = {style: [(read_scored(each, temperature), each[1]) for each in lines] for style, lines in scored.items()}
     right = {style: [line.text == readable(text) for line, text in lines] for style, lines in read.items()}
     n = sum(map(len, right.values()))
     n_errors = n - sum(map(sum, right.values()))
@@ -122,7 +131,8 @@ def ctc_loss_of(scores: Scores, text: str) -> float:
     return float(min(-np.logaddexp(ahead[-1], ahead[-2]), 1_000.0))
 
 
-def _read(line: Scored, temperature: float) -> Decoded:
+def read_scored(line: Scored, temperature: float) -> Decoded:
+    """Return what a line's scores say."""
     return decode(line[0], ALPHABET, temperature)
 
 

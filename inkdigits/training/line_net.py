@@ -1,5 +1,6 @@
 """The line network: line images in, one prediction a column out, trained with CTC (Graves et al. 2006)."""
 
+import functools
 from typing import Any
 
 import keras
@@ -16,47 +17,57 @@ MOMENTUM = 0.98  # of batch normalisation's statistics
 CLIP = 5.0  # the gradients' largest norm
 
 
-def build(recipe: LineRecipe, seed: int = 0, precision: str = "float32") -> keras.Model:
+def build(recipe: LineRecipe, seed: int = 0, precision: str = "float32", is_normalised: bool = True) -> keras.Model:
     """Return the network: uint8 (N, height, W) -> float32 logits (N, W / 4, 15); the last class is the blank.
 
     Args:
         recipe: height, channels and dropout.
         seed: fixes its first weights; sets Keras's, NumPy's and Python's global seeds.
         precision: Keras's name for the arithmetic of all but the last layer.
+        is_normalised: whether batch normalisation follows each convolution; in an exported network it is part of it.
     """
     keras.utils.set_random_seed(seed)
     a, b, c, d, e = recipe.channels
+    layer = functools.partial(_convolution, precision=precision, is_normalised=is_normalised)
+
+    def residual(x: Any, channels: int, size: Any) -> Any:
+        y = layer(layer(x, channels, size), channels, size, active=False)
+        return layers.Activation("relu", dtype=precision)(layers.Add(dtype=precision)([x, y]))
+
     images = layers.Input((recipe.height, None), dtype="uint8", name="images")
     x = layers.Rescaling(1 / 128, dtype=precision)(images)
     x = ops.expand_dims(x, -1)  # (N, 32, W, 1)
-    x = _convolution(x, a, 5, precision, stride=2)
-    x = _convolution(x, b, 3, precision)
+    x = layer(x, a, 5, stride=2)
+    x = layer(x, b, 3)
     x = layers.MaxPooling2D(2, dtype=precision)(x)  # (N, 8, W / 4, b)
-    x = _residual(_convolution(x, c, 3, precision), c, 3, precision)
+    x = residual(layer(x, c, 3), c, 3)
     x = layers.MaxPooling2D((2, 1), dtype=precision)(x)  # (N, 4, W / 4, c)
-    x = _convolution(x, d, 3, precision)
-    x = _residual(_residual(x, d, 3, precision), d, 3, precision)
+    x = layer(x, d, 3)
+    x = residual(residual(x, d, 3), d, 3)
     x = layers.ZeroPadding2D((0, 1), dtype=precision)(x)
-    x = _convolution(x, e, (recipe.height // 8, 3), precision, padding="valid")  # (N, 1, W / 4, e)
-    x = _residual(x, e, (1, 3), precision)
-    x = _residual(x, e, (1, 5), precision)  # how wide the gaps beside this one are
+    x = layer(x, e, (recipe.height // 8, 3), padding="valid")  # (N, 1, W / 4, e)
+    x = residual(x, e, (1, 3))
+    x = residual(x, e, (1, 5))  # how wide the gaps beside this one are
     x = layers.Dropout(recipe.dropout, seed=seed, dtype=precision)(x)
     x = layers.Conv2D(BLANK + 1, 1, dtype="float32")(x)
     return keras.Model(images, ops.squeeze(x, 1), name="line")
 
 
 def _convolution(
-    x: Any, channels: int, size: Any, precision: str, stride: int = 1, padding: str = "same", active: bool = True
+    x: Any,
+    channels: int,
+    size: Any,
+    stride: int = 1,
+    padding: str = "same",
+    active: bool = True,
+    *,
+    precision: str,
+    is_normalised: bool,
 ) -> Any:
-    x = layers.Conv2D(channels, size, strides=stride, padding=padding, use_bias=False, dtype=precision)(x)
-    x = layers.BatchNormalization(momentum=MOMENTUM, dtype=precision)(x)
+    x = layers.Conv2D(channels, size, strides=stride, padding=padding, use_bias=not is_normalised, dtype=precision)(x)
+    if is_normalised:
+        x = layers.BatchNormalization(momentum=MOMENTUM, dtype=precision)(x)
     return layers.Activation("relu", dtype=precision)(x) if active else x
-
-
-def _residual(x: Any, channels: int, size: Any, precision: str) -> Any:
-    y = _convolution(x, channels, size, precision)
-    y = _convolution(y, channels, size, precision, active=False)
-    return layers.Activation("relu", dtype=precision)(layers.Add(dtype=precision)([x, y]))
 
 
 def ctc_loss(targets: Any, logits: Any) -> Any:

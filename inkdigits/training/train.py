@@ -20,6 +20,7 @@ from inkdigits.evaluation.digits import Evaluation, evaluate
 from inkdigits.evaluation.inspection import look_inside
 from inkdigits.evaluation.report import save_run_report
 from inkdigits.reading.finder import Finder
+from inkdigits.reading.held_out import save_held_out
 from inkdigits.reading.model import OnnxModel, model_path
 from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.reading.reader import Reader
@@ -279,6 +280,8 @@ def _finish_digits(
     }
     export.export(trained, run.path / "model.onnx", card)
     export.agree(trained, run.path / "model.onnx", test.images)
+    if validation is not None and train_split.class_names == DIGITS:
+        save_held_out(OnnxModel(run.path / "model.onnx"), validation.images, validation.labels)
     return trained, figures
 
 

@@ -18,6 +18,7 @@ from inkdigits.reading.results import Item, PageReading
 from inkdigits.web.engine import Engine
 from inkdigits.web.errors import RequestError
 from inkdigits.web.formats import as_png
+from inkdigits.web.hand import Hand
 from inkdigits.web.metrics import Metrics
 from inkdigits.web.requests import BodyReader
 from inkdigits.web.schemas import CorrectionParameters, ExplainParameters, ReadParameters
@@ -49,7 +50,13 @@ class Api:
         self.bodies = BodyReader(settings)
         self.engine = Engine(reader, settings, metrics.count_batch)
         self.model = _fingerprint(reader.card)
+        self.hand = Hand(reader, corrections, self._use)
         self.is_closing = False
+
+    def _use(self, reader: Reader) -> None:
+        """Answer with another reader from now on."""
+        self._reader = self.engine.reader = reader
+        self.model = _fingerprint(reader.card)
 
     async def read(self, request: Request) -> Response:
         """`POST /v1/read`: one picture in, its reading out."""

@@ -164,6 +164,10 @@ def _add_api(app: FastAPI, api: Api, with_token: bool) -> None:
     add("POST", "/v1/explain", api.explain, why, schemas.ExplanationAnswer, schemas.ExplainParameters, one)
     add("POST", "/v1/corrections", api.correct, "Correct a digit", kept, to_correct, one, kept_errors)
     add("DELETE", "/v1/corrections/{number}", take_back, "Take a correction back", removed, errors=kept_errors)
+    state, learned = schemas.HandAnswer, schemas.LearnedAnswer
+    add("GET", "/v1/hand", api.hand.state, "What was learned of a hand", state)
+    add("POST", "/v1/hand", api.hand.learn, "Learn a hand from the corrections", learned, errors=kept_errors)
+    add("DELETE", "/v1/hand", api.hand.forget, "Forget what was learned last", state, errors=kept_errors)
     add("GET", "/v1/model", api.card, "The network's card", dict[str, Any])
     add("GET", "/health", api.health, "The process answers", schemas.StatusAnswer)
     add("GET", "/ready", api.ready, "The next picture would be read", schemas.StatusAnswer)

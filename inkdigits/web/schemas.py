@@ -201,6 +201,27 @@ class RemovedAnswer(_Schema):
     id: int
 
 
+class HandAnswer(_Schema):
+    """A hand: its corrections, and what was learned of it."""
+
+    hand: Annotated[str | None, Field(description="its name; null where a model of one's own answers")]
+    corrections: Annotated[int, Field(description="digits that people corrected")]
+    needed: Annotated[int, Field(description="how many it takes to learn")]
+    can_learn: bool
+    learned: Annotated[dict[str, Any] | None, Field(description="n, errors before and after, date; null for nothing")]
+
+
+class LearnedAnswer(_Schema):
+    """What came of learning a hand; the old networks stay where it is not kept."""
+
+    hand: str
+    kept: bool
+    summary: Annotated[str, Field(description="what changed, or why it is not kept")]
+    n: Annotated[int, Field(description="digits that it was learned from")]
+    n_contradicting: Annotated[int, Field(description="digits that contradict each other, and were left out")]
+    digits: Annotated[dict[str, Any], Field(description="errors before and after, on held-out digits")]
+
+
 class StatusAnswer(_Schema):
     """A state in one word."""
 

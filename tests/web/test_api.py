@@ -161,6 +161,7 @@ def test_pages_name_no_outside_address_and_are_not_sent_twice(client: TestClient
 def test_the_document_describes_every_route(client: TestClient) -> None:
     document = client.get("/openapi.json").json()
     expected = {"/v1/read", "/v1/read-many", "/v1/explain", "/v1/corrections", "/v1/corrections/{number}", "/v1/model"}
+    expected |= {"/v1/hand"}
     assert set(document["paths"]) == expected | {"/health", "/ready", "/metrics"}
 
 

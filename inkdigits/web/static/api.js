@@ -49,6 +49,11 @@ export const correct = (picture, item, truth) =>
 
 export const takeBack = (id) => ask("DELETE", `v1/corrections/${id}`);
 
+// What was learned of the hand that corrected; to learn it, and to forget what was learned last.
+export const hand = () => ask("GET", "v1/hand");
+export const learnHand = () => ask("POST", "v1/hand");
+export const forgetHand = () => ask("DELETE", "v1/hand");
+
 function bytesOf(base64) {
   return new Blob([Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))], { type: "image/png" });
 }

@@ -1,5 +1,5 @@
 // The page: what is on the paper is sent to be read; digits can be chosen, explained and corrected.
-import { ApiError, correct, explain, hasToken, read, setToken, takeBack } from "./api.js";
+import { ApiError, correct, explain, forgetHand, hand, hasToken, learnHand, read, setToken, takeBack } from "./api.js";
 import { csvOf, element, itemsOf, jsonOf, percent, showBars, showBoxes, showLines, textOf } from "./answer.js";
 import { translate, words } from "./i18n.js";
 import { Pad } from "./pad.js";
@@ -210,6 +210,7 @@ function mark(truth) {
     chosen.truth = truth;
     render();
     announce(`${words.kept}: ${truth ?? words.notDigit}`);
+    await showHand();
   });
 }
 
@@ -226,11 +227,44 @@ function unmark() {
     else delete chosen.truth;
     render();
     announce(words.takenBack);
+    await showHand();
   });
 }
 
 function save(step) {
   saving = saving.then(step).catch(report);
+}
+
+// ------------------------------------------------------------------------------------------------ a hand
+
+const filled = (text, values) => text.replace(/{(\w)}/g, (_, name) => values[name]);
+const errorsOf = (n, [a, b]) => ({ n, a, b });
+
+// Show how far the corrections are from a hand, or what was learned of it; `said` in the place of that.
+async function showHand(said) {
+  const { can_learn, corrections, needed, learned } = await hand();
+  $("hand").hidden = !can_learn || !(corrections || learned);
+  $("learn").disabled = corrections < needed;
+  $("forget").hidden = !learned;
+  const counts = { n: corrections, m: needed };
+  const state = corrections < needed ? filled(words.toLearn, counts) : filled(words.ready, counts);
+  $("hand-state").textContent = said ?? (learned ? filled(words.learned, errorsOf(learned.n, learned.errors)) : state);
+}
+
+async function learn() {
+  $("learn").disabled = true;
+  $("hand-state").textContent = words.learning;
+  try {
+    const { kept, n, digits } = await learnHand();
+    await showHand(filled(kept ? words.learned : words.notKept, errorsOf(n, [digits.errors_before, digits.errors_after])));
+  } catch (error) {
+    await showHand(error.message);
+  }
+}
+
+async function unlearn() {
+  await forgetHand();
+  await showHand(words.forgotten);
 }
 
 // ------------------------------------------------------------------------------------------------ pictures
@@ -307,6 +341,8 @@ const clicks = {
   next: () => turnTo(place + 1),
   "not-digit": () => mark(null),
   "take-back": unmark,
+  learn: () => save(learn),
+  forget: () => save(unlearn),
   copy,
   csv: () => download(csvOf(current().answer), "text/csv", "inkdigits.csv"),
   json: () => download(jsonOf(current().answer), "application/json", "inkdigits.json"),
@@ -350,3 +386,4 @@ $("photo").addEventListener("error", () => { // TIFF: read by the server, not sh
 });
 showZoom();
 render();
+showHand().catch(() => {}); // without a token, say: the page is of use without it

@@ -1,0 +1,1 @@
+"""A reader that learns one hand: from corrections, reviewed forms or labelled pictures."""

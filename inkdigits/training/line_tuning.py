@@ -1,0 +1,169 @@
+"""A line network is fitted to one hand: some steps on its lines, among synthetic ones so that it forgets nothing."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+
+from inkdigits.arrays import GrayImage, Ink, Scores
+from inkdigits.data.splits import Split, hold_out
+from inkdigits.errors import ModelError
+from inkdigits.evaluation.gate import Gate
+from inkdigits.reading.decoding import columns_needed, digits_of
+from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.normalise.line import normalise_line
+from inkdigits.training import line_model, line_net, line_rows, loop, recipes
+from inkdigits.training.line_model import Scored
+from inkdigits.training.recipes import LineRecipe, Stage
+from inkdigits.training.synthesis.styles import ALPHABET
+
+RATE = 1e-4  # falls to a hundredth
+# With 2,400 of them, used three times each, synthetic lines were read worse afterwards (279 errors, 269 before).
+N_REPLAY, PASSES = 7_200, 1  # synthetic lines, and how often each line is used
+HAND_SHARE = 0.3  # of the lines of a step
+ZOOM = 0.08  # standard deviation, as of composed lines
+SYNTHETIC = 79, {"cell": 0.1, "page": 0.1}  # as `line_model.TEST`: of held-out digits
+FOLDS = 3
+MOST_FORGOTTEN = 0.003  # the share of synthetic lines by which errors may rise
+
+Line = tuple[GrayImage, str]
+
+
+class LineTuner:
+    """Fits a line network to hands.
+
+    Args:
+        base: the network.
+        mnist: the training part of MNIST, of which synthetic lines are composed.
+        seed: of the synthetic lines and of the order of all.
+
+    Raises:
+        ModelError: the network has other convolutions than its recipe says.
+    """
+
+    def __init__(self, base: OnnxModel, mnist: Split, seed: int = 0) -> None:
+        self._base, self._seed = base, seed
+        trained = recipes.from_dict(base.card["recipe"])
+        assert isinstance(trained, LineRecipe)
+        last = Stage(trained.stages[-1].shares, 1, (1.0, 0.01))
+        self.recipe = dataclasses.replace(
+            trained, composed=N_REPLAY, passes=PASSES, epochs=1, stages=(last,), learning_rate=RATE, ema=0.0
+        )
+        kept, self._held_out = hold_out(mnist, trained.validation, base.card["seed"])
+        self._model = line_net.build(self.recipe, seed, "float32", is_normalised=False)
+        self._weights = _weights_of(base.path, self._model)
+        line_net.prepare(self._model, self.recipe)
+        self._untouched = [keras.ops.convert_to_numpy(each) for each in self._model.optimizer.variables]
+        self._runner = line_net.runner_for(self._model, self.recipe)
+        self._replay = self._composed(kept)
+
+    def _composed(self, split: Split) -> tuple[list[Ink], list[str]]:
+        line_rows.start_process(np.asarray(split.images), np.asarray(split.labels))
+        images: list[Ink] = []
+        texts: list[str] = []
+        for compose, *rest in line_rows.jobs_of_epoch(self.recipe, self._seed, 1):
+            lines, padded = compose(*rest)
+            images += list(lines)
+            texts += ["".join(ALPHABET[c] for c in row if c >= 0) for row in padded]
+        return images, texts
+
+    def gate(self, lines: Sequence[Line]) -> tuple[Gate, list[Scored]]:
+        """Return by cross-validation what a fit to a hand's lines changes, and the scores of the lines so read.
+
+        The synthetic lines' errors after it are those of the last fold's network.
+        """
+        before = line_model.score_pictures(self._base.scores, self.recipe, lines)
+        fold = np.random.default_rng(self._seed).permutation(len(lines)) % FOLDS
+        after: dict[int, Scored] = {}
+        for number in range(FOLDS):
+            self._tune([lines[i] for i in np.flatnonzero(fold != number).tolist()])
+            out = np.flatnonzero(fold == number).tolist()
+            scored = line_model.score_pictures(self._scores, self.recipe, [lines[i] for i in out])
+            after |= zip(out, scored, strict=True)
+        unseen = [after[i] for i in range(len(lines))]
+        home = (self._synthetic(self._base.scores), self._synthetic(self._scores))
+        temperature = self._base.card["temperature"]
+        counts = [_errors(each, temperature) for each in (before, unseen, *home)]
+        gate = Gate("lines", len(lines), counts[0], counts[1], len(home[0]), counts[2], counts[3], MOST_FORGOTTEN)
+        return gate, unseen
+
+    def write(self, lines: Sequence[Line], unseen: Sequence[Scored], path: Path, facts: dict[str, Any]) -> None:
+        """Write the network fitted to all of a hand's lines.
+
+        Args:
+            lines: the hand's.
+            unseen: their scores by `gate`, for the temperature.
+            path: of the ONNX file.
+            facts: for the card.
+
+        Raises:
+            ModelError: ONNX Runtime does not agree with Keras.
+        """
+        self._tune(lines)
+        temperature = line_model.fit_temperature([*unseen, *self._synthetic(self._scores)])
+        card = self._base.card | {"temperature": temperature, "adapted": facts, "name": facts["name"]}
+        line_model.export_line(self._model, path, card)
+
+    def _tune(self, lines: Sequence[Line]) -> None:
+        """Set the network back and fit it to lines."""
+        for variable, value in zip(self._model.optimizer.variables, self._untouched, strict=True):
+            variable.assign(value)
+        self._model.set_weights(self._weights)
+        images, texts = self._augmented(lines)
+        images, texts = images + self._replay[0], texts + self._replay[1]
+        steps = self._runner(line_rows.as_array(images), line_rows.padded(texts), self._seed, 1)
+        loop.run_epoch(self._model, steps)
+
+    def _augmented(self, lines: Sequence[Line]) -> tuple[list[Ink], list[str]]:
+        """Return a hand's lines as line images, in a few zooms each, as many as make up their share."""
+        rng = np.random.default_rng(self._seed)
+        n = round(len(self._replay[0]) * HAND_SHARE / (1 - HAND_SHARE))
+        images: list[Ink] = []
+        texts: list[str] = []
+        for k in range(n):
+            picture, text = lines[k % len(lines)]
+            image = normalise_line(picture, self.recipe.height, float(np.clip(rng.normal(1.0, ZOOM), 0.8, 1.25)))
+            if columns_needed(written(text)) <= min(image.shape[1], line_rows.WIDTHS_PX[-1]) // line_rows.STRIDE_PX:
+                images.append(image)
+                texts.append(written(text))
+        return images, texts
+
+    def _synthetic(self, scores_of: line_model.ScoresOf) -> list[Scored]:
+        scored = line_model.score_lines(scores_of, self.recipe, self._held_out, SYNTHETIC)
+        return [line for lines in scored.values() for line in lines]
+
+    def _scores(self, images: Ink) -> Scores:
+        # Not `predict`, which would compile for each width.
+        return np.asarray(keras.ops.convert_to_numpy(self._model(images, training=False)), np.float32)
+
+
+def written(text: str) -> str:
+    """Return a text in the network's alphabet: a comma is its separator, what it does not know is left out."""
+    return "".join(char for char in text.replace(",", ".") if char in ALPHABET)[: line_rows.LONGEST]
+
+
+def _errors(scored: Sequence[Scored], temperature: float) -> int:
+    read = [(line_model.read_scored(each, temperature).digits, digits_of(each[1])) for each in scored]
+    return sum(ours != truth for ours, truth in read)
+
+
+def _weights_of(path: Path, model: keras.Model) -> list[np.ndarray]:
+    """Return an exported network's weights in the order of a model without batch normalisation.
+
+    Raises:
+        ModelError: the file's convolutions are others.
+    """
+    graph = onnx.load(path).graph
+    constants = {each.name.removesuffix("_half"): onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    weights: list[np.ndarray] = []
+    for node in graph.node:
+        if node.op_type == "Conv":
+            kernel, bias = (constants[name].astype(np.float32) for name in node.input[1:3])
+            weights += [kernel.transpose(2, 3, 1, 0), bias]
+    if [each.shape for each in weights] != [tuple(each.shape) for each in model.weights[: len(weights)]]:
+        raise ModelError(f"{path}: its convolutions are not those of its recipe; it cannot be tuned")
+    return weights

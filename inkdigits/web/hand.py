@@ -1,0 +1,101 @@
+"""The page's own hand: how many corrections there are, what was learned from them, and the button that learns."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from inkdigits.data.corrections import Corrections, latest
+from inkdigits.errors import DataError, ModelError
+from inkdigits.reading.adapted import newest, versions
+from inkdigits.reading.model import SHIPPED
+from inkdigits.reading.reader import Reader
+from inkdigits.web.errors import RequestError
+
+LEAST = 20  # as `personal.adapt.LEAST`, which needs SciPy to be imported
+
+
+class Hand:
+    """The endpoints of `/v1/hand`.
+
+    Args:
+        reader: what answers now: the networks that ship, or a hand's; another model is not adapted.
+        corrections: to learn from.
+        use: is called with the reader that answers from now on.
+    """
+
+    def __init__(self, reader: Reader, corrections: Corrections, use: Callable[[Reader], None]) -> None:
+        self._corrections, self._use = corrections, use
+        self._folder = _folder_of(reader)
+        self._busy = threading.Lock()
+
+    async def state(self, request: Request) -> Response:
+        """`GET /v1/hand`: how many corrections there are, and what was learned."""
+        return JSONResponse(await asyncio.to_thread(self._state))
+
+    def _state(self) -> dict[str, Any]:
+        folder, facts = self._folder, None
+        if folder is not None and newest(folder) is not None:
+            from inkdigits.reading.adapted import DIGIT, load_adaptation
+
+            path = versions(folder)[-1] / DIGIT
+            facts = dict(load_adaptation(path).facts) if path.is_file() else None
+        return {
+            "hand": folder.name if folder else None,
+            "corrections": len(latest(self._corrections.all())),
+            "needed": LEAST,
+            "can_learn": folder is not None and find_spec("scipy") is not None,
+            "learned": facts,
+        }
+
+    async def learn(self, request: Request) -> Response:
+        """`POST /v1/hand`: fit the digit network to the corrections, and answer with it from now on if it is better."""
+        return await self._one_at_a_time(self._learn)
+
+    def _learn(self, folder: Path) -> dict[str, Any]:
+        from inkdigits.personal.adapt import adapt
+        from inkdigits.personal.examples import of_corrections
+
+        outcome = adapt(folder.name, of_corrections(self._corrections.all()))
+        if outcome.version is not None:
+            self._use(Reader(folder))
+        return outcome.to_dict()
+
+    async def forget(self, request: Request) -> Response:
+        """`DELETE /v1/hand`: forget what was learned last, and answer as before."""
+        return await self._one_at_a_time(self._forget)
+
+    def _forget(self, folder: Path) -> dict[str, Any]:
+        from inkdigits.personal.hands import undo
+
+        before = undo(folder.name)
+        self._use(Reader(folder if before else None))
+        return self._state()
+
+    async def _one_at_a_time(self, step: Callable[[Path], dict[str, Any]]) -> Response:
+        if self._folder is None:
+            raise RequestError(409, "own_model", "only the networks that ship learn a hand, not a model of one's own")
+        if not self._busy.acquire(blocking=False):
+            raise RequestError(503, "busy", "a hand is being learned at the moment", {"Retry-After": "10"})
+        try:
+            return JSONResponse(await asyncio.to_thread(step, self._folder))
+        except (DataError, ModelError) as error:
+            raise RequestError(409, "not_learned", str(error)) from None
+        finally:
+            self._busy.release()
+
+
+def _folder_of(reader: Reader) -> Path | None:
+    """Return the folder of the hand that this reader is, or that it would become; None where it is neither."""
+    from inkdigits.personal.hands import DEFAULT, hand_path
+
+    path = reader.digits.model.path
+    if path == SHIPPED / "digit.onnx":
+        return hand_path(DEFAULT)
+    folder = path.parent.parent
+    return folder if folder.parent == hand_path(DEFAULT).parent else None

@@ -1,0 +1,216 @@
+"""A reader learns one hand: here MNIST's test digits turned so far that one in five is read wrong."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="the extra `adapt` is not installed")
+
+from inkdigits.data.corrections import Corrections, default_path
+from inkdigits.data.idx import save_idx_folder
+from inkdigits.data.splits import Split
+from inkdigits.errors import DataError, ModelError
+from inkdigits.evaluation.gate import Gate
+from inkdigits.personal.adapt import Outcome, adapt
+from inkdigits.personal.examples import NOT_A_DIGIT, Examples, examples_of, of_corrections, of_data
+from inkdigits.personal.hands import hand_path, hands, undo
+from inkdigits.reading.adapted import DIGIT, load_adaptation, save_adaptation, versions
+from inkdigits.reading.normalise.digit import frame_ink
+from inkdigits.reading.reader import Reader
+
+N = 120
+
+
+def turned(images: np.ndarray) -> np.ndarray:
+    """Return digits turned by 55 degrees, of which the network reads a fifth wrong."""
+    matrix = cv2.getRotationMatrix2D((14, 14), 55, 1.0)
+    return np.stack([frame_ink(cv2.warpAffine(image, matrix, (28, 28))) for image in np.asarray(images)])
+
+
+@pytest.fixture(scope="module")
+def hand(mnist: tuple[Split, Split]) -> tuple[Examples, Examples]:
+    """Digits to learn from, and further ones of the same hand."""
+    test = mnist[1].take(slice(5_000, 5_000 + N + 600))
+    images = turned(test.images)
+    return examples_of(images[:N], test.labels[:N]), examples_of(images[N:], test.labels[N:])
+
+
+@pytest.fixture
+def learned(home: Path, hand: tuple[Examples, Examples]) -> Outcome:
+    return adapt("anna", hand[0])
+
+
+def errors(reader: Reader, examples: Examples) -> int:
+    return int((reader.classify(examples.images).labels != examples.labels).sum())
+
+
+def test_a_hand_is_read_better_and_nothing_is_forgotten(
+    learned: Outcome, hand: tuple[Examples, Examples], mnist: tuple[Split, Split]
+) -> None:
+    gate = learned.digits
+    assert learned.version is not None
+    assert gate.errors_after <= 0.8 * gate.errors_before, gate
+    assert gate.home_after - gate.home_before <= 0.0005 * gate.n_home
+    before, after = Reader(), Reader(learned.version.parent)
+    assert errors(after, hand[1]) <= 0.75 * errors(before, hand[1])
+    others = mnist[1].take(2_000)  # the gate's promise, on digits that had no say in it
+    at_home = Examples(np.asarray(others.images), others.labels)
+    assert errors(after, at_home) <= errors(before, at_home) + 3
+    confident = after.classify(hand[1].images)
+    assert confident.confidence.mean() <= (confident.labels == hand[1].labels).mean() + 0.02  # it does not boast
+    assert after.card["adapted"]["n"] == N
+    assert after.card["name"] == "anna-0001"
+    assert "learned from 120 examples" in learned.summary
+
+
+def test_a_letter_is_still_no_digit(learned: Outcome) -> None:
+    assert learned.version is not None
+    grid = np.zeros((28, 28), np.uint8)
+    grid[4:24:4, 4:24] = grid[4:24, 4:24:4] = 255
+    assert not Reader(learned.version.parent).classify(grid[None]).accepted[0]
+
+
+def test_versions_are_kept_and_taken_back(learned: Outcome, hand: tuple[Examples, Examples]) -> None:
+    second = adapt("anna", hand[1])
+    assert second.version is not None
+    assert second.version.name == "0002"
+    assert [each.name for each in hands()] == ["anna"]
+    assert undo("anna") == learned.version
+    assert undo("anna") is None
+    assert hands() == []
+    with pytest.raises(ModelError, match=r"anna: no such hand; `inkdigits adapt` learns one"):
+        undo("anna")
+
+
+def test_wrong_labels_do_no_harm(home: Path, mnist: tuple[Split, Split]) -> None:
+    """Of a hand that is read well, a fifth of the labels is wrong: whatever is kept reads it no worse."""
+    test, rng = mnist[1], np.random.default_rng(5)
+    labels = test.labels[:100].copy()
+    flipped = rng.permutation(100)[:20]
+    labels[flipped] = (labels[flipped] + rng.integers(1, 10, 20)) % 10
+    outcome = adapt("flipped", examples_of(test.images[:100], labels))
+    assert outcome.digits.errors_before >= 20
+    rest = Examples(np.asarray(test.images[100:1_100]), test.labels[100:1_100])
+    reader = Reader(outcome.version.parent) if outcome.version else Reader()
+    assert errors(reader, rest) <= errors(Reader(), rest) + 2
+
+
+def test_examples_that_contradict_each_other_are_left_out() -> None:
+    images = np.arange(3 * 784).reshape(3, 28, 28).astype(np.uint8)
+    found = examples_of([images[0], images[1], images[1], images[2], images[2]], [1, 2, 3, 4, 4])
+    assert (found.labels.tolist(), found.n_contradicting) == ([1, 4], 2)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.arange(19) % 10, "19 examples of the hand: at least 20 are needed"),
+        (np.full(30, 7), "all are the digit 7"),
+        (np.full(30, NOT_A_DIGIT), "none is a digit"),
+    ],
+)
+def test_too_little_is_an_error(home: Path, labels: np.ndarray, message: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 28, 28)).astype(np.uint8)
+    with pytest.raises(DataError, match=message):
+        adapt("me", examples_of(images, labels))
+    assert not hand_path("me").exists()
+
+
+def test_an_adaptation_of_other_weights_is_rejected(learned: Outcome) -> None:
+    assert learned.version is not None
+    path = learned.version / DIGIT
+    known = load_adaptation(path)
+    save_adaptation(path, type(known)(**vars(known) | {"fingerprint": "0" * 64}))
+    with pytest.raises(ModelError, match=r"adapted from other weights than .*digit.onnx; run `inkdigits adapt` again"):
+        Reader(learned.version.parent)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ModelError, match=r"digit.npz: cannot be read"):
+        Reader(learned.version.parent)
+
+
+def test_two_adaptations_at_once(home: Path, hand: tuple[Examples, Examples]) -> None:
+    from inkdigits.personal.hands import one_at_a_time
+
+    with (
+        one_at_a_time(hand_path("anna")),
+        pytest.raises(ModelError, match="anna: another process adapts this hand; wait for it to end"),
+    ):
+        adapt("anna", hand[0])
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".x", "a" * 65])
+def test_a_name_that_is_none(home: Path, name: str) -> None:
+    with pytest.raises(ModelError, match="a hand's name has letters"):
+        hand_path(name)
+
+
+def test_the_gate_says_why() -> None:
+    worse = Gate("digits", 50, 5, 5, 3_000, 15, 15, 0.0005)
+    assert worse.objection == "it does not read this hand better: 5 -> 5 errors of 50 digits"
+    forgets = Gate("digits", 50, 5, 1, 3_000, 15, 17, 0.0005)
+    assert forgets.objection == "it forgets: 15 -> 17 errors of 3000 digits of others"
+    assert Gate("digits", 50, 5, 1, 3_000, 15, 16, 0.0005).is_kept
+
+
+def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "inkdigits", *map(str, words)], capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.fixture
+def data(home: Path, hand: tuple[Examples, Examples], tmp_path: Path) -> Path:
+    split = Split(hand[0].images, hand[0].labels, "train", tuple("0123456789"), "a hand", "")
+    save_idx_folder(tmp_path / "hand", split, split.take(2))
+    return tmp_path / "hand"
+
+
+def test_the_command_learns_lists_reads_and_undoes(data: Path, hand: tuple[Examples, Examples], tmp_path: Path) -> None:
+    assert len(of_data(data)) == N
+    done = run("adapt", "anna", "--data", data)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("learned from 120 examples:")
+    assert "inkdigits read --model anna" in done.stderr
+    listed = [json.loads(line) for line in run("adapt", "--list", "--json").stdout.splitlines()]
+    assert [(each["hand"], each["version"], each["n"]) for each in listed] == [("anna", "0001", N)]
+    picture = tmp_path / "digit.png"
+    cv2.imwrite(str(picture), 255 - hand[1].images[0])
+    assert run("read", picture, "--layout", "digit", "--model", "anna").returncode == 0
+    assert run("adapt", "anna", "--undo").stdout == "anna: back to the networks that ship\n"
+    assert run("read", picture, "--model", "anna").stderr.startswith("error: anna: no such model file")
+
+
+def test_the_command_learns_from_corrections(home: Path, hand: tuple[Examples, Examples]) -> None:
+    store = Corrections(default_path())
+    for i in range(N):
+        framed = hand[0].images[i]
+        store.add(b"%d" % i, (0, 0, 28, 28), 1, 0.9, int(hand[0].labels[i]), "model", framed)
+    assert len(of_corrections(store.all())) == N
+    store.close()
+    done = run("adapt", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["kept"] is True
+    assert versions(hand_path("me"))
+
+
+def test_a_kill_leaves_the_old_version(data: Path) -> None:
+    assert run("adapt", "anna", "--data", data).returncode == 0
+    for seconds in (1.5, 3.0, 4.5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "inkdigits", "adapt", "anna", "--data", str(data)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ,
+        )
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+        Reader(hand_path("anna"))
+    assert run("adapt", "anna", "--undo").returncode == 0
