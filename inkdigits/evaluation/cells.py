@@ -107,9 +107,9 @@ class CellsEvaluation:
                 f"{percent(strings)} the string",
                 f"surest half        {percent(figures['accuracy_surest_half'])} right",
                 f"calibration error  {percent(figures['calibration_error'])}",
-                f"risk and coverage  AURC {percent(figures['aurc'])}; of the surest "
-                f"{percent(figures['coverage_at_1_percent'])} at most 1 % of the strings are wrong, of the surest "
-                f"{percent(figures['coverage_at_half_percent'])} 0.5 %",
+                f"risk and coverage  AURC {percent(figures['aurc'])}; with 1 % of the strings wrong "
+                f"{percent(figures['coverage_at_1_percent'])} can be accepted, with 0.5 % "
+                f"{percent(figures['coverage_at_half_percent'])}",
             ]
         )
 
