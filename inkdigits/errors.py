@@ -42,6 +42,10 @@ class ModelError(InkdigitsError):
     """A model file that is missing, damaged or breaks the contract of its inputs and outputs."""
 
 
+class PromiseError(InkdigitsError):
+    """A promise about accepted numbers that is missing, damaged or withdrawn, or that its sample does not allow."""
+
+
 class RecipeError(InkdigitsError, ValueError):
     """A recipe, or one of its settings, that does not exist or makes no sense."""
 

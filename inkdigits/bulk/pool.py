@@ -47,6 +47,7 @@ class ReadSettings:
         suffix: ".csv", ".jsonl" or ".parquet".
         model: a run or an ONNX file; the shipped networks where None.
         column: of tables, the one with the pictures' bytes; found where None.
+        threshold: accept from this confidence on; as the networks' cards say where None.
     """
 
     layout: str
@@ -54,6 +55,7 @@ class ReadSettings:
     suffix: str
     model: str | None = None
     column: str | None = None
+    threshold: float | None = None
 
 
 def read_chunks(
@@ -184,7 +186,7 @@ def _serve(pipe: Connection, settings: ReadSettings, checkpoint: Checkpoint) -> 
     """Read chunks until the pipe is closed: what a worker process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent ends us
     cv2.setNumThreads(1)  # each core has a process already
-    reader = Reader(settings.model, threads=1)
+    reader = Reader(settings.model, threads=1, threshold=settings.threshold)
     try:
         while True:
             chunk: Chunk = pipe.recv()

@@ -113,7 +113,7 @@ class _Actor:
     def __init__(self, settings: ReadSettings) -> None:
         cv2.setNumThreads(1)
         self._settings = settings
-        self._reader = Reader(settings.model, threads=1)
+        self._reader = Reader(settings.model, threads=1, threshold=settings.threshold)
 
     def __call__(self, tasks: Any) -> Iterator[Any]:
         for task in tasks.column("task").to_pylist():

@@ -50,6 +50,7 @@ def read_files(
     names: Sequence[str],
     layout: str = "page",
     model: str | Path | None = None,
+    threshold: float | None = None,
     overlay_folder: Path | None = None,
     explain_folder: Path | None = None,
     list_file: str | None = None,
@@ -61,6 +62,7 @@ def read_files(
         names: files, folders, globs, tar shards, tables, s3:// and gs:// paths, or "-" for one picture on stdin.
         layout: "digit", "number" or "page".
         model: a run or an ONNX file; the shipped networks where None.
+        threshold: accept from this confidence on; as the networks' cards say where None.
         overlay_folder: where to write each picture with its boxes, if anywhere.
         explain_folder: where to write a picture for each digit, if anywhere.
         list_file: a file that names further files, one a line; "-" for stdin.
@@ -72,7 +74,7 @@ def read_files(
         OutputError: an overlay cannot be written.
     """
     sources = list(all_sources(names, list_file))
-    reader = Reader(model)
+    reader = Reader(model, threshold=threshold)
     overlays = Overlays(overlay_folder, explain_folder)
     for source in sources:
         for member in members_in(source, column):
@@ -140,6 +142,7 @@ def read_to_file(
     rows: str = "number",
     *,
     model: str | Path | None = None,
+    threshold: float | None = None,
     list_file: str | None = None,
     column: str | None = None,
     resume: bool = False,
@@ -157,6 +160,7 @@ def read_to_file(
         layout: "digit", "number" or "page".
         rows: what a row is: "number" or "digit".
         model: a run or an ONNX file; the shipped networks where None.
+        threshold: accept from this confidence on; as the networks' cards say where None.
         list_file: a file that names further files, one a line; "-" for stdin.
         column: of Parquet and Arrow tables, the one with the pictures' bytes; found where None.
         resume: continue a stopped run of the same inputs and settings; start one where there is none.
@@ -173,7 +177,7 @@ def read_to_file(
     started = time.monotonic()
     suffix = check_format(output)
     _check_names(names)
-    settings = ReadSettings(layout, rows, suffix, None if model is None else str(model), column)
+    settings = ReadSettings(layout, rows, suffix, None if model is None else str(model), column, threshold)
     if ray is not None:
         _check_cluster_run(output, suffix, resume, overwrite)
         _model_fingerprints(model)

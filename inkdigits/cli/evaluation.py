@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +48,10 @@ def evaluate(
             metavar="SHARE", help="Of --cells: from which confidence on at most so many are wrong (95 % sure)."
         ),
     ] = None,
+    save: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keep what --risk promises, for `read --promise` and `Reader(promise=)`."),
+    ] = None,
     report: ReportOption = None,
     json_: JsonOption = False,
     mlflow: MlflowOption = None,
@@ -61,8 +64,10 @@ def evaluate(
     Examples:
       inkdigits evaluate
       inkdigits evaluate hidden-20261123-071500 --report report.html
-      inkdigits evaluate --cells scans --risk 0.01
+      inkdigits evaluate --cells scans --risk 0.01 --save promise.json
     """
+    from inkdigits.errors import require
+    from inkdigits.evaluation.cells import promise_for, saved_promise
     from inkdigits.evaluation.model_evaluation import evaluate_model
     from inkdigits.reading.reader import Reader
 
@@ -70,27 +75,32 @@ def evaluate(
         raise typer.BadParameter("give RUN or --model, not both")
     if risk is not None and (cells is None or not 0 < risk < 1):
         raise typer.BadParameter("--risk belongs to --cells FOLDER and lies between 0 and 1, such as 0.01")
+    if save is not None and risk is None:
+        raise typer.BadParameter("--save belongs to --risk SHARE")
+    # Packages may be missing, which is better known before an evaluation of minutes.
     if risk is not None:
-        from inkdigits.evaluation.selective import promise
-    if report is not None:  # its packages may be missing, which is better known before an evaluation of minutes
+        require("scipy")
+    if report is not None:
         from inkdigits.evaluation.html import save_page
-        from inkdigits.evaluation.report import evaluation_html
+        from inkdigits.evaluation.report import model_html
 
     path, own_data = model_and_data(run or model or "reader", runs)
     if mlflow is not None or tensorboard:
         from inkdigits.training import tracking
 
         to = tracking.destinations(mlflow, tensorboard, runs)
-    evaluation = evaluate_model(
-        Reader(path), data or (own_data if cells is None else None), framed.value, outliers, cells
-    )
-    if report is not None and evaluation.digits is not None:
-        say(f"report: {save_page(report, evaluation_html(evaluation.digits).encode())}")
-    said, figures = str(evaluation), evaluation.to_dict()
+    reader = Reader(path)
+    evaluation = evaluate_model(reader, data or (own_data if cells is None else None), framed.value, outliers, cells)
+    said, figures, promise = str(evaluation), evaluation.to_dict(), None
     if risk is not None and evaluation.cells is not None:
-        found = promise(evaluation.cells.confidence, evaluation.cells.string_right, risk)
-        said, figures = f"{said}\n{found}", figures | {"promise": asdict(found)}
+        promise = promise_for(evaluation.cells, risk)
+        said, figures = f"{said}\n{promise}", figures | promise.to_dict()
+    if report is not None:
+        say(f"report: {save_page(report, model_html(evaluation, promise).encode())}")
     print(json.dumps(figures, allow_nan=False) if json_ else said)
+    if save is not None and evaluation.cells is not None and promise is not None:
+        saved_promise(evaluation.cells, promise, reader).save(save)
+        say(f"promise: {save}")
     if mlflow is not None or tensorboard:
         for kept in tracking.keep(tracking.record_of_evaluation(evaluation, path), to):
             say(kept)

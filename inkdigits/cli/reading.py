@@ -13,6 +13,7 @@ from inkdigits.cli.options import named_model, resumable, say
 
 if TYPE_CHECKING:
     from inkdigits.bulk.read import Answer
+    from inkdigits.reading.reader import Reader
 
 
 class Layout(StrEnum):
@@ -47,6 +48,14 @@ def read(
     model: Annotated[
         Path | None,
         typer.Option(metavar="MODEL", help="A run, an ONNX file, a hand. Default: what ships."),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="P", help="Accept from this confidence on. Default: as the networks say."),
+    ] = None,
+    promise: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Accept as a promise allows that `evaluate --save` wrote (--layout number)."),
     ] = None,
     save_overlay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Save the pictures with boxes and answers drawn on them.")
@@ -89,23 +98,28 @@ def read(
     import numpy  # noqa: F401
 
     from inkdigits.bulk.read import read_files
+    from inkdigits.reading.reader import Reader
 
     model = named_model(model)
     if not images and list_ is None:
         raise typer.BadParameter("name pictures, or a --list of them")
+    if promise is not None:
+        threshold = _promised(promise, threshold, layout, model)
     if layout is Layout.table:
         if resume or workers or ray or save_overlay or explain or column or rows is not Rows.number:
-            raise typer.BadParameter("--layout table goes with --json, --model, --list, --output and --overwrite alone")
-        n_errors = _read_tables(images or (), list_, model, json_, output, overwrite)
+            raise typer.BadParameter(
+                "--layout table goes with --json, --model, --threshold, --list, --output and --overwrite alone"
+            )
+        n_errors = _read_tables(images or (), list_, Reader(model, threshold=threshold), json_, output, overwrite)
     elif output is None:
         if resume or overwrite or workers or ray or rows is not Rows.number:
             raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
-        answers = read_files(images or (), layout.value, model, save_overlay, explain, list_, column)
+        answers = read_files(images or (), layout.value, model, threshold, save_overlay, explain, list_, column)
         n_errors = sum([_show(answer, json_) for answer in answers])
     else:
         if json_ or save_overlay or explain:
             raise typer.BadParameter("--json, --save-overlay and --explain do not go with --output")
-        how = {"resume": resume, "overwrite": overwrite, "workers": workers, "ray": ray}
+        how = {"threshold": threshold, "resume": resume, "overwrite": overwrite, "workers": workers, "ray": ray}
         n_errors = _read_to(
             output, images or (), layout.value, rows.value, model=model, list_file=list_, column=column, **how
         )
@@ -113,8 +127,21 @@ def read(
         raise typer.Exit(1)
 
 
+def _promised(promise: Path, threshold: float | None, layout: Layout, model: Path | None) -> float | None:
+    """Return the threshold of a promise, and say what it promises."""
+    from inkdigits.reading.reader import Reader
+
+    if threshold is not None:
+        raise typer.BadParameter("give --threshold or --promise, not both")
+    if layout is not Layout.number:
+        raise typer.BadParameter("--promise is about pictures of one number each: it goes with --layout number")
+    reader = Reader(model, promise=promise)
+    say(str(reader.promise))
+    return reader.threshold
+
+
 def _read_tables(
-    images: Sequence[str], list_file: str | None, model: Path | None, as_json: bool, output: str | None, overwrite: bool
+    images: Sequence[str], list_file: str | None, reader: "Reader", as_json: bool, output: str | None, overwrite: bool
 ) -> int:
     """Print or write the tables of pictures; return how many pictures could not be read."""
     from dataclasses import asdict
@@ -125,14 +152,13 @@ def _read_tables(
     from inkdigits.errors import OutputError
     from inkdigits.files.storage import write_bytes
     from inkdigits.forms import tables
-    from inkdigits.reading.reader import Reader
 
     if output is not None:
         if Path(output).suffix.lower() not in (".csv", ".xlsx"):
             raise typer.BadParameter(f"{output}: the ending must be .csv or .xlsx")
         if Path(output).exists() and not overwrite:
             raise OutputError(f"{output}: exists already; name another file, or say --overwrite")
-    reader, pages, n_errors = Reader(model), [], 0
+    pages, n_errors = [], 0
     for source in all_sources(images, list_file):
         for member in members_in(source, None):
             image = image_of(loaded(member))

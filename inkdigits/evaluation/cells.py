@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from inkdigits.arrays import Floats, Mask
-from inkdigits.errors import DataError, reason
-from inkdigits.evaluation import metrics, significance
+from inkdigits.errors import DataError, PromiseError, reason
+from inkdigits.evaluation import metrics, selective, significance
 from inkdigits.evaluation.text import percent
+from inkdigits.reading.normalise.version import normalisation_version
+from inkdigits.reading.promise import SavedPromise
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
 
@@ -61,7 +64,11 @@ class CellsEvaluation:
         return sum(metrics.edit_distance(_digits(truth), _digits(text)) for truth, text in pairs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return every figure as JSON holds it; what could not be measured is None."""
+        """Return every figure as JSON holds it; what could not be measured is None.
+
+        "aurc" is the area under the risk-coverage curve, "coverage_at_1_percent" and "coverage_at_half_percent" are the
+        largest shares, the surest first, with so few wrong: all by the whole string, as "calibration_error".
+        """
         n, accepted = len(self), int(self.accepted.sum())
         return {
             "data": self.source,
@@ -76,6 +83,9 @@ class CellsEvaluation:
             "string_accuracy_accepted": float(self.string_right[self.accepted].mean()) if accepted else None,
             "accuracy_surest_half": metrics.accuracy_of_surest(self.right, self.confidence, 0.5),
             "calibration_error": metrics.calibration_error(self.confidence, self.string_right),
+            "aurc": selective.aurc(self.confidence, self.string_right),
+            "coverage_at_1_percent": selective.coverage_at(self.confidence, self.string_right, 0.01),
+            "coverage_at_half_percent": selective.coverage_at(self.confidence, self.string_right, 0.005),
         }
 
     def __str__(self) -> str:
@@ -97,8 +107,74 @@ class CellsEvaluation:
                 f"{percent(strings)} the string",
                 f"surest half        {percent(figures['accuracy_surest_half'])} right",
                 f"calibration error  {percent(figures['calibration_error'])}",
+                f"risk and coverage  AURC {percent(figures['aurc'])}; with 1 % of the strings wrong "
+                f"{percent(figures['coverage_at_1_percent'])} can be accepted, with 0.5 % "
+                f"{percent(figures['coverage_at_half_percent'])}",
             ]
         )
+
+
+@dataclass(frozen=True, eq=False)
+class CellsPromise:
+    """What an evaluation of cells allows to promise, with its risk-coverage curve.
+
+    Attributes:
+        promise: about the whole string.
+        curve: float64 (N, 3), see `selective.bounded_risk_coverage`, at the promise's delta.
+    """
+
+    promise: selective.Promise
+    curve: Floats
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the promise and a hundred points of the curve, as JSON holds them."""
+        names = ("coverage", "error", "at_most")
+        points = selective.points_of(self.curve, 100).tolist()
+        return {
+            "promise": asdict(self.promise),
+            "risk_coverage": [dict(zip(names, point, strict=True)) for point in points],
+        }
+
+    def __str__(self) -> str:
+        rows = [f"{c:>7.0%}  {e:>7.2%}  {b:>7.2%}" for c, e, b in selective.points_of(self.curve, 10).tolist()]
+        head = f"surest     wrong  at most ({1 - self.promise.delta:.0%} sure)"
+        return "\n".join([str(self.promise), "", head, *rows])
+
+
+def promise_for(cells: CellsEvaluation, risk: float, delta: float = 0.05) -> CellsPromise:
+    """Return what an evaluation of cells allows to promise about the whole string; arguments as for `promise`."""
+    sure, right = cells.confidence, cells.string_right
+    found = selective.promise(sure, right, risk, delta)
+    return CellsPromise(found, selective.bounded_risk_coverage(sure, right, delta))
+
+
+def saved_promise(cells: CellsEvaluation, made: CellsPromise, reader: Reader) -> SavedPromise:
+    """Return a promise as a file holds it.
+
+    Args:
+        cells: what it was made of.
+        made: the promise.
+        reader: that read the cells.
+
+    Raises:
+        PromiseError: nothing can be promised yet.
+    """
+    found = made.promise
+    if found.threshold is None:
+        raise PromiseError(str(found))
+    networks = reader.networks()
+    return SavedPromise(
+        says=str(found),
+        risk=found.risk,
+        delta=found.delta,
+        threshold=found.threshold,
+        n=found.n,
+        source=cells.source,
+        date=date.today().isoformat(),
+        networks=networks,
+        normalisation={kind: normalisation_version(kind) for kind in networks},
+        steps=selective.steps_of(cells.confidence, cells.string_right, found.delta),
+    )
 
 
 def _string(text: str) -> str:

@@ -14,6 +14,7 @@ from inkdigits.evaluation import metrics, significance
 from inkdigits.evaluation.comparison import Comparison
 from inkdigits.evaluation.digits import Evaluation
 from inkdigits.evaluation.inspection import Inside
+from inkdigits.evaluation.selective import Promise
 from inkdigits.evaluation.text import percent
 
 if TYPE_CHECKING:
@@ -204,6 +205,36 @@ def draw_reliability(confidence: Floats, right: Mask) -> "Figure":
     below.set(xlabel="confidence", ylabel="answers", yscale="log")
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def draw_risk_coverage(curve: Floats, promised: Promise | None = None) -> "Figure":
+    """Draw the share of errors over the share of answers that are accepted, the surest first, with its upper bound.
+
+    Args:
+        curve: float64 (N, 3), see `selective.bounded_risk_coverage`.
+        promised: what the same sample allows to promise: its risk and, where there is one, its coverage are marked.
+    """
+    coverage, error, bound = curve.T * 100
+    figure = blank_figure(8, 4.5)
+    axes = figure.subplots()
+    sure = 95 if promised is None else round(100 * (1 - promised.delta))
+    axes.fill_between(coverage, error, bound, color="#1d4ed8", alpha=0.12, linewidth=0)
+    axes.plot(coverage, bound, "--", color="#1d4ed8", linewidth=1, label=f"upper bound, {sure} % sure")
+    axes.plot(coverage, error, color="#1d4ed8", label="wrong in this sample")
+    # Where few are accepted the bound is near 100 %, which would press all else flat.
+    top = min(100.0, max(1.6 * error[-1], 1.0, 3 * 100 * promised.risk if promised else 0.0))
+    if promised is not None:
+        axes.axhline(
+            100 * promised.risk, color="#b91c1c", linewidth=1, label=f"risk asked for, {100 * promised.risk:g} %"
+        )
+        if promised.threshold is not None:
+            label = f"promised from confidence {promised.threshold:g} on"
+            axes.plot([100 * promised.coverage], [100 * promised.risk], "o", color="#b91c1c", label=label)
+    axes.set(xlabel="accepted, the surest first, %", ylabel="of these wrong, %", xlim=(0, 100), ylim=(0, top))
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper center")
     return figure
 
 

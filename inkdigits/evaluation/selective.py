@@ -1,6 +1,7 @@
 """Promises about accepted values: the lowest confidence from which on, at a given probability, few enough are wrong.
 
 Learn-then-Test with a fixed sequence (Angelopoulos et al., arXiv:2110.01052; Geifman and El-Yaniv, NeurIPS 2017).
+Promises and bounds need SciPy (extras `train` and `forms`); curves and their figures do not.
 """
 
 import itertools
@@ -9,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
 
-from inkdigits.arrays import Floats, Mask
+from inkdigits.arrays import Floats, Indices, Mask
+from inkdigits.reading.promise import Step, last_passed
 
 # Fixed beforehand, the strictest first: a threshold chosen by the sample itself would promise too much.
 THRESHOLDS = (0.999, 0.998, 0.995, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.83, 0.8, 0.75, 0.7, 0.6, 0.5, 0.0)
@@ -78,29 +79,59 @@ def promise(
     Raises:
         ValueError: the arrays differ in length, or risk, delta or thresholds make no sense.
     """
+    if not 0 < risk < 1:
+        raise ValueError(f"risk lies between 0 and 1; got {risk}")
+    steps = steps_of(confidences, right, delta, thresholds)
+    passed = last_passed(steps, risk, delta)
+    if passed is not None:
+        return Promise(risk, delta, passed.threshold, len(confidences), passed.n, passed.n_wrong, 0)
+    least = missing = least_checked(risk, delta)
+    for step in steps:
+        missing = min(missing, _missing(step.n, step.n_wrong, risk, delta))
+        if step.n >= least:  # it fails, and ends the sequence
+            break
+    return Promise(risk, delta, None, len(confidences), 0, 0, missing)
+
+
+def steps_of(
+    confidences: Floats | Sequence[float],
+    right: Mask | Sequence[bool],
+    delta: float = 0.05,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> tuple[Step, ...]:
+    """Return what a sample says about each threshold; the arguments are those of `promise`.
+
+    Raises:
+        ValueError: as for `promise`.
+    """
     sure, is_right = np.asarray(confidences, float), np.asarray(right, bool)
     if sure.shape != is_right.shape or sure.ndim != 1:
         raise ValueError(f"as many confidences as answers, please: {sure.shape} and {is_right.shape}")
-    if not (0 < risk < 1 and 0 < delta < 1):
-        raise ValueError(f"risk and delta lie between 0 and 1; got {risk} and {delta}")
+    if not 0 < delta < 1:
+        raise ValueError(f"delta lies between 0 and 1; got {delta}")
     if any(a <= b for a, b in itertools.pairwise(thresholds)):
         raise ValueError("thresholds fall, the strictest first")
-    least = least_checked(risk, delta)
-    passed: tuple[float, int, int] | None = None
-    missing = least
-    for threshold in thresholds:
-        inside = sure >= threshold
-        n, wrong = int(inside.sum()), int((inside & ~is_right).sum())
-        if passed is None:
-            missing = min(missing, _missing(n, wrong, risk, delta))
-        if n < least:
-            continue
-        if binom.cdf(wrong, n, risk) > delta:
-            break
-        passed = (threshold, n, wrong)
-    if passed is None:
-        return Promise(risk, delta, None, len(sure), 0, 0, missing)
-    return Promise(risk, delta, passed[0], len(sure), passed[1], passed[2], 0)
+    inside = [sure >= threshold for threshold in thresholds]
+    counts = [(int(each.sum()), int((each & ~is_right).sum())) for each in inside]
+    bounds = upper_bounds(np.array([wrong for _, wrong in counts]), np.array([n for n, _ in counts]), delta)
+    return tuple(Step(t, n, wrong, b) for t, (n, wrong), b in zip(thresholds, counts, bounds.tolist(), strict=True))
+
+
+def upper_bounds(n_wrong: Indices, n: Indices, delta: float = 0.05) -> Floats:
+    """Return the one-sided bounds of Clopper and Pearson (1934) on shares: float64 (N,), 1 where all or none is known.
+
+    A share is above its bound with a probability of delta at most. A bound is at most r exactly where the binomial test
+    of "the share is above r" succeeds: P(at most `n_wrong` of n | r) <= delta.
+
+    Args:
+        n_wrong: int (N,), 0 to n.
+        n: int (N,).
+        delta: between 0 and 1.
+    """
+    from scipy.stats import beta
+
+    bounds: Floats = np.where(n_wrong < n, beta.ppf(1 - delta, n_wrong + 1, np.maximum(n - n_wrong, 1)), 1.0)
+    return bounds
 
 
 def least_checked(risk: float, delta: float = 0.05) -> int:
@@ -110,6 +141,8 @@ def least_checked(risk: float, delta: float = 0.05) -> int:
 
 def _missing(n: int, wrong: int, risk: float, delta: float) -> int:
     """Return how many more values must be checked, and be right, before a test of n with so many wrong succeeds."""
+    from scipy.stats import binom
+
     low, high = max(n, 1), max(2 * n, 2)
     while binom.cdf(wrong, high, risk) > delta:
         low, high = high, 2 * high
@@ -131,3 +164,30 @@ def risk_coverage(confidences: Floats, right: Mask) -> tuple[Floats, Floats]:
 def aurc(confidences: Floats, right: Mask) -> float:
     """Return the area under the risk-coverage curve: the mean error over all coverages, lower is better."""
     return float(risk_coverage(confidences, right)[1].mean())
+
+
+def coverage_at(confidences: Floats, right: Mask, error: float) -> float:
+    """Return the largest share, the surest first, of which at most `error` is wrong: both 0 to 1.
+
+    It was chosen for this sample: of others more may be wrong. What holds for others says `promise`.
+    """
+    coverage, errors = risk_coverage(confidences, right)
+    kept = np.flatnonzero(errors <= error)
+    return float(coverage[kept[-1]]) if len(kept) else 0.0
+
+
+def bounded_risk_coverage(confidences: Floats, right: Mask, delta: float = 0.05) -> Floats:
+    """Return float64 (n, 3): coverage, the share of errors within it, and the upper bound of that share.
+
+    The bound is that of Clopper and Pearson at 1 - delta for each coverage by itself, not for all of them at once.
+    """
+    coverage, errors = risk_coverage(confidences, right)
+    counts = np.arange(1, len(coverage) + 1)
+    return np.column_stack([coverage, errors, upper_bounds(np.rint(errors * counts).astype(int), counts, delta)])
+
+
+def points_of(curve: Floats, n: int) -> Floats:
+    """Return the rows of a curve (N, columns) at 1/n, 2/n, ... of its length; n of them, or all if there are fewer."""
+    places = np.unique(np.ceil(np.arange(1, n + 1) * len(curve) / n).astype(int)) - 1
+    points: Floats = curve[places]
+    return points

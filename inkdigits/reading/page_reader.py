@@ -168,7 +168,9 @@ def _surer(pieces: PageReading, rows: PageReading) -> PageReading:
         sure = [line for line in pieces.lines if line.accepted]
         lines = tuple(_alike(line, sure) or _of_pieces(line, rows.lines, pieces) or line for line in rows.lines)
         return replace(rows, lines=lines, left_out=(*rows.left_out, *_uncovered(pieces, rows)))
-    lines = tuple(_rejected(line) if line.accepted and not _alike(line, rows.lines) else line for line in pieces.lines)
+    lines = tuple(
+        line.with_acceptance(False) if line.accepted and not _alike(line, rows.lines) else line for line in pieces.lines
+    )
     return replace(pieces, lines=lines)
 
 
@@ -189,7 +191,7 @@ def _of_pieces(line: NumberReading, lines: Sequence[NumberReading], pieces: Page
     n_accepted, n = (sum(len(x.digits) for x in pieces.lines if x.accepted or every) for every in (False, True))
     is_clean = 2 * n_accepted >= n
     is_trusted = there[0].accepted or (is_clean and len(there[0].digits) == len(line.digits))
-    return _rejected(there[0]) if is_trusted else None
+    return there[0].with_acceptance(False) if is_trusted else None
 
 
 def _lie_together(line: NumberReading, other: NumberReading) -> bool:
@@ -213,10 +215,6 @@ def _uncovered(pieces: PageReading, rows: PageReading) -> list[LeftOut]:
         if not ((left <= x) & (x <= left + width) & (top <= y) & (y <= top + height)).any():
             uncovered.append(ink)
     return uncovered
-
-
-def _rejected(line: NumberReading) -> NumberReading:
-    return replace(line, accepted=False, items=tuple(replace(item, accepted=False) for item in line.items))
 
 
 def _expected(page: PageReading) -> float:
@@ -288,7 +286,7 @@ def _confirmed(line: NumberReading, whole: NumberReading) -> NumberReading:
     Where the pieces have none, such as a long chain that is one piece, the whole is the answer, rejected.
     """
     if not line.digits and whole.digits and whole.confidence > LEAST_TOUCHING:
-        return _rejected(whole)
+        return whole.with_acceptance(False)
     if line.digits == whole.digits:
         is_sure = line.text == whole.text or whole.accepted
         return replace(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from inkdigits.files.images import ImageSource, LoadedImage, load_image, read_im
 from inkdigits.reading.adapted import open_model, parts_of
 from inkdigits.reading.digit_reader import DigitReader
 from inkdigits.reading.line_reader import LineReader
+from inkdigits.reading.model import SHIPPED
 from inkdigits.reading.normalise.digit import frame_digit
 from inkdigits.reading.page_reader import PageReader
+from inkdigits.reading.promise import load_promise
 from inkdigits.reading.results import Classified, NumberReading, PageReading, Reading
 from inkdigits.reading.row_reader import RowReader
 
@@ -37,8 +40,17 @@ class Reader:
         threads: how many a network may use, at least 1; all cores where None. Answers do not depend on it.
         text_detector: whether pages are also searched with PP-OCR's text detector, which the extra `pages` installs: it
             finds numbers on photographs that our page finder alone does not, and takes longer. Where installed if None.
+        threshold: 0 to 1: digits and numbers of this confidence and above are accepted, no others, whatever the
+            networks' cards say. It changes nothing but `accepted`. On pages, whose rows are also rejected where the two
+            ways of reading them disagree, rows below it are rejected, too.
+        promise: a file that `inkdigits evaluate --cells FOLDER --risk SHARE --save FILE` wrote, in place of a
+            threshold: numbers are accepted from its threshold on. It is about pictures and regions of one number each,
+            and such a reader answers nothing else.
+        risk: with `promise`: another share of accepted numbers that may be wrong, as far as the same sample allows it.
 
     Attributes:
+        threshold: from which confidence on answers are accepted; None where the networks' cards say so.
+        promise: the promise that is kept, if any.
         digits: the digit reader, usable alone on grey arrays.
         lines: the line reader, usable alone on grey arrays of one row each.
         pages: the page reader, usable alone on grey arrays.
@@ -46,7 +58,10 @@ class Reader:
     Raises:
         ModelError: the model is missing or breaks the contract (uint8 (N, 28, 28) in, scores (N, classes) out, a card),
             or it was trained behind another version of the normalisation.
-        ValueError: fewer threads than one.
+        PromiseError: the promise is missing, damaged, about other networks or another version of the normalisation
+            (it is withdrawn then), or its sample does not allow the risk.
+        ValueError: fewer threads than one, a threshold or risk out of range, a threshold beside a promise, a risk
+            without one.
         MissingExtraError: a text detector is asked for, and the extra is not installed.
 
     Examples:
@@ -60,8 +75,16 @@ class Reader:
     """
 
     def __init__(
-        self, model: str | Path | None = None, threads: int | None = None, text_detector: bool | None = None
+        self,
+        model: str | Path | None = None,
+        threads: int | None = None,
+        text_detector: bool | None = None,
+        *,
+        threshold: float | None = None,
+        promise: str | Path | None = None,
+        risk: float | None = None,
     ) -> None:
+        _check_acceptance(threshold, promise, risk)
         if text_detector:
             require("rapidocr")
         digit, line = parts_of(model)
@@ -71,6 +94,19 @@ class Reader:
         self.lines = LineReader(own if is_line else line, threads)
         rows = RowReader(self.digits, self.lines, threads=threads, text_detector=text_detector)
         self.pages = PageReader(self.digits, self.lines, rows)
+        self.threshold, self.promise = threshold, None
+        if promise is not None:
+            self.promise = load_promise(promise, self.networks())
+            self.threshold = self.promise.threshold if risk is None else self.promise.threshold_for(risk)
+
+    def networks(self) -> dict[str, str]:
+        """Return the SHA-256 of the file of each network: "digit", "line" and "finder"."""
+        paths = {
+            "digit": self.digits.model.path,
+            "line": self.lines.path,
+            "finder": SHIPPED / "finder.onnx",
+        }
+        return {kind: sha256(path.read_bytes()).hexdigest() for kind, path in paths.items()}
 
     @property
     def card(self) -> dict[str, Any]:
@@ -94,9 +130,10 @@ class Reader:
             images: uint8 (N, 28, 28), 0 = paper, 255 = ink, in MNIST's form.
 
         Raises:
-            ValueError: another dtype or shape.
+            ValueError: another dtype or shape, or the reader keeps a promise, which is about numbers.
         """
-        return self.digits.classify(images)
+        threshold, found = self._threshold("digit"), self.digits.classify(images)
+        return found if threshold is None else replace(found, accepted=found.confidence >= threshold)
 
     def frame(self, image: ImageSource) -> DigitImage:
         """Return what the digit network sees of a picture of one digit: uint8 (28, 28).
@@ -135,8 +172,12 @@ class Reader:
 
         Raises:
             ImageError: a picture cannot be read.
+            ValueError: the reader keeps a promise, which is about numbers.
         """
-        return self.digits.read([read_image(image) for image in images])
+        threshold, found = self._threshold("digit"), self.digits.read([read_image(image) for image in images])
+        if threshold is None:
+            return found
+        return [replace(reading, accepted=reading.confidence >= threshold) for reading in found]
 
     def read_number(self, image: ImageSource) -> NumberReading:
         """Return the answer for a picture that shows one number, such as a cell of a form.
@@ -153,7 +194,7 @@ class Reader:
             ('273', [2, 7, 3])
         """
         picture = load_image(image)
-        return self._read_numbers([picture.pixels])[0].with_boxes(picture.to_stored)
+        return self._read_one_each([picture.pixels], "number")[0].with_boxes(picture.to_stored)
 
     def read_page(self, image: ImageSource) -> PageReading:
         """Return the answer for a picture with any number of rows.
@@ -172,7 +213,7 @@ class Reader:
 
         Raises:
             ImageError: the picture cannot be read.
-            ValueError: no such layout.
+            ValueError: no such layout, or the reader keeps a promise, and the layout is not "number".
         """
         return self.read_many([image], layout)[0]
 
@@ -185,14 +226,14 @@ class Reader:
 
         Raises:
             ImageError: a picture cannot be read.
-            ValueError: no such layout.
+            ValueError: as for `read`.
         """
         if layout not in LAYOUTS:
             raise ValueError(f"layout must be digit, number or page, got {layout!r}")
         pictures = [load_image(image) for image in images]
         greys = [picture.pixels for picture in pictures]
         if layout == "page":
-            found = self.pages.read(greys)
+            found = self._read_pages(greys)
         else:
             lines = self._read_one_each(greys, layout)
             found = [_page_of(line, grey) for line, grey in zip(lines, greys, strict=True)]
@@ -215,7 +256,8 @@ class Reader:
 
         Raises:
             ImageError: the picture cannot be read.
-            ValueError: no such layout, or a box without area or wholly outside the picture; its index is named.
+            ValueError: no such layout, or a box without area or wholly outside the picture; its index is named. Or the
+                reader keeps a promise, and the layout is not "number".
         """
         if layout not in ("digit", "number"):
             raise ValueError(f"layout must be digit or number, got {layout!r}")
@@ -231,7 +273,27 @@ class Reader:
 
     def _read_one_each(self, greys: Sequence[GrayImage], layout: str) -> list[NumberReading]:
         """Return the one digit or number of each picture."""
-        return self.digits.read_placed(greys) if layout == "digit" else self._read_numbers(greys)
+        threshold = self._threshold(layout)
+        lines = self.digits.read_placed(greys) if layout == "digit" else self._read_numbers(greys)
+        if threshold is None:
+            return lines
+        return [line.with_acceptance(bool(line.digits) and line.confidence >= threshold) for line in lines]
+
+    def _read_pages(self, greys: Sequence[GrayImage]) -> list[PageReading]:
+        threshold, pages = self._threshold("page"), self.pages.read(greys)
+        if threshold is None:
+            return pages
+        return [replace(page, lines=tuple(_rejected_below(threshold, line) for line in page.lines)) for page in pages]
+
+    def _threshold(self, layout: str) -> float | None:
+        """Return from which confidence on answers are accepted in a layout; None where the networks' cards say so.
+
+        Raises:
+            ValueError: the reader keeps a promise that is not about this layout.
+        """
+        if self.promise is not None and layout != "number":
+            raise ValueError(f"a promise is about pictures of one number each (layout number), not about {layout}")
+        return self.threshold
 
     def _read_numbers(self, greys: Sequence[GrayImage]) -> list[NumberReading]:
         """Return each picture's one number: as the line network reads it, or as its row is found if that is unsure.
@@ -245,6 +307,20 @@ class Reader:
                 if len(rows) == 1 and rows[0].confidence > max(0.6, lines[i].confidence):
                     lines[i] = rows[0]
         return lines
+
+
+def _check_acceptance(threshold: float | None, promise: str | Path | None, risk: float | None) -> None:
+    """Raise ValueError where it is not clear from which confidence on answers are accepted."""
+    if threshold is not None and promise is not None:
+        raise ValueError("give a threshold or a promise, not both")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise ValueError(f"threshold must be 0 to 1, got {threshold}")
+    if risk is not None and (promise is None or not 0 < risk < 1):
+        raise ValueError("risk goes with a promise and lies between 0 and 1, such as 0.01")
+
+
+def _rejected_below(threshold: float, line: NumberReading) -> NumberReading:
+    return line if line.confidence >= threshold else line.with_acceptance(False)
 
 
 def _page_of(line: NumberReading, grey: GrayImage) -> PageReading:

@@ -190,6 +190,10 @@ class NumberReading:
             "numbers": [number.to_dict() for number in self.numbers],
         }
 
+    def with_acceptance(self, accepted: bool) -> "NumberReading":
+        """Return the same answer, all of its digits accepted or all of them rejected."""
+        return replace(self, accepted=accepted, items=tuple(replace(item, accepted=accepted) for item in self.items))
+
     @property
     def numbers(self) -> tuple[Number, ...]:
         """The numbers of the row, from left to right: what spaces part in `text`."""

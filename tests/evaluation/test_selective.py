@@ -8,10 +8,21 @@ import cv2
 import numpy as np
 import pytest
 from mapie.risk_control import BinaryClassificationController
+from scipy.stats import binom, binomtest
 
 from inkdigits.arrays import Floats, Mask, Rng
 from inkdigits.cli.main import main
-from inkdigits.evaluation.selective import THRESHOLDS, aurc, least_checked, promise, risk_coverage
+from inkdigits.evaluation.selective import (
+    THRESHOLDS,
+    aurc,
+    bounded_risk_coverage,
+    coverage_at,
+    least_checked,
+    points_of,
+    promise,
+    risk_coverage,
+    upper_bounds,
+)
 
 
 def sample(rng: Rng, n: int) -> tuple[Floats, Mask]:
@@ -110,23 +121,114 @@ def test_risk_and_coverage() -> None:
     )
 
 
-def test_evaluate_promises_for_cells(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bounds_are_those_of_scipy_and_decide_as_the_binomial_test_does() -> None:
+    n, wrong = (grid.ravel() for grid in np.meshgrid([1, 7, 598, 3000], [0, 1, 5, 40]))
+    n, wrong = n[wrong <= n], wrong[wrong <= n]
+    bounds = upper_bounds(wrong, n)
+    # Two-sided at 90 % is one-sided at 95 %.
+    theirs = [binomtest(int(k), int(m)).proportion_ci(0.9, "exact").high for k, m in zip(wrong, n, strict=True)]
+    assert bounds == pytest.approx(theirs)
+    for risk in (0.001, 0.005, 0.05, 0.4):
+        assert ((bounds <= risk) == (binom.cdf(wrong, n, risk) <= 0.05)).all()
+    assert upper_bounds(np.array([0, 3]), np.array([0, 3])).tolist() == [1.0, 1.0]
+
+
+def test_coverage_at_an_error_rate() -> None:
+    sure, right = np.linspace(1, 0.01, 100), np.arange(100) != 50
+    assert coverage_at(sure, right, 0.01) == 1.0  # 1 of 100
+    assert coverage_at(sure, right, 0.005) == 0.5
+    assert coverage_at(sure, np.zeros(100, bool), 0.5) == 0.0
+
+
+def test_points_of_a_curve_with_its_bound() -> None:
+    rng = np.random.default_rng(5)
+    sure, right = sample(rng, 250)
+    curve = bounded_risk_coverage(sure, right)
+    coverage, errors = risk_coverage(sure, right)
+    assert (curve[:, 0] == coverage).all()
+    assert (curve[:, 1] == errors).all()
+    assert (curve[:, 2] > errors).all()
+    assert curve[0, 2] == pytest.approx(0.95 if errors[0] == 0 else 1.0)
+    assert points_of(curve, 10)[:, 0] == pytest.approx(np.arange(1, 11) / 10)
+    assert len(points_of(curve[:3], 10)) == 3
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    """Forty cells with a 7, one of which is labelled 8."""
     picture = np.full((130, 150), 255, np.uint8)
     seven = np.array([(40, 14), (100, 10), (96, 22), (64, 110)])
     cv2.polylines(picture, [seven], False, 0, 8, cv2.LINE_AA)
     for number in range(40):
         cv2.imwrite(str(tmp_path / f"{number}.png"), np.roll(picture, number % 9, axis=1))
     (tmp_path / "truth.json").write_text(json.dumps({f"{number}.png": "7" for number in range(40)}))
-    words = ["inkdigits", "evaluate", "--cells", str(tmp_path), "--risk"]
-    monkeypatch.setattr("sys.argv", [*words, "0.01"])
-    with pytest.raises(SystemExit, match="0"):
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr("sys.argv", ["inkdigits", *words])
+    with pytest.raises(SystemExit) as end:
         main()
-    said = capsys.readouterr().out
-    assert "string exact       100.00 %" in said
-    assert re.search(r"^cannot promise yet: 2\d\d more checked values, all right$", said, re.MULTILINE)
-    monkeypatch.setattr("sys.argv", [*words, "2"])
-    with pytest.raises(SystemExit, match="2"):
-        main()
+    return int(end.value.code or 0)
+
+
+def test_evaluate_promises_for_cells(
+    cells: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["evaluate", "--cells", str(cells), "--risk"]
+    assert run(monkeypatch, *words, "0.01", "--save", str(cells / "p.json")) == 1
+    said = capsys.readouterr()
+    assert "string exact       100.00 %" in said.out
+    assert re.search(r"^cannot promise yet: 2\d\d more checked values, all right$", said.out, re.MULTILINE)
+    assert re.fullmatch(r"error: cannot promise yet: 2\d\d more checked values, all right\n", said.err)
+    assert not (cells / "p.json").exists()
+    assert run(monkeypatch, *words, "2") == 2
     assert "--risk belongs to --cells" in capsys.readouterr().err
+    assert run(monkeypatch, *words[:-1], "--save", "p.json") == 2
+    assert "--save belongs to --risk" in capsys.readouterr().err
+
+
+def test_a_promise_is_kept_by_read(
+    cells: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, picture, table = str(cells / "p.json"), str(cells / "0.png"), str(cells / "rows.jsonl")
+    assert run(monkeypatch, "evaluate", "--cells", str(cells), "--risk", "0.1", "--save", kept, "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["promise"]["n_accepted"] == 40
+    assert figures["cells"]["aurc"] == 0
+    assert figures["cells"]["coverage_at_half_percent"] == 1
+    assert len(figures["risk_coverage"]) == 40
+    assert figures["risk_coverage"][-1] == {"coverage": 1, "error": 0, "at_most": pytest.approx(1 - 0.05 ** (1 / 40))}
+    assert run(monkeypatch, "read", picture, "--layout", "number", "--promise", kept) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{picture}: 7\n"
+    assert said.err.startswith("promise: at most 10.00% wrong")
+    assert run(monkeypatch, "read", picture, "--layout", "number", "--threshold", "1") == 0
+    assert capsys.readouterr().out == f"{picture}: 7?\n"
+    words = ["read", picture, "--layout", "number", "--output", table, "--workers", "1"]
+    for more, accepted in ((["--promise", kept], True), (["--threshold", "1"], False)):
+        assert run(monkeypatch, *words, "--overwrite", *more) == 0
+        assert json.loads(Path(table).read_text())["accepted"] is accepted
+    for more, says in (
+        (["--promise", kept, "--threshold", "0.5", "--layout", "number"], "not both"),
+        (["--promise", kept], "goes with --layout number"),
+    ):
+        capsys.readouterr()
+        assert run(monkeypatch, "read", picture, *more) == 2
+        assert says in capsys.readouterr().err
+    Path(kept).write_text("{}")
+    assert run(monkeypatch, "read", picture, "--layout", "number", "--promise", kept) == 1
+    assert "not a promise that can be kept" in capsys.readouterr().err
+
+
+def test_the_report_draws_the_curve_and_shows_the_errors(cells: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = json.loads((cells / "truth.json").read_text()) | {"3.png": "8"}
+    (cells / "truth.json").write_text(json.dumps(labels))
+    report = cells / "report.html"
+    assert run(monkeypatch, "evaluate", "--cells", str(cells), "--risk", "0.2", "--report", str(report)) == 0
+    page = report.read_text()
+    assert 'alt="Risk-coverage curve' in page
+    assert "promise: at most 20.00% wrong (95% sure)" in page
+    assert page.count('<td class="wrong">') == 1
+    assert 'alt="3.png"' in page
+    assert "<td><b>8</b></td>" in page
