@@ -207,6 +207,7 @@ OPTIONAL = {
 EAGER = {
     "web": "web",
     "forms": "forms",
+    "personal": "adapt",
     "training": "train",
     "sweep": "train",
     "audit": "train",
