@@ -30,7 +30,7 @@ def test_onnx_gives_what_keras_gives(name: str, changes: dict, tmp_path: Path) -
     np.testing.assert_allclose(scores, trained.predict(IMAGES, verbose=0), atol=1e-5)
     proto = onnx.load(path)
     assert [i.name for i in proto.graph.input] == ["images"]
-    assert [o.name for o in proto.graph.output] == ["scores"]
+    assert [o.name for o in proto.graph.output] == ["scores", "embeddings"]
     assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
     assert proto.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT
 

@@ -1,6 +1,5 @@
 """The page learns the hand that corrected: through HTTP, and in a browser."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ THEIR_SEVEN, THEIR_FOUR = turned(SEVEN, 60), turned(FOUR, -50)
 def drawing(strokes: list[Stroke], wobble: np.random.Generator) -> bytes:
     image = np.full((240, 260), 255, np.uint8)
     for stroke in strokes:
-        points = np.array(stroke) + (90, 60) + wobble.normal(0, 2, (len(stroke), 2))
+        points = np.array(stroke) + np.array((90, 60)) + wobble.normal(0, 2, (len(stroke), 2))
         cv2.polylines(image, [np.rint(points).astype(np.int32)], False, 0, 10, cv2.LINE_AA)
     return cv2.imencode(".png", image)[1].tobytes()
 
