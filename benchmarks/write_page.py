@@ -44,6 +44,7 @@ CHAPTERS = {
         "pages",
     ),
     "Forms": ("forms", "real_forms", "forms_kill"),
+    "Confidence, and one's own hand": ("selective", "personal"),
     "MNIST": ("accuracy", "champion", "digits"),
     "Speed of training": ("train_speed", "time_to_99"),
     "Speed of reading": ("latency", "startup", "growth", "bulk", "serve"),
