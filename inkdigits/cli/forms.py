@@ -172,15 +172,17 @@ def promise(
     risk: Annotated[float, typer.Option(metavar="SHARE", help="Of accepted fields that may be wrong.")] = 0.005,
     delta: Annotated[float, typer.Option(metavar="SHARE", help="How likely it may be that more are.")] = 0.05,
     sample: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Fields to check. Default: twice the fewest that can do.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Fields to check. Default: twice the fewest that can do."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Accept from the promised confidence on alone.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Promise how many accepted fields are wrong at most, from a random sample of them that people key blind.
+    """Promise how many accepted fields are wrong at most, from a random sample of them that people key blind, twice.
 
     The first call draws the sample; `form review` gives its fields after all others; once they are keyed, this command
-    says what holds. With --keep, what lies below the promised confidence is to be keyed, too.
+    says what holds. With --keep, what lies below the promised confidence is to be keyed, too. A kept promise is
+    withdrawn when pages are read with other weights, and watched: of every tenth page read later a field is checked.
 
     \b
     Examples:
@@ -189,21 +191,28 @@ def promise(
     """
     from dataclasses import asdict
 
-    from inkdigits.evaluation.selective import least_checked
     from inkdigits.forms.job import Job
 
     for name, share in (("--risk", risk), ("--delta", delta)):
         if not 0 < share < 1:
             raise typer.BadParameter(f"{name} lies between 0 and 1, such as 0.005; got {share:g}")
     with closing(Job(job)) as kept:
-        drawn = kept.draw_audit(sample or 2 * least_checked(risk, delta))
-        found = kept.promise(risk, delta)
-        left = kept.progress().audits_left
+        given = None if sample or keep else kept.kept_promise()
+        if given is None or (given.stated.read.risk, given.stated.read.delta) != (risk, delta):
+            kept.draw_audit(sample, risk, delta)
+            found, given = kept.promise(risk, delta), None
+        else:
+            found = given.stated
         if keep:
             say(f"{kept.keep_promise(found):,} more fields are to be keyed")
+        left, alarm = kept.progress().audits_left, kept.standing().alarm
     if left:
-        say(f"{left:,} of {drawn:,} fields of the sample are to be keyed; next: inkdigits form review {job}")
-    print(json.dumps(asdict(found) | {"sample": drawn, "left": left}) if json_ else found)
+        say(f"{left:,} checked fields are to be keyed; next: inkdigits form review {job}")
+    elif found.read.threshold is None:
+        say(f"next: inkdigits form promise {job} --risk {risk:g} --sample {found.read.n + found.read.n_missing}")
+    if alarm:
+        say(alarm)
+    print(json.dumps(asdict(found) | {"left": left, "alarm": alarm}) if json_ else given or found)
 
 
 def _check_output(output: Path | None, overwrite: bool) -> None:

@@ -5,14 +5,14 @@ transaction, a keyed value in another: killing the program loses at most the for
 """
 
 import json
-import random
 import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,25 @@ from filelock import FileLock, Timeout
 
 from inkdigits.arrays import Floats, GrayImage
 from inkdigits.errors import FormError, reason
-from inkdigits.evaluation.selective import Promise, promise
 from inkdigits.files.database import open_database
 from inkdigits.files.storage import cannot_write, whole_folder, write_bytes
-from inkdigits.forms.fields import FieldReading, problem_of, with_rules
-from inkdigits.forms.read import FormAnswer, FormReader, missing_pages
-from inkdigits.forms.template import Form, FormField, load_form, load_picture, save_form
+from inkdigits.forms import audit
+from inkdigits.forms.audit import Audit, Kept, Standing, Stated
+from inkdigits.forms.fields import FieldReading, with_rules
+from inkdigits.forms.keying import KEYED_OTHERWISE, Outcome, is_confirmed, keyed_text, known, means_same, outcome_of
+from inkdigits.forms.read import Basis, FormAnswer, FormReader, missing_pages
+from inkdigits.forms.template import Form, fingerprint, load_form, load_picture, save_form
 
-FORMAT = 1
+FORMAT = 2
 SCHEMA = (
     "CREATE TABLE forms (id INTEGER PRIMARY KEY, problem TEXT NOT NULL)",
     """CREATE TABLE pages (
         id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, form INTEGER REFERENCES forms,
-        number INTEGER, problem TEXT NOT NULL, picture TEXT NOT NULL
+        number INTEGER, problem TEXT NOT NULL, picture TEXT NOT NULL, basis INTEGER REFERENCES bases
     )""",
     """CREATE TABLE fields (
         id INTEGER PRIMARY KEY, form INTEGER NOT NULL REFERENCES forms, page INTEGER NOT NULL REFERENCES pages,
-        name TEXT NOT NULL, reading TEXT NOT NULL,
+        name TEXT NOT NULL, reading TEXT NOT NULL, lot REAL NOT NULL,
         text TEXT NOT NULL, confidence REAL NOT NULL, accepted INTEGER NOT NULL, problem TEXT NOT NULL,
         repaired INTEGER NOT NULL, postponed INTEGER NOT NULL DEFAULT 0, UNIQUE (form, name)
     )""",
@@ -50,16 +52,12 @@ SCHEMA = (
         reviewer TEXT NOT NULL, time REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0
     )""",
     "CREATE INDEX decisions_of ON decisions (field)",
-    # A random sample of what was accepted, as it was when it was drawn; `right` is known once the field was keyed.
-    "CREATE TABLE audit (field INTEGER PRIMARY KEY REFERENCES fields, text TEXT NOT NULL, confidence REAL NOT NULL, "
-    "right INTEGER)",
-    "CREATE TABLE promises (id INTEGER PRIMARY KEY, threshold REAL NOT NULL, said TEXT NOT NULL, time REAL NOT NULL)",
     "CREATE TABLE leases (field INTEGER PRIMARY KEY REFERENCES fields, reviewer TEXT NOT NULL, until REAL NOT NULL)",
+    *audit.SCHEMA,
 )
 LEASE_S = 120.0
 JPEG_QUALITY = 80
 LONGEST_NAME = 64  # of a reviewer
-KEYED_OTHERWISE = "keyed otherwise than read"
 
 
 @dataclass(frozen=True)
@@ -79,21 +77,6 @@ class Task:
     type: str
     decimals: int
     problem: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a keyed value.
-
-    Attributes:
-        accepted: whether it stands; if not, the same is to be keyed once more, or what is right.
-        read: what the reader saw there, None where the value stands.
-        problem: which constraint the value breaks, "" for none.
-    """
-
-    accepted: bool
-    read: str | None = None
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -136,6 +119,7 @@ class Job:
         self.form: Form = load_form(self.folder / "form")
         self._parts = {part.name: part for part in self.form.parts()}
         self._unique = [name for name, part in self._parts.items() if part.constraints.unique]
+        self._template = fingerprint(self.form)
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
 
@@ -190,14 +174,20 @@ class Job:
         try:
             with FileLock(self.folder / "reading.lock", timeout=0):
                 with self._session() as connection:
-                    known = dict(connection.execute("SELECT source, digest FROM pages"))
-                for answer in reader.read(scans, report, known):
-                    yield self.add(answer)
+                    seen = dict(connection.execute("SELECT source, digest FROM pages"))
+                basis = reader.basis
+                for answer in reader.read(scans, report, seen):
+                    yield self.add(answer, basis)
         except Timeout:
             raise FormError(f"{self.folder}: another process reads into this job; wait for it to end") from None
 
-    def add(self, answer: FormAnswer) -> FormAnswer:
-        """Keep a form or a page that is none; return it with what the job's other forms say of it."""
+    def add(self, answer: FormAnswer, basis: Basis | None = None) -> FormAnswer:
+        """Keep a form or a page that is none; return it with what the job's other forms say of it.
+
+        Args:
+            answer: as the reader gave it.
+            basis: what it was read with, None where that is not known.
+        """
         pictures = {page.digest: page.flat for page in answer.pages}
         if answer.scan is not None:
             pictures[answer.digest] = answer.scan
@@ -205,18 +195,23 @@ class Job:
         with self._session() as connection, connection:
             if not answer.pages:
                 connection.execute(
-                    "INSERT INTO pages VALUES (NULL, ?, ?, NULL, NULL, ?, ?)",
+                    "INSERT INTO pages VALUES (NULL, ?, ?, NULL, NULL, ?, ?, NULL)",
                     (answer.sources[0], answer.digest, answer.problem, names.get(answer.digest, "")),
                 )
                 return answer
             form = connection.execute("INSERT INTO forms VALUES (NULL, ?)", (answer.problem,)).lastrowid
             assert form is not None
+            read_with = audit.basis_of(connection, basis or Basis("", "", self._template))
+            pages = []
             for page in answer.pages:
-                row = (page.source, page.digest, form, page.number, "", names[page.digest])
-                number = connection.execute("INSERT INTO pages VALUES (NULL, ?, ?, ?, ?, ?, ?)", row).lastrowid
+                row = (page.source, page.digest, form, page.number, "", names[page.digest], read_with)
+                number = connection.execute("INSERT INTO pages VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid
                 assert number is not None
-                self._add_fields(connection, form, number, page.readings)
+                self._add_fields(connection, form, number, page.digest, page.readings)
+                pages.append(number)
             self._weigh(connection, form)
+            for number in pages:
+                self._audit(connection).watch_page(number)
             return self._answer(connection, form, answer.problem)
 
     def align(self, reader: FormReader, page: int, number: int, anchors: Floats) -> None:
@@ -235,7 +230,9 @@ class Job:
             FormError: there is no such page to align.
         """
         with self._session() as connection:
-            row = connection.execute("SELECT picture FROM pages WHERE id = ? AND problem <> ''", (page,)).fetchone()
+            row = connection.execute(
+                "SELECT picture, digest FROM pages WHERE id = ? AND problem <> ''", (page,)
+            ).fetchone()
         if row is None or not row[0]:
             raise FormError(f"page {page} of the job is none that can be aligned")
         scan = cv2.imdecode(np.frombuffer((self.folder / row[0]).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -247,15 +244,17 @@ class Job:
                 form = connection.execute("INSERT INTO forms VALUES (NULL, '')").lastrowid
             assert form is not None
             done = connection.execute(
-                "UPDATE pages SET form = ?, number = ?, problem = '', picture = ? WHERE id = ? AND problem <> ''",
-                (form, number, picture, page),
+                "UPDATE pages SET form = ?, number = ?, problem = '', picture = ?, basis = ? "
+                "WHERE id = ? AND problem <> ''",
+                (form, number, picture, audit.basis_of(connection, reader.basis), page),
             ).rowcount
             if not done:
                 raise FormError(f"page {page} of the job was aligned by somebody else")
-            self._add_fields(connection, form, page, readings)
-            numbers = [row[0] for row in connection.execute("SELECT number FROM pages WHERE form = ?", (form,))]
+            self._add_fields(connection, form, page, row[1], readings)
+            numbers = [each[0] for each in connection.execute("SELECT number FROM pages WHERE form = ?", (form,))]
             connection.execute("UPDATE forms SET problem = ? WHERE id = ?", (missing_pages(self.form, numbers), form))
             self._weigh(connection, form)
+            self._audit(connection).watch_page(page)
 
     def discard(self, page: int) -> None:
         """Note that a rejected page is not this form."""
@@ -272,15 +271,16 @@ class Job:
         return None if row is None else int(row[0])
 
     def _add_fields(
-        self, connection: sqlite3.Connection, form: int, page: int, readings: Sequence[FieldReading]
+        self, connection: sqlite3.Connection, form: int, page: int, digest: str, readings: Sequence[FieldReading]
     ) -> None:
         connection.executemany(
-            "INSERT INTO fields VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            "INSERT INTO fields VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             [
-                (form, page, r.name, json.dumps(asdict(r)), r.text, r.confidence, r.accepted, r.problem, r.is_repaired)
+                (form, page, r.name, json.dumps(asdict(r)), audit.lot_of(digest, r.name), r.text, r.confidence,
+                 r.accepted, r.problem, r.is_repaired)
                 for r in readings
             ],
-        )
+        )  # fmt: skip
 
     def _keep_picture(self, digest: str, picture: GrayImage) -> str:
         name = f"pages/{digest[:32]}.jpg"
@@ -320,13 +320,14 @@ class Job:
             def count(query: str) -> int:
                 return int(connection.execute(f"SELECT count(*) FROM {query}").fetchone()[0])
 
+            doubts = "fields WHERE accepted = 0 AND id NOT IN (SELECT field FROM audit)"
             times = [row[0] for row in connection.execute("SELECT time FROM decisions ORDER BY id DESC LIMIT 100")]
             return Progress(
                 count("forms"),
                 count("fields"),
                 count("pages WHERE form IS NULL AND picture <> ''"),
-                count("fields WHERE NOT accepted AND problem <> ''"),
-                count("fields WHERE NOT accepted AND problem = ''"),
+                count(f"{doubts} AND problem <> ''"),
+                count(f"{doubts} AND problem = ''"),
                 count("audit WHERE right IS NULL"),
                 count("decisions WHERE NOT undone"),
                 float(np.median(-np.diff(times))) if len(times) >= 10 else None,
@@ -356,6 +357,40 @@ class Job:
 
     def _weigh(self, connection: sqlite3.Connection, form: int) -> None:
         """Put together what was read and keyed on a form, ask its rules, and keep what stands."""
+        keyed = self._keyed(connection, form)
+        seen = self._readings(connection, form, as_read=True)
+        basis, threshold, of_repaired = self._audit(connection).thresholds()
+        promised = {
+            row[0]
+            for row in connection.execute(
+                "SELECT name FROM fields JOIN pages ON pages.id = page WHERE fields.form = ? AND basis = ?",
+                (form, basis),
+            )
+        }
+
+        def is_accepted(each: FieldReading) -> bool:
+            if is_confirmed(keyed.get(each.name, [])):
+                return True  # what was keyed twice alike stands, whatever the rules say of it
+            least = 0.0 if each.name not in promised else of_repaired if each.is_repaired else threshold
+            return each.accepted and each.confidence >= least
+
+        weighed = [
+            replace(each, accepted=is_accepted(each))
+            for each in self._with_unique(
+                connection, form, with_rules(self.form, [self._with_keyed(each, keyed) for each in seen])
+            )
+        ]
+        connection.executemany(
+            """UPDATE fields SET text = ?, confidence = ?, accepted = ?, problem = ?, repaired = ?
+               WHERE form = ? AND name = ?""",
+            [(r.text, r.confidence, r.accepted, r.problem, r.is_repaired, form, r.name) for r in weighed],
+        )
+
+    def _keyed(self, connection: sqlite3.Connection, form: int) -> dict[str, list[str]]:
+        """Return what was keyed for a form's fields, the oldest first; note of audited ones whether they are right.
+
+        An audited field has nothing keyed until two keyings agree; then it has that, as confirmed.
+        """
         keyed: dict[str, list[str]] = {}
         for name, text in connection.execute(
             """SELECT name, decisions.text FROM decisions JOIN fields ON fields.id = field
@@ -363,59 +398,25 @@ class Job:
             (form,),
         ):
             keyed.setdefault(name, []).append(text)
-        seen = self._readings(connection, form, as_read=True)
-        known = [
-            self._known(reading, texts[-1]) if self._outcome(reading, texts).accepted else reading
-            for reading in seen
-            for texts in [keyed.get(reading.name, [])]
-        ]
-        threshold = self._threshold(connection)
-        weighed = [
-            # What was keyed twice alike stands, whatever the rules say of it.
-            replace(each, accepted=True)
-            if _is_confirmed(keyed.get(each.name, []))
-            else replace(each, accepted=each.accepted and each.confidence >= threshold)
-            for each in self._with_unique(connection, form, with_rules(self.form, known))
-        ]
-        connection.executemany(
-            """UPDATE fields SET text = ?, confidence = ?, accepted = ?, problem = ?, repaired = ?
-               WHERE form = ? AND name = ?""",
-            [(r.text, r.confidence, r.accepted, r.problem, r.is_repaired, form, r.name) for r in weighed],
-        )
-        stands = {name for name, texts in keyed.items() if self._outcome_of(seen, name, texts).accepted}
-        for reading in weighed:
-            if reading.name in keyed:
-                connection.execute(
-                    """UPDATE audit SET right = CASE WHEN ? THEN text = ? END
-                       WHERE field = (SELECT id FROM fields WHERE form = ? AND name = ?)""",
-                    (reading.name in stands, reading.text, form, reading.name),
-                )
+        audited = connection.execute(
+            "SELECT field, name, audit.text FROM audit JOIN fields ON fields.id = field WHERE form = ?", (form,)
+        ).fetchall()
+        for field, name, read in audited:
+            same = partial(means_same, self._parts[name])
+            agreed = audit.verdict(keyed.pop(name, []), same)
+            if agreed is not None:
+                keyed[name] = [agreed, agreed]
+            right = None if agreed is None else same(agreed, read)
+            connection.execute("UPDATE audit SET right = ? WHERE field = ?", (right, field))
+        return keyed
 
-    def _known(self, reading: FieldReading, text: str) -> FieldReading:
-        problem = problem_of(self._parts[reading.name], text)
-        return replace(
-            reading, text=text, confidence=1.0, accepted=True, problem=problem, candidates=(), is_repaired=False
-        )
-
-    def _outcome(self, reading: FieldReading, keyed: Sequence[str]) -> Outcome:
-        """Return what becomes of the values that were keyed for a field, the oldest first.
-
-        The last one stands where the reader saw it too, if only as a candidate, where there was nothing to see, and
-        where it was keyed twice in turn.
-        """
-        if not keyed:
-            return Outcome(False)
-        text = keyed[-1]
-        problem = problem_of(self._parts[reading.name], text)
-        seen = {reading.text, *(candidate for candidate, _ in reading.candidates)}
-        is_agreed = text in seen or (reading.value is not None and reading.value == replace(reading, text=text).value)
-        nothing_seen = not reading.text and bool(reading.problem)
-        if _is_confirmed(keyed) or ((is_agreed or nothing_seen) and not problem):
-            return Outcome(True)
-        return Outcome(False, reading.text, problem or KEYED_OTHERWISE)
-
-    def _outcome_of(self, seen: Sequence[FieldReading], name: str, keyed: Sequence[str]) -> Outcome:
-        return self._outcome(next(reading for reading in seen if reading.name == name), keyed)
+    def _with_keyed(self, reading: FieldReading, keyed: Mapping[str, Sequence[str]]) -> FieldReading:
+        texts, part = keyed.get(reading.name, ()), self._parts[reading.name]
+        if not texts:
+            return reading
+        if outcome_of(part, reading, texts).accepted:
+            return known(part, reading, texts[-1])
+        return replace(reading, accepted=False, problem=reading.problem or KEYED_OTHERWISE)
 
     def _with_unique(
         self, connection: sqlite3.Connection, form: int, readings: list[FieldReading]
@@ -437,79 +438,75 @@ class Job:
 
     # -------------------------------------------------------------------------------------------------------- promise
 
-    def draw_audit(self, n: int, seed: int = 0) -> int:
-        """Choose accepted fields at random, to be keyed among the others, until there are n; return how many there are.
+    def draw_audit(self, n: int | None, risk: float = 0.005, delta: float = 0.05) -> int:
+        """Choose accepted fields at random, to be keyed twice among the others; return how many there are.
 
-        They are drawn from all that no person has keyed, so that what comes out holds for these.
+        Args:
+            n: how many there shall be, repaired ones besides; as many as are needed where None (`Audit.draw`).
+            risk, delta: what is to be promised with them.
         """
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            (drawn,) = connection.execute("SELECT count(*) FROM audit").fetchone()
-            rows = connection.execute(
-                """SELECT id, text, confidence FROM fields WHERE accepted AND id NOT IN (SELECT field FROM audit)
-                   AND id NOT IN (SELECT field FROM decisions WHERE NOT undone) ORDER BY id"""
-            ).fetchall()
-            chosen = random.Random(seed + drawn).sample(rows, min(len(rows), max(0, n - drawn)))
-            connection.executemany("INSERT INTO audit VALUES (?, ?, ?, NULL)", chosen)
-            return int(drawn) + len(chosen)
+        with self._writing() as connection:
+            return self._audit(connection).draw(n, risk, delta)
 
-    def promise(self, risk: float, delta: float = 0.05) -> Promise:
-        """Return what the audited fields allow to promise of accepted ones.
-
-        Fields count as independent, though those of one page share its writer and its scanner: with many fields of few
-        pages in the sample, the promise is somewhat too bold.
-        """
+    def promise(self, risk: float, delta: float = 0.05) -> Stated:
+        """Return what the audited fields allow to promise of accepted ones, repaired ones apart."""
         with self._session() as connection:
-            rows = connection.execute("SELECT confidence, right FROM audit WHERE right IS NOT NULL").fetchall()
-        return promise([row[0] for row in rows], [bool(row[1]) for row in rows], risk, delta)
+            return self._audit(connection).stated(risk, delta)
 
-    def keep_promise(self, given: Promise) -> int:
+    def keep_promise(self, stated: Stated) -> int:
         """Accept from the promise's threshold on alone; return how many fields are to be keyed for it.
 
         Raises:
             FormError: it promises nothing.
         """
-        if given.threshold is None:
-            raise FormError(f"{self.folder}: {given}")
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+        if stated.read.threshold is None:
+            raise FormError(f"{self.folder}: {stated}")
+        with self._writing() as connection:
             (before,) = connection.execute("SELECT count(*) FROM fields WHERE accepted").fetchone()
-            connection.execute(
-                "INSERT INTO promises VALUES (NULL, ?, ?, ?)", (given.threshold, str(given), time.time())
-            )
+            self._audit(connection).keep(stated)
             for (form,) in connection.execute("SELECT id FROM forms").fetchall():
                 self._weigh(connection, form)
             (now,) = connection.execute("SELECT count(*) FROM fields WHERE accepted").fetchone()
         return int(before - now)
 
-    def _threshold(self, connection: sqlite3.Connection) -> float:
-        row = connection.execute("SELECT threshold FROM promises ORDER BY id DESC LIMIT 1").fetchone()
-        return 0.0 if row is None else float(row[0])
+    def kept_promise(self) -> Kept | None:
+        """Return the promise that is kept and not withdrawn, None where there is none."""
+        with self._session() as connection:
+            return self._audit(connection).in_force()
+
+    def standing(self) -> Standing:
+        """Return what is promised of the job's fields and whether that still holds."""
+        with self._session() as connection:
+            return self._audit(connection).standing()
+
+    def _audit(self, connection: sqlite3.Connection) -> Audit:
+        return Audit(connection, self._template)
 
     # --------------------------------------------------------------------------------------------------------- review
 
     def tasks(self, reviewer: str, n: int = 2) -> list[Task]:
-        """Return the next fields to key and lease them to a reviewer: those that break a rule first, then the others.
+        """Return the next fields to key and lease them to a reviewer: those that break a rule first, audited ones last.
 
         Args:
             reviewer: whose they are for two minutes; nobody else is given them.
             n: how many.
         """
         now = time.time()
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._writing() as connection:
             connection.execute("DELETE FROM leases WHERE until < ?", (now,))
-            rows = connection.execute(
-                """SELECT id, form, name, problem FROM fields LEFT JOIN audit ON audit.field = id
-                   WHERE (NOT accepted OR (audit.field IS NOT NULL AND right IS NULL))
+            doubts = connection.execute(
+                """SELECT id, form, name, problem, postponed FROM fields
+                   WHERE accepted = 0 AND id NOT IN (SELECT field FROM audit)
                    AND id NOT IN (SELECT field FROM leases WHERE reviewer <> ?)
-                   ORDER BY postponed, accepted, problem = '', form, fields.confidence, id LIMIT ?""",
+                   ORDER BY postponed, problem = '', form, confidence, id LIMIT ?""",
                 (reviewer, n),
             ).fetchall()
+            audited = self._audit(connection).to_key(reviewer, now, n)
+            rows = sorted(doubts + audited, key=lambda row: row[4])[:n]
             connection.executemany(
                 "INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", [(row[0], reviewer, now + LEASE_S) for row in rows]
             )
-        return [self._task(*row) for row in rows]
+        return [self._task(*row[:4]) for row in rows]
 
     def _task(self, number: int, form: int, name: str, problem: str) -> Task:
         part = self._parts[name]
@@ -521,27 +518,24 @@ class Job:
         Raises:
             FormError: there is no such field, or the text is none that a field of its type can have.
         """
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute("SELECT form, name, reading FROM fields WHERE id = ?", (field,)).fetchone()
+        with self._writing() as connection:
+            row = connection.execute("SELECT form, name FROM fields WHERE id = ?", (field,)).fetchone()
             if row is None:
                 raise FormError(f"the job has no field {field}")
-            form, name, _ = row
-            text = keyed_text(self._parts[name], text)
-            connection.execute(
-                "INSERT INTO decisions (field, text, reviewer, time) VALUES (?, ?, ?, ?)",
-                (field, text, reviewer[:LONGEST_NAME], time.time()),
-            )
+            form, name = row
+            self._decide(connection, field, keyed_text(self._parts[name], text), reviewer)
             connection.execute("DELETE FROM leases WHERE field = ?", (field,))
             self._weigh(connection, form)
-            texts = [
-                each[0]
-                for each in connection.execute(
-                    "SELECT text FROM decisions WHERE field = ? AND NOT undone ORDER BY id", (field,)
-                )
-            ]
+            if connection.execute("SELECT 1 FROM audit WHERE field = ?", (field,)).fetchone():
+                return Outcome(True)  # nothing is shown: neither what was read nor what was keyed before
             seen = next(each for each in self._readings(connection, form, as_read=True) if each.name == name)
-            return self._outcome(seen, texts)
+            return outcome_of(self._parts[name], seen, self._keyed(connection, form)[name])
+
+    def _decide(self, connection: sqlite3.Connection, field: int, text: str, reviewer: str) -> None:
+        connection.execute(
+            "INSERT INTO decisions (field, text, reviewer, time) VALUES (?, ?, ?, ?)",
+            (field, text, reviewer[:LONGEST_NAME], time.time()),
+        )
 
     def postpone(self, field: int) -> None:
         """Put a field behind all others."""
@@ -551,8 +545,7 @@ class Job:
 
     def undo(self, reviewer: str) -> Task | None:
         """Take a reviewer's last keyed value back; return its field, None where there is none."""
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._writing() as connection:
             row = connection.execute(
                 """SELECT decisions.id, fields.id, form, name FROM decisions JOIN fields ON fields.id = field
                    WHERE reviewer = ? AND NOT undone ORDER BY decisions.id DESC LIMIT 1""",
@@ -626,6 +619,13 @@ class Job:
             raise FormError(f"{self.folder / str(row[0])}: cannot be read ({reason(error)})") from None
 
     @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Yield the connection in a transaction that nobody else writes in meanwhile."""
+        with self._session() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+
+    @contextmanager
     def _session(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             try:
@@ -634,32 +634,3 @@ class Job:
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise FormError(f"{self.folder}: the job cannot be kept or read ({reason(error)})") from None
-
-
-def keyed_text(field: FormField, keys: str) -> str:
-    """Return the text that a person's keys mean in a field.
-
-    A comma is a decimal point; where the form prints the point, digits alone get it; of a mark, 1 is "x" and 0 is "".
-
-    Raises:
-        FormError: no field of this type can have it.
-    """
-    text = keys.strip().replace(",", ".")
-    if field.type == "mark":
-        if text not in ("", "0", "1"):
-            raise FormError("a tick box: 1 where it is filled, / where it is not")
-        return "x" if text == "1" else ""
-    digits = text.removeprefix("-").replace(".", "", 1)
-    if text and not (digits.isascii() and digits.isdecimal() and len(digits) <= 30):
-        raise FormError(f"{keys[:40]!r}: a field holds digits, with one point and a minus in front at most")
-    if field.type in ("digits", "date") and text and not text.isdecimal():
-        raise FormError("this field holds digits alone")
-    if field.type == "decimal" and field.decimals and text and "." not in text:
-        sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
-        digits = digits.zfill(field.decimals + 1)
-        return f"{sign}{digits[: -field.decimals]}.{digits[-field.decimals :]}"
-    return text
-
-
-def _is_confirmed(keyed: Sequence[str]) -> bool:
-    return len(keyed) >= 2 and keyed[-1] == keyed[-2]

@@ -14,12 +14,28 @@ from inkdigits.files.images import SUFFIXES
 from inkdigits.files.storage import is_hidden, walk
 from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError, ink_of
 from inkdigits.forms.fields import FieldReader, FieldReading, with_rules
-from inkdigits.forms.template import Form, load_form, load_picture
+from inkdigits.forms.template import Form, fingerprint, load_form, load_picture
 from inkdigits.machine import cores
 from inkdigits.reading.geometry import resized
+from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.reading.reader import Reader
 
 BLANK_INK = 0.001  # share of a page that is ink; the least printed form has ten times as much
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the readings of a page depend on, besides its scan: when any of it changes, promises end.
+
+    Attributes:
+        weights: SHA-256 of the networks' files.
+        normalisation: the versions of the image normalisation before them.
+        template: SHA-256 of the template.
+    """
+
+    weights: str
+    normalisation: str
+    template: str
 
 
 @dataclass(frozen=True)
@@ -83,11 +99,18 @@ class FormReader:
         folder = Path(path) if Path(path).is_dir() else Path(path).parent
         self.form: Form = load_form(path)
         reader = reader or Reader(text_detector=False)
+        self._reader = reader
         self._pages: list[tuple[Aligner, FieldReader]] = []
         for number in range(len(self.form.pages)):
             reference = load_picture(self.form, folder, number)
             boxes = [part.box for part in self.form.parts(number)]
             self._pages.append((Aligner(reference, boxes), FieldReader(self.form, number, reference, reader)))
+
+    @property
+    def basis(self) -> Basis:
+        """What its readings depend on."""
+        versions = ", ".join(f"{kind} {normalisation_version(kind)}" for kind in ("digit", "line"))
+        return Basis(self._reader.fingerprint, versions, fingerprint(self.form))
 
     def read_page(self, image: GrayImage) -> tuple[int, list[FieldReading]]:
         """Return which page of the form a scan uint8 (H, W) is, and its fields' readings.

@@ -1,7 +1,9 @@
 """A model file: an ONNX network and its card."""
 
+import hashlib
 import json
 from collections.abc import Collection
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,11 @@ class OnnxModel:
         self.session = _open_session(path, threads)
         self.card = _card_of(self.session, path)
         _check_contract(self.session, path)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
     def scores(self, images: NDArray[np.uint8]) -> Scores:
         """Return the network's float32 scores for uint8 (N, H, W), in chunks so that memory stays flat."""

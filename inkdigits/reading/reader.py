@@ -1,5 +1,6 @@
 """`Reader` composes the digit, line and page readers. The only path from a picture to an answer."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,11 @@ class Reader:
     def line_card(self) -> dict[str, Any]:
         """The line network's card."""
         return self.lines.card
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the digit network's file and the line network's: answers of another one are other answers."""
+        return hashlib.sha256((self.digits.model.sha256 + self.lines.model.sha256).encode()).hexdigest()
 
     @property
     def classes(self) -> Sequence[str]:

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from inkdigits.forms.job import LONGEST_NAME, Job, Outcome, Progress, Task
+from inkdigits.forms.audit import Standing
+from inkdigits.forms.job import LONGEST_NAME, Job, Progress, Task
+from inkdigits.forms.keying import Outcome
 from inkdigits.forms.read import FormReader
 from inkdigits.forms.template import first_problem, load_picture
 from inkdigits.reading.reader import Reader
@@ -155,6 +157,10 @@ class Review:
         """`GET /v1/review/pages/N`: a page's picture."""
         return Jpeg(await asyncio.to_thread(self._job.page_picture, number))
 
+    async def promise(self) -> Response:
+        """`GET /v1/review/promise`: what is promised of accepted fields, and whether it still holds."""
+        return await _run(lambda: asdict(self._job.standing()))
+
     async def template(self, number: Annotated[int, PathParameter(ge=0, le=1000)]) -> Response:
         """`GET /v1/review/template/N`: a page of the blank form."""
         if number >= len(self._job.form.pages):
@@ -216,6 +222,7 @@ def routes(review: Review) -> APIRouter:
     add("POST", "later", review.postpone, "Put a field last", answer=ReviewAnswer, body=Postponed)
     add("POST", "undo", review.undo, "Take the last value back", answer=ReviewAnswer, body=Reviewer)
     add("GET", "fields/{number}", review.field, "A field's picture", kind=Png)
+    add("GET", "promise", review.promise, "What is promised of accepted fields", answer=Standing)
     add("GET", "pages", review.pages, "The rejected pages", answer=PagesAnswer)
     add("GET", "pages/{number}", review.page, "A page's picture", kind=Jpeg)
     add(

@@ -1,5 +1,7 @@
 """Forms as a reader would answer them, made up."""
 
+from hashlib import sha256
+
 import numpy as np
 
 from inkdigits.forms.fields import FieldReading
@@ -15,5 +17,5 @@ def page_of(form: Form, source: str, values: dict[str, tuple[str, float]], blank
     for part in form.parts():
         text, confidence = values.get(part.name, (blank, 1.0))
         readings.append(FieldReading(part.name, text, confidence, confidence >= 0.95, "", part.box))
-    page = PageAnswer(source, f"{abs(hash(source)):032x}", 0, FLAT, readings)
+    page = PageAnswer(source, sha256(source.encode()).hexdigest(), 0, FLAT, readings)
     return FormAnswer([source], readings, "", [page])

@@ -20,7 +20,8 @@ from inkdigits.errors import FormError
 from inkdigits.files.images import read_image
 from inkdigits.forms.alignment import AlignmentError
 from inkdigits.forms.demo import Copy, save_demo_form
-from inkdigits.forms.job import Job, keyed_text
+from inkdigits.forms.job import Job
+from inkdigits.forms.keying import keyed_text
 from inkdigits.forms.read import FormAnswer, FormReader
 from inkdigits.forms.template import FormField
 
@@ -254,48 +255,3 @@ def test_typed_tables_and_pictures(job: Job, monkeypatch: pytest.MonkeyPatch, tm
     run(monkeypatch, "form", "export", str(job.folder), "--output", str(tmp_path / "a.parquet"))
     rows = parquet.read_table(tmp_path / "a.parquet").to_pylist()
     assert (rows[0]["post"], rows[0]["cases_2_3"], rows[0]["total"], rows[1]["date"]) == ("007", 12, None, None)
-
-
-def test_a_random_sample_is_keyed_and_promises(
-    job: Job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of 45 fields on each of 12 forms one is read wrong with a confidence of 0.955, all others right with 0.9995."""
-    for number in range(12):
-        answer = page_of(job.form, f"{number}.png", {"fridge": ("4.6", 0.955)})
-        readings = [replace(each, confidence=min(each.confidence, 0.9995)) for each in answer.pages[0].readings]
-        job.add(replace(answer, pages=[replace(answer.pages[0], readings=readings)]))
-    while tasks := job.tasks("ann", 1):  # what is not accepted anyway
-        job.key(tasks[0].field, "", "ann")
-    n_before = job.progress().decisions
-    run(monkeypatch, "form", "promise", str(job.folder), "--risk", "0.01", "--sample", "400", "--json")
-    said = json.loads(capsys.readouterr().out)
-    assert (said["threshold"], said["sample"], said["left"], said["n_missing"]) == (None, 400, 400, 299)
-    assert job.progress().audits_left == 400
-    n_keyed = 0
-    while tasks := job.tasks("ann", 1):
-        n_keyed += 1
-        text = "4.5" if tasks[0].name == "fridge" else ""
-        if not job.key(tasks[0].field, text, "ann").accepted:
-            job.key(tasks[0].field, text, "ann")
-    assert n_keyed == 400
-    assert job.progress().decisions >= n_before + 400
-    found = job.promise(0.01)
-    assert found.threshold is not None
-    assert 0.955 < found.threshold <= 0.999
-    assert found.n == 400
-    assert found.n_wrong == 0
-    n_more = job.keep_promise(found)
-    left = [each for answer in job.answers() for each in answer.readings if not each.accepted]
-    assert len(left) == n_more > 0
-    assert {each.name for each in left} == {"fridge"}
-    run(monkeypatch, "form", "promise", str(job.folder), "--risk", "0.01")
-    assert capsys.readouterr().out.startswith("promise: at most 1.00% wrong (95% sure) from confidence")
-
-
-def test_no_promise_is_kept_that_was_not_given(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    job.add(page_of(job.form, "a.png", {}))
-    with pytest.raises(FormError, match="cannot promise yet"):
-        job.keep_promise(job.promise(0.005))
-    monkeypatch.setattr("sys.argv", ["inkdigits", "form", "promise", str(job.folder), "--risk", "2"])
-    with pytest.raises(SystemExit, match="2"):
-        main()

@@ -22,7 +22,7 @@ from inkdigits.data.splits import Split
 from inkdigits.forms.demo import KINDS, Copy, compose_copy, save_demo_form
 from inkdigits.forms.export import as_csv
 from inkdigits.forms.job import Job
-from inkdigits.forms.read import FormAnswer
+from inkdigits.forms.read import Basis, FormAnswer
 from inkdigits.reading.reader import Reader
 from inkdigits.training.synthesis.styles import Digits
 from inkdigits.web import Settings, create_app
@@ -165,6 +165,31 @@ def test_axe_finds_nothing(
     wait_for(page, "#outcome", "You keyed 9")
     assert violations(page, axe) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+@needs_browser
+def test_the_page_says_what_is_promised_and_what_is_wrong_with_it(open_review: Callable[..., Any], job: Job) -> None:
+    while tasks := job.tasks("ben", 1):
+        job.key(tasks[0].field, "", "ben")
+    job.draw_audit(2, 0.5)
+    page = open_review()
+    wait_for(page, "#promise", "cannot promise yet: 5 more checked fields")
+    key(page, "//")
+    page.wait_for_selector("#done:not([hidden])")
+    assert page.locator("#outcome").text_content() == ""  # a checked field tells nothing
+    assert page.locator("#waiting").inner_text().startswith("2 checked fields wait to be keyed once more")
+    job.draw_audit(5, 0.5)
+    while tasks := job.tasks("ben", 1):
+        job.key(tasks[0].field, "", "ben")
+    while tasks := job.tasks("cid", 1):
+        job.key(tasks[0].field, "", "cid")
+    job.keep_promise(job.promise(0.5))
+    page.reload()
+    wait_for(page, "#promise", "promise: at most 50 % wrong (95 % sure) at threshold")
+    assert page.locator("#alarm").is_hidden()
+    job.add(page_of(job.form, "z.png", {}), Basis("other weights", "", ""))
+    page.reload()
+    wait_for(page, "#alarm", "withdrawn: other weights")
 
 
 @pytest.fixture

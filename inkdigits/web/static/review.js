@@ -12,6 +12,7 @@ let current = null;
 let queue = Promise.resolve(); // what is under way: a key pressed meanwhile waits for its turn
 let nKeys = 0;
 let nFields = 0;
+let waiting = 0; // checked fields that somebody keyed and nobody can key again just now
 
 const me = () => $("reviewer").value.trim() || "reviewer";
 
@@ -50,6 +51,7 @@ function guarded(work, id = "outcome") {
 
 function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, audits_left: audits, seconds_each: seconds }) {
   const left = rules + doubts + audits;
+  waiting = audits;
   $("bar").max = Math.max(1, fields);
   $("bar").value = fields - left;
   const parts = [`${left} of ${fields} fields left`];
@@ -59,6 +61,17 @@ function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_lef
   if (nFields) parts.push(`${(nKeys / nFields).toFixed(1)} keys a field`);
   if (seconds && left) parts.push(`about ${Math.max(1, Math.round((left * seconds) / 60))} min left`);
   $("counts").textContent = parts.join(" · ");
+}
+
+// What is promised changes with what is keyed, slowly: it is asked for now and then.
+const ASK_EVERY = 20;
+
+async function showPromise() {
+  const { said, alarm } = await ask("GET", "v1/review/promise");
+  for (const [id, text] of [["promise", said], ["alarm", alarm]]) {
+    $(id).textContent = text;
+    $(id).hidden = !text;
+  }
 }
 
 function show(section) {
@@ -73,11 +86,20 @@ function take(answer) {
   for (const path of pictures.keys()) if (!near.has(path) && path !== (current && closeOf(current))) forget(path);
 }
 
+async function showDone() {
+  show("done");
+  await showPromise();
+  $("done-note").hidden = waiting > 0;
+  $("waiting").hidden = !waiting;
+  $("waiting").textContent = waiting === 1 ? "1 checked field waits to be keyed once more" : `${waiting} checked fields wait to be keyed once more`;
+  if (waiting) $("waiting").append(": by somebody else, or by you in ten minutes.");
+}
+
 // `typed` is what was keyed for this field before it was shown.
 async function open(task, typed = "") {
   current = task ?? null;
   if (!current) {
-    show("done");
+    await showDone();
     return;
   }
   show("fields");
@@ -111,6 +133,7 @@ const key = (text) => guarded(async () => {
   take(answer);
   if (answer.outcome.accepted) {
     nFields += 1;
+    if (nFields % ASK_EVERY === 0) await showPromise();
     await open(tasks.find((each) => each.field !== task.field) ?? tasks[0], $("text").value);
   } else {
     await compare(text, answer.outcome);
@@ -288,7 +311,10 @@ $("skip").addEventListener("click", () => {
 
 $("reviewer").value = localStorage.getItem(NAME) ?? "reviewer";
 $("reviewer").addEventListener("change", () => localStorage.setItem(NAME, me()));
-const start = () => guarded(async () => takePages(await ask("GET", "v1/review/pages")), "counts");
+const start = () => guarded(async () => {
+  await showPromise();
+  await takePages(await ask("GET", "v1/review/pages"));
+}, "counts");
 $("key").addEventListener("submit", (event) => {
   event.preventDefault();
   setToken($("token").value);
