@@ -205,14 +205,18 @@ def promise(
             found = given.stated
         if keep:
             say(f"{kept.keep_promise(found):,} more fields are to be keyed")
-        left, alarm = kept.progress().audits_left, kept.standing().alarm
+        progress, alarm = kept.progress(), kept.standing().alarm
+        left, attention = progress.audits_left, progress.attention
     if left:
         say(f"{left:,} checked fields are to be keyed; next: inkdigits form review {job}")
     elif found.read.threshold is None:
         say(f"next: inkdigits form promise {job} --risk {risk:g} --sample {found.read.n + found.read.n_missing}")
     if alarm:
         say(alarm)
-    print(json.dumps(asdict(found) | {"left": left, "alarm": alarm}) if json_ else given or found)
+    if attention.screens:
+        say(str(attention))
+    as_json = asdict(found) | {"left": left, "alarm": alarm, "attention": asdict(attention)}
+    print(json.dumps(as_json) if json_ else given or found)
 
 
 def _check_output(output: Path | None, overwrite: bool) -> None:

@@ -165,13 +165,16 @@ def _write_table(write: "_Writer", table: FormField, read: Sequence[FormAnswer])
 
 
 def _write_history(write: "_Writer", history: Sequence[Mapping[str, Any]]) -> None:
-    sheet = write.sheet("history", ["form", "field", "keyed", "reviewer", "time (UTC)", "undone"], [8, 22, 14, 16, 20])
+    sheet = write.sheet(
+        "history", ["form", "field", "keyed", "reviewer", "time (UTC)", "undone", "how"], [8, 22, 14, 16, 20, 10, 24]
+    )
     for row, each in enumerate(history, 1):
         moment = datetime.fromtimestamp(each["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
         sheet.write_number(row, 0, each["form"])
         for column, text in enumerate((each["field"], each["text"], each["reviewer"], moment), 1):
             sheet.write_string(row, column, text)
         sheet.write_boolean(row, 5, bool(each["undone"]))
+        sheet.write_string(row, 6, each["how"])
 
 
 def _insert(sheet: Any, row: int, column: int, png: bytes) -> None:

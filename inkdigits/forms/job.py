@@ -25,9 +25,10 @@ from inkdigits.arrays import Floats, GrayImage
 from inkdigits.errors import FormError, reason
 from inkdigits.files.database import open_database
 from inkdigits.files.storage import cannot_write, whole_folder, write_bytes
-from inkdigits.forms import audit
+from inkdigits.forms import audit, groups
 from inkdigits.forms.audit import Audit, Kept, Standing, Stated
 from inkdigits.forms.fields import FieldReading, with_rules
+from inkdigits.forms.groups import Attention, Groups, Screen
 from inkdigits.forms.keying import KEYED_OTHERWISE, Outcome, is_confirmed, keyed_text, known, means_same, outcome_of
 from inkdigits.forms.read import Basis, FormAnswer, FormReader, missing_pages
 from inkdigits.forms.template import Form, fingerprint, load_form, load_picture, save_form
@@ -49,11 +50,12 @@ SCHEMA = (
     "CREATE INDEX to_review ON fields (accepted, postponed, problem)",
     """CREATE TABLE decisions (
         id INTEGER PRIMARY KEY AUTOINCREMENT, field INTEGER NOT NULL REFERENCES fields, text TEXT NOT NULL,
-        reviewer TEXT NOT NULL, time REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0
+        reviewer TEXT NOT NULL, time REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0, screen INTEGER
     )""",
     "CREATE INDEX decisions_of ON decisions (field)",
     "CREATE TABLE leases (field INTEGER PRIMARY KEY REFERENCES fields, reviewer TEXT NOT NULL, until REAL NOT NULL)",
     *audit.SCHEMA,
+    *groups.SCHEMA,
 )
 LEASE_S = 120.0
 JPEG_QUALITY = 80
@@ -90,6 +92,7 @@ class Progress:
         audits_left: accepted fields that are keyed to know how many of these are wrong.
         decisions: values that were keyed.
         seconds_each: the median time between two of them, None before there are ten.
+        attention: how group screens were looked through.
     """
 
     forms: int
@@ -100,6 +103,7 @@ class Progress:
     audits_left: int
     decisions: int
     seconds_each: float | None
+    attention: Attention
 
 
 class Job:
@@ -235,8 +239,8 @@ class Job:
             ).fetchone()
         if row is None or not row[0]:
             raise FormError(f"page {page} of the job is none that can be aligned")
-        scan = cv2.imdecode(np.frombuffer((self.folder / row[0]).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
-        flat, readings = reader.read_aligned(np.asarray(scan, np.uint8), number, anchors)
+        scan = _decoded((self.folder / row[0]).read_bytes())
+        flat, readings = reader.read_aligned(scan, number, anchors)
         picture = self._keep_picture(sha256(flat.tobytes()).hexdigest(), flat)
         with self._session() as connection, connection:
             form = self._form_without(connection, page, number)
@@ -305,13 +309,20 @@ class Job:
             yield FormAnswer([source], problem=problem)
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield every keyed value, the oldest first: form, field, text, reviewer, time (s since 1970), undone."""
-        query = """SELECT fields.form, fields.name, decisions.text, reviewer, time, undone FROM decisions
-                   JOIN fields ON fields.id = decisions.field ORDER BY decisions.id"""
+        """Yield what people keyed or accepted, the oldest first.
+
+        Each has form, field, text, reviewer, time (s since 1970), undone, and how: "keyed", "marked in group 12", or
+        "accepted in group 12", where the text is one digit of the field's.
+        """
+        query = """SELECT fields.form, fields.name, decisions.text, reviewer, time, undone,
+                       CASE WHEN screen IS NULL THEN 'keyed' ELSE 'marked in group ' || screen END
+                   FROM decisions JOIN fields ON fields.id = decisions.field
+                   UNION ALL SELECT fields.form, fields.name, digit, reviewer, time, 0, 'accepted in group ' || screen
+                   FROM screens JOIN cuts ON cuts.screen = screens.id JOIN fields ON fields.id = cuts.field
+                   WHERE time IS NOT NULL AND control IS NULL AND marked IS NULL ORDER BY 5"""
         with self._session() as connection:
-            rows = connection.execute(query).fetchall()
-        for row in rows:
-            yield dict(zip(("form", "field", "text", "reviewer", "time", "undone"), row, strict=True))
+            for row in connection.execute(query):
+                yield dict(zip(("form", "field", "text", "reviewer", "time", "undone", "how"), row, strict=True))
 
     def progress(self) -> Progress:
         """Return how far the job is."""
@@ -331,6 +342,7 @@ class Job:
                 count("audit WHERE right IS NULL"),
                 count("decisions WHERE NOT undone"),
                 float(np.median(-np.diff(times))) if len(times) >= 10 else None,
+                Groups(connection, self._parts).attention(),
             )
 
     def _answer(self, connection: sqlite3.Connection, form: int, problem: str) -> FormAnswer:
@@ -531,11 +543,66 @@ class Job:
             seen = next(each for each in self._readings(connection, form, as_read=True) if each.name == name)
             return outcome_of(self._parts[name], seen, self._keyed(connection, form)[name])
 
-    def _decide(self, connection: sqlite3.Connection, field: int, text: str, reviewer: str) -> None:
+    def _decide(
+        self, connection: sqlite3.Connection, field: int, text: str, reviewer: str, screen: int | None = None
+    ) -> None:
         connection.execute(
-            "INSERT INTO decisions (field, text, reviewer, time) VALUES (?, ?, ?, ?)",
-            (field, text, reviewer[:LONGEST_NAME], time.time()),
+            "INSERT INTO decisions (field, text, reviewer, time, screen) VALUES (?, ?, ?, ?, ?)",
+            (field, text, reviewer[:LONGEST_NAME], time.time(), screen),
         )
+
+    def screens(self, reviewer: str, n: int = 2) -> list[Screen]:
+        """Return the next group screens for a reviewer, who has them for ten minutes: the first to look at now.
+
+        Args:
+            reviewer: who asks.
+            n: how many.
+        """
+        with self._writing() as connection:
+            return Groups(connection, self._parts).next(reviewer[:LONGEST_NAME], n)
+
+    def accept_screen(self, reviewer: str, screen: int, marked: Mapping[int, str]) -> int:
+        """Accept what a group screen shows, but for what is marked as another digit; return how many fields that is.
+
+        What is marked counts as keyed: it stands where the reader had thought of it too, else the field is keyed again.
+
+        Args:
+            reviewer: who has the screen.
+            screen: its number.
+            marked: of positions from 0 on, the digit that is written there, "" for none.
+
+        Raises:
+            FormError: the reviewer does not have the screen.
+        """
+        with self._writing() as connection:
+            texts = Groups(connection, self._parts).accept(reviewer[:LONGEST_NAME], screen, marked)
+            for field, text in texts.items():
+                self._decide(connection, field, text, reviewer, screen)
+            numbers = ",".join(map(str, texts))
+            for (form,) in connection.execute(f"SELECT DISTINCT form FROM fields WHERE id IN ({numbers})").fetchall():
+                self._weigh(connection, form)
+        return len(texts)
+
+    def screen_picture(self, screen: int) -> bytes:
+        """Return the cut-outs of a group screen as one PNG, in rows of eight.
+
+        Raises:
+            FormError: there is no such screen, or its pages have no pictures.
+        """
+        with self._session() as connection:
+            boxes = Groups(connection, self._parts).boxes(screen)
+        if not boxes:
+            raise FormError(f"the job has no screen {screen}")
+        rows = groups.CUTS // groups.COLUMNS
+        width, height = groups.TILE
+        sheet = np.full((rows * height, groups.COLUMNS * width), 255, np.uint8)
+        shown, page = "", np.zeros((1, 1), np.uint8)
+        for position, picture, box in boxes:
+            if picture != shown:
+                shown, page = picture, _decoded(self._picture("a page", (picture,)))
+            y, x = position // groups.COLUMNS * height, position % groups.COLUMNS * width
+            sheet[y : y + height, x : x + width] = groups.tile(page, box)
+        return bytes(cv2.imencode(".png", sheet)[1].tobytes())
 
     def postpone(self, field: int) -> None:
         """Put a field behind all others."""
@@ -588,8 +655,7 @@ class Job:
             row = connection.execute(
                 "SELECT picture, name FROM fields JOIN pages ON pages.id = page WHERE fields.id = ?", (field,)
             ).fetchone()
-        stored = self._picture(f"field {field}", row)
-        page = np.asarray(cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
+        page = _decoded(self._picture(f"field {field}", row))
         x, y, width, height = self._parts[row[1]].box
         margin = round(room * height)
         if room >= 1:
@@ -634,3 +700,7 @@ class Job:
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise FormError(f"{self.folder}: the job cannot be kept or read ({reason(error)})") from None
+
+
+def _decoded(picture: bytes) -> GrayImage:
+    return np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)

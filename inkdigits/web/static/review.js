@@ -1,5 +1,6 @@
 // The review page: keys only. What the reader read stays hidden until a person has keyed something else.
 import { ApiError, ask, picture, setToken } from "./api.js";
+import { groupScreens } from "./groups.js";
 
 const $ = (id) => document.getElementById(id);
 const NAME = "inkdigits-reviewer";
@@ -49,7 +50,7 @@ function guarded(work, id = "outcome") {
   return queue;
 }
 
-function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, audits_left: audits, seconds_each: seconds }) {
+function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, audits_left: audits, seconds_each: seconds, attention }) {
   const left = rules + doubts + audits;
   waiting = audits;
   $("bar").max = Math.max(1, fields);
@@ -58,6 +59,7 @@ function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_lef
   if (rules) parts.push(`${rules} break a rule`);
   if (audits) parts.push(`${audits} to check what is accepted`);
   if (pages) parts.push(pages === 1 ? "1 page to align" : `${pages} pages to align`);
+  if (attention.controls) parts.push(`found ${attention.found} of ${attention.controls} controls`);
   if (nFields) parts.push(`${(nKeys / nFields).toFixed(1)} keys a field`);
   if (seconds && left) parts.push(`about ${Math.max(1, Math.round((left * seconds) / 60))} min left`);
   $("counts").textContent = parts.join(" · ");
@@ -75,7 +77,7 @@ async function showPromise() {
 }
 
 function show(section) {
-  for (const id of ["fields", "pages", "done"]) $(id).hidden = id !== section;
+  for (const id of ["fields", "pages", "group", "done"]) $(id).hidden = id !== section;
 }
 
 function take(answer) {
@@ -93,7 +95,24 @@ async function showDone() {
   $("waiting").hidden = !waiting;
   $("waiting").textContent = waiting === 1 ? "1 checked field waits to be keyed once more" : `${waiting} checked fields wait to be keyed once more`;
   if (waiting) $("waiting").append(": by somebody else, or by you in ten minutes.");
+  $("look").hidden = !(await screens.find());
+  if (!$("look").hidden) $("look").focus();
 }
+
+// Group screens come after all fields; a digit marked there may be a field to key.
+const screens = groupScreens({
+  send: async (path, content) => {
+    const answer = await post(path, { reviewer: me(), ...content });
+    take(answer);
+    return answer;
+  },
+  leave: () => open(tasks[0]),
+  guarded,
+});
+$("look").addEventListener("click", () => {
+  show("group");
+  screens.start();
+});
 
 // `typed` is what was keyed for this field before it was shown.
 async function open(task, typed = "") {
