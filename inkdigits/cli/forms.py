@@ -1,6 +1,8 @@
 """`inkdigits form`: templates, and stacks of filled forms into spreadsheets."""
 
 import json
+from collections import deque
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from inkdigits.forms.job import Job
+    from inkdigits.forms.read import FormAnswer
 
 SUFFIXES = ".xlsx, .csv, .jsonl, .parquet, or a new folder for a data package"
 form = typer.Typer(help="Read filled forms into a spreadsheet by a template.", no_args_is_help=True)
@@ -96,6 +99,7 @@ def read(
     """
     import tempfile
 
+    from inkdigits.files.storage import PassedOver
     from inkdigits.forms.export import to_dict
     from inkdigits.forms.job import Job
     from inkdigits.forms.read import FormReader
@@ -104,16 +108,23 @@ def read(
         raise typer.BadParameter("name an --output FILE or a --job FOLDER, or ask for --json")
     _check_output(output, overwrite)
     reader = FormReader(template)
+    passed_over = PassedOver()
     kept_at = job or (output.with_suffix(".job") if output else None)
     with tempfile.TemporaryDirectory() as beside, closing(Job.begin(kept_at or Path(beside, "job"), template)) as kept:
         with _progress() as bar:
             task = bar.add_task("reading")
-            for answer in kept.read(reader, scans, lambda done, all_: bar.update(task, completed=done, total=all_)):
+
+            def show(done: int, all_: int) -> None:
+                bar.update(task, completed=done, total=all_)
+
+            for answer in kept.read(reader, scans, show, passed_over):
                 if json_:
                     print(json.dumps(to_dict(answer)), flush=True)
                 if answer.problem:
                     say(f"rejected: {' '.join(answer.sources)}: {answer.problem}")
         n_rejected = _summed_up(kept, output)
+    if passed_over.n:
+        say(str(passed_over))
     if kept_at is not None:
         say(f"next: inkdigits form review {kept_at}")
     if output is not None:
@@ -239,18 +250,29 @@ def _progress() -> "Progress":
 
 def _summed_up(job: "Job", output: Path | None, pictures: bool = False) -> int:
     """Write a job's answers where an output is asked for, say what they are, return how many pages were rejected."""
+    from collections import Counter
+
     from inkdigits.forms.export import Extras, write_answers
 
-    answers = list(job.answers())
+    counts: Counter[str] = Counter()
+
+    def counted() -> Iterator["FormAnswer"]:
+        for answer in job.answers():
+            counts["forms"] += bool(answer.readings)
+            counts["fields"] += len(answer.readings)
+            counts["review"] += sum(not reading.accepted for reading in answer.readings)
+            counts["rejected"] += bool(answer.problem)
+            yield answer
+
     if output is not None:
-        more = Extras(list(job.history()), job.picture_of if pictures else None)
-        write_answers(output, job.form, answers, more)
-    n_fields = sum(len(answer.readings) for answer in answers)
-    n_review = sum(not reading.accepted for answer in answers for reading in answer.readings)
-    n_rejected = sum(bool(answer.problem) for answer in answers)
-    n_forms = sum(bool(answer.readings) for answer in answers)
-    say(f"{n_forms:,} forms, {n_fields:,} fields, {n_review:,} of them to review; {n_rejected:,} pages rejected")
-    return n_rejected
+        write_answers(output, job.form, counted(), Extras(job.history(), job.picture_of if pictures else None))
+    else:
+        deque(counted(), 0)
+    say(
+        f"{counts['forms']:,} forms, {counts['fields']:,} fields, {counts['review']:,} of them to review; "
+        f"{counts['rejected']:,} pages rejected"
+    )
+    return counts["rejected"]
 
 
 @form.command()

@@ -88,6 +88,7 @@ def read(
     import numpy  # noqa: F401
 
     from inkdigits.bulk.read import read_files
+    from inkdigits.files.storage import PassedOver
 
     if model is not None and not model.exists() and (Path("runs") / model).is_dir():
         model = Path("runs") / model  # a run by its name
@@ -100,8 +101,11 @@ def read(
     elif output is None:
         if resume or overwrite or workers or ray or rows is not Rows.number:
             raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
-        answers = read_files(images or (), layout.value, model, save_overlay, explain, list_, column)
+        passed_over = PassedOver()
+        answers = read_files(images or (), layout.value, model, save_overlay, explain, list_, column, passed_over)
         n_errors = sum([_show(answer, json_) for answer in answers])
+        if passed_over.n:
+            say(str(passed_over))
     else:
         if json_ or save_overlay or explain:
             raise typer.BadParameter("--json, --save-overlay and --explain do not go with --output")
@@ -123,7 +127,7 @@ def _read_tables(
     from inkdigits.bulk.inputs import all_sources, members_in
     from inkdigits.bulk.pool import image_of
     from inkdigits.errors import OutputError
-    from inkdigits.files.storage import write_bytes
+    from inkdigits.files.storage import PassedOver, write_bytes
     from inkdigits.forms import tables
     from inkdigits.reading.reader import Reader
 
@@ -132,8 +136,8 @@ def _read_tables(
             raise typer.BadParameter(f"{output}: the ending must be .csv or .xlsx")
         if Path(output).exists() and not overwrite:
             raise OutputError(f"{output}: exists already; name another file, or say --overwrite")
-    reader, pages, n_errors = Reader(model), [], 0
-    for source in all_sources(images, list_file):
+    reader, pages, n_errors, passed_over = Reader(model), [], 0, PassedOver()
+    for source in all_sources(images, list_file, passed_over):
         for member in members_in(source, None):
             image = image_of(loaded(member))
             if isinstance(image, str):
@@ -150,6 +154,8 @@ def _read_tables(
                 )
             elif output is None:
                 print(tables.as_csv(found))
+    if passed_over.n:
+        say(str(passed_over))
     if output is not None:
         all_tables = [table for _, found in pages for table in found]
         is_book = Path(output).suffix.lower() == ".xlsx"

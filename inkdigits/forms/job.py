@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from inkdigits.arrays import Floats, GrayImage
 from inkdigits.errors import FormError, reason
 from inkdigits.files.database import open_database
-from inkdigits.files.storage import cannot_write, whole_folder, write_bytes
+from inkdigits.files.storage import PassedOver, cannot_write, whole_folder, write_bytes
 from inkdigits.forms import audit, groups
 from inkdigits.forms.audit import Audit, Kept, Standing, Stated
 from inkdigits.forms.fields import FieldReading, with_rules
@@ -167,8 +167,9 @@ class Job:
         reader: FormReader,
         scans: Sequence[str | Path],
         report: Callable[[int, int], None] = lambda done, all_: None,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[FormAnswer]:
-        """Read scans that the job has not yet, keep each form, and yield it.
+        """Read scans that the job has not yet, keep each form, and yield it; see `FormReader.read`.
 
         Raises:
             InputError: a file is missing, or there is none.
@@ -180,7 +181,7 @@ class Job:
                 with self._session() as connection:
                     seen = dict(connection.execute("SELECT source, digest FROM pages"))
                 basis = reader.basis
-                for answer in reader.read(scans, report, seen):
+                for answer in reader.read(scans, report, seen, passed_over):
                     yield self.add(answer, basis)
         except Timeout:
             raise FormError(f"{self.folder}: another process reads into this job; wait for it to end") from None

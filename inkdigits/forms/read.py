@@ -11,7 +11,7 @@ from inkdigits.arrays import Floats, GrayImage
 from inkdigits.errors import ImageError, InputError
 from inkdigits.files.documents import DOCUMENTS, DocumentPage, pages_of
 from inkdigits.files.images import SUFFIXES
-from inkdigits.files.storage import is_hidden, walk
+from inkdigits.files.storage import PassedOver, is_hidden, walk
 from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError, ink_of
 from inkdigits.forms.fields import FieldReader, FieldReading, with_rules
 from inkdigits.forms.template import Form, fingerprint, load_form, load_picture
@@ -151,6 +151,7 @@ class FormReader:
         paths: Sequence[str | Path],
         report: Callable[[int, int], None] = lambda done, all_: None,
         known: Mapping[str, str] | None = None,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[FormAnswer]:
         """Yield the answer for each form in files and folders; what is no page of it comes as an answer with a problem.
 
@@ -160,12 +161,13 @@ class FormReader:
         Args:
             paths: pictures, TIFFs, PDFs, folders of these.
             report: called with the number of files that are done, and of all.
-            known: scans that are passed over for they were read before, and the digests of their pixels.
+            known: scans that are left out since they were read before, and the digests of their pixels.
+            passed_over: is told of files in folders that are neither pictures nor PDFs.
 
         Raises:
             InputError: a file is missing, or there is none.
         """
-        files = documents_in(paths)
+        files = documents_in(paths, passed_over)
         open_: dict[int, PageAnswer] = {}
         for answer in self._page_answers(files, known or {}, report):
             if isinstance(answer, FormAnswer):
@@ -257,8 +259,12 @@ def missing_pages(form: Form, numbers: Iterable[int]) -> str:
     return f"page {', '.join(missing)} is missing" if missing else ""
 
 
-def documents_in(paths: Iterable[str | Path]) -> list[Path]:
+def documents_in(paths: Iterable[str | Path], passed_over: PassedOver | None = None) -> list[Path]:
     """Return the files to read among files and folders, those of a folder by name.
+
+    Args:
+        paths: files and folders.
+        passed_over: is told of files in folders that are neither pictures nor PDFs.
 
     Raises:
         InputError: there is no such file or folder, or none holds a picture or a PDF.
@@ -266,8 +272,11 @@ def documents_in(paths: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            names = sorted(each.path for each in walk(str(path)) if not is_hidden(each.path))
-            found += [Path(name) for name in names if Path(name).suffix.lower() in {*SUFFIXES, *DOCUMENTS}]
+            for name in sorted(each.path for each in walk(str(path)) if not is_hidden(each.path)):
+                if Path(name).suffix.lower() in {*SUFFIXES, *DOCUMENTS}:
+                    found.append(Path(name))
+                elif passed_over is not None:
+                    passed_over.add(name)
         elif path.exists():
             found.append(path)
         else:

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +20,10 @@ from forms.made import FLAT, page_of
 from inkdigits.cli.main import main
 from inkdigits.errors import FormError
 from inkdigits.files.images import read_image
+from inkdigits.forms import export
 from inkdigits.forms.alignment import AlignmentError
 from inkdigits.forms.demo import Copy, save_demo_form
+from inkdigits.forms.export import write_answers
 from inkdigits.forms.job import Job
 from inkdigits.forms.keying import keyed_text
 from inkdigits.forms.read import FormAnswer, FormReader
@@ -255,3 +259,53 @@ def test_typed_tables_and_pictures(job: Job, monkeypatch: pytest.MonkeyPatch, tm
     run(monkeypatch, "form", "export", str(job.folder), "--output", str(tmp_path / "a.parquet"))
     rows = parquet.read_table(tmp_path / "a.parquet").to_pylist()
     assert (rows[0]["post"], rows[0]["cases_2_3"], rows[0]["total"], rows[1]["date"]) == ("007", 12, None, None)
+
+
+@pytest.mark.parametrize("ending", [".xlsx", ".csv", ".jsonl", ".parquet", ""])
+def test_exports_hold_few_forms_at_a_time(
+    job: Job, ending: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if ending == ".parquet":
+        pytest.importorskip("pyarrow", reason="the extra `scale` is not installed")
+    monkeypatch.setattr(export, "FORMS_AT_ONCE", 5)
+    alive: weakref.WeakSet[FormAnswer] = weakref.WeakSet()
+    most = 0
+
+    def answers() -> Iterator[FormAnswer]:
+        nonlocal most
+        made = page_of(job.form, "a.png", {"total": ("3", 0.5)})
+        for number in range(60):
+            answer = _Answer([f"{number}.png"], made.readings)
+            alive.add(answer)
+            most = max(most, len(alive))
+            yield answer
+            del answer
+
+    write_answers(tmp_path / f"a{ending}", job.form, answers())
+    assert 0 < most <= 12
+
+
+class _Answer(FormAnswer):
+    """One that a set can hold."""
+
+    __hash__ = object.__hash__
+
+
+def test_what_is_no_page_is_counted_and_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    cv2.imwrite(str(scans / "1.png"), FLAT)
+    for name in ("a.txt", "b.docx", "c.zip", "d.txt", ".hidden"):
+        (scans / name).write_text("")
+    words = ["inkdigits", "form", "read", str(folder), str(scans), "--job", str(tmp_path / "a.job")]
+    monkeypatch.setattr("sys.argv", words)
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    assert "4 files passed over, no pictures: a.txt, b.docx, c.zip, ...\n" in capsys.readouterr().err
+    for more in ([], ["--output", str(tmp_path / "a.csv")], ["--layout", "table"]):
+        monkeypatch.setattr("sys.argv", ["inkdigits", "read", str(scans), *more])
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        assert "4 files passed over, no pictures: a.txt, b.docx, c.zip, ...\n" in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """The review page, from the first key to the export, in a real browser; and its endpoints against bad requests."""
 
 import csv
-import io
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from forms.made import page_of, with_digits
 
 from inkdigits.data.splits import Split
 from inkdigits.forms.demo import KINDS, Copy, compose_copy, save_demo_form
-from inkdigits.forms.export import as_csv
+from inkdigits.forms.export import write_answers
 from inkdigits.forms.job import Job
 from inkdigits.forms.read import Basis, FormAnswer
 from inkdigits.reading.reader import Reader
@@ -98,7 +97,8 @@ def test_from_the_first_key_to_the_export(open_review: Callable[..., Any], job: 
     wait_for(page, "#outcome", "You keyed 45, read was 4.6")
     key(page, "4,5\n")
     page.wait_for_selector("#done:not([hidden])")
-    rows = list(csv.DictReader(io.StringIO(as_csv(job.form, list(job.answers())).decode())))
+    write_answers(job.folder / "a.csv", job.form, job.answers())
+    rows = list(csv.DictReader((job.folder / "a.csv").read_text().splitlines()))
     for row, written in zip(rows, WRITTEN, strict=True):
         assert row["review"] == ""
         assert {name: row[name] for name in written} == written
