@@ -43,7 +43,7 @@ CHAPTERS = {
         "cells",
         "pages",
     ),
-    "Forms": ("forms", "real_forms", "forms_kill"),
+    "Forms": ("forms", "real_forms", "forms_kill", "forms_export"),
     "MNIST": ("accuracy", "champion", "digits"),
     "Speed of training": ("train_speed", "time_to_99"),
     "Speed of reading": ("latency", "startup", "growth", "bulk", "serve"),

@@ -7,58 +7,31 @@ transaction, a keyed value in another: killing the program loses at most the for
 import json
 import shutil
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from filelock import FileLock, Timeout
 
-from inkdigits.arrays import Floats, GrayImage
-from inkdigits.errors import FormError, reason
-from inkdigits.files.database import open_database
-from inkdigits.files.storage import PassedOver, cannot_write, whole_folder, write_bytes
-from inkdigits.forms import audit, groups
+from inkdigits.arrays import Floats
+from inkdigits.errors import FormError
+from inkdigits.files.storage import PassedOver, cannot_write, whole_folder
+from inkdigits.forms import audit
 from inkdigits.forms.audit import Audit, Kept, Standing, Stated
 from inkdigits.forms.fields import FieldReading, with_rules
 from inkdigits.forms.groups import Attention, Groups, Screen
+from inkdigits.forms.job_store import JobStore
 from inkdigits.forms.keying import KEYED_OTHERWISE, Outcome, is_confirmed, keyed_text, known, means_same, outcome_of
+from inkdigits.forms.pictures import PageStore
 from inkdigits.forms.read import Basis, FormAnswer, FormReader, missing_pages
 from inkdigits.forms.template import Form, fingerprint, load_form, load_picture, save_form
 
-FORMAT = 2
-SCHEMA = (
-    "CREATE TABLE forms (id INTEGER PRIMARY KEY, problem TEXT NOT NULL)",
-    """CREATE TABLE pages (
-        id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, form INTEGER REFERENCES forms,
-        number INTEGER, problem TEXT NOT NULL, picture TEXT NOT NULL, basis INTEGER REFERENCES bases
-    )""",
-    """CREATE TABLE fields (
-        id INTEGER PRIMARY KEY, form INTEGER NOT NULL REFERENCES forms, page INTEGER NOT NULL REFERENCES pages,
-        name TEXT NOT NULL, reading TEXT NOT NULL, lot REAL NOT NULL,
-        text TEXT NOT NULL, confidence REAL NOT NULL, accepted INTEGER NOT NULL, problem TEXT NOT NULL,
-        repaired INTEGER NOT NULL, postponed INTEGER NOT NULL DEFAULT 0, UNIQUE (form, name)
-    )""",
-    "CREATE INDEX values_of ON fields (name, text)",
-    "CREATE INDEX to_review ON fields (accepted, postponed, problem)",
-    """CREATE TABLE decisions (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, field INTEGER NOT NULL REFERENCES fields, text TEXT NOT NULL,
-        reviewer TEXT NOT NULL, time REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0, screen INTEGER
-    )""",
-    "CREATE INDEX decisions_of ON decisions (field)",
-    "CREATE TABLE leases (field INTEGER PRIMARY KEY REFERENCES fields, reviewer TEXT NOT NULL, until REAL NOT NULL)",
-    *audit.SCHEMA,
-    *groups.SCHEMA,
-)
 LEASE_S = 120.0
-JPEG_QUALITY = 80
 LONGEST_NAME = 64  # of a reviewer
 
 
@@ -124,8 +97,9 @@ class Job:
         self._parts = {part.name: part for part in self.form.parts()}
         self._unique = [name for name, part in self._parts.items() if part.constraints.unique]
         self._template = fingerprint(self.form)
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._store = JobStore(self.folder)
+        self._session, self._writing = self._store.session, self._store.writing
+        self._pictures = PageStore(self.folder)
 
     @classmethod
     def begin(cls, folder: str | Path, template: str | Path) -> "Job":
@@ -155,10 +129,7 @@ class Job:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._store.close()
 
     # -------------------------------------------------------------------------------------------------------- reading
 
@@ -196,8 +167,8 @@ class Job:
         pictures = {page.digest: page.flat for page in answer.pages}
         if answer.scan is not None:
             pictures[answer.digest] = answer.scan
-        names = {digest: self._keep_picture(digest, picture) for digest, picture in pictures.items()}
-        with self._session() as connection, connection:
+        names = {digest: self._pictures.keep(digest, picture) for digest, picture in pictures.items()}
+        with self._writing() as connection:
             if not answer.pages:
                 connection.execute(
                     "INSERT INTO pages VALUES (NULL, ?, ?, NULL, NULL, ?, ?, NULL)",
@@ -240,10 +211,10 @@ class Job:
             ).fetchone()
         if row is None or not row[0]:
             raise FormError(f"page {page} of the job is none that can be aligned")
-        scan = _decoded((self.folder / row[0]).read_bytes())
+        scan = self._pictures.decoded(row[0])
         flat, readings = reader.read_aligned(scan, number, anchors)
-        picture = self._keep_picture(sha256(flat.tobytes()).hexdigest(), flat)
-        with self._session() as connection, connection:
+        picture = self._pictures.keep(sha256(flat.tobytes()).hexdigest(), flat)
+        with self._writing() as connection:
             form = self._form_without(connection, page, number)
             if form is None:
                 form = connection.execute("INSERT INTO forms VALUES (NULL, '')").lastrowid
@@ -263,7 +234,7 @@ class Job:
 
     def discard(self, page: int) -> None:
         """Note that a rejected page is not this form."""
-        with self._session() as connection, connection:
+        with self._writing() as connection:
             connection.execute("UPDATE pages SET picture = '' WHERE id = ? AND form IS NULL", (page,))
 
     def _form_without(self, connection: sqlite3.Connection, page: int, number: int) -> int | None:
@@ -286,13 +257,6 @@ class Job:
                 for r in readings
             ],
         )  # fmt: skip
-
-    def _keep_picture(self, digest: str, picture: GrayImage) -> str:
-        name = f"pages/{digest[:32]}.jpg"
-        done, stored = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-        assert done
-        write_bytes(self.folder / name, stored.tobytes())
-        return name
 
     # ---------------------------------------------------------------------------------------------------------- state
 
@@ -594,20 +558,11 @@ class Job:
             boxes = Groups(connection, self._parts).boxes(screen)
         if not boxes:
             raise FormError(f"the job has no screen {screen}")
-        rows = groups.CUTS // groups.COLUMNS
-        width, height = groups.TILE
-        sheet = np.full((rows * height, groups.COLUMNS * width), 255, np.uint8)
-        shown, page = "", np.zeros((1, 1), np.uint8)
-        for position, picture, box in boxes:
-            if picture != shown:
-                shown, page = picture, _decoded(self._picture("a page", (picture,)))
-            y, x = position // groups.COLUMNS * height, position % groups.COLUMNS * width
-            sheet[y : y + height, x : x + width] = groups.tile(page, box)
-        return bytes(cv2.imencode(".png", sheet)[1].tobytes())
+        return self._pictures.sheet(boxes)
 
     def postpone(self, field: int) -> None:
         """Put a field behind all others."""
-        with self._session() as connection, connection:
+        with self._writing() as connection:
             connection.execute("UPDATE fields SET postponed = postponed + 1 WHERE id = ?", (field,))
             connection.execute("DELETE FROM leases WHERE field = ?", (field,))
 
@@ -640,7 +595,7 @@ class Job:
         """
         with self._session() as connection:
             row = connection.execute("SELECT picture FROM pages WHERE id = ?", (page,)).fetchone()
-        return self._picture(f"page {page}", row)
+        return self._pictures.read(row[0] if row else "")
 
     def cut_out(self, field: int, room: float) -> bytes:
         """Return a field's picture, a PNG.
@@ -656,13 +611,9 @@ class Job:
             row = connection.execute(
                 "SELECT picture, name FROM fields JOIN pages ON pages.id = page WHERE fields.id = ?", (field,)
             ).fetchone()
-        page = _decoded(self._picture(f"field {field}", row))
-        x, y, width, height = self._parts[row[1]].box
-        margin = round(room * height)
-        if room >= 1:
-            page = np.asarray(cv2.rectangle(page.copy(), (x - 3, y - 3, width + 6, height + 6), 0, 2), np.uint8)
-        cut = page[max(0, y - margin) : y + height + margin, max(0, x - 3 * margin) : x + width + 3 * margin]
-        return bytes(cv2.imencode(".png", cut)[1].tobytes())
+        if row is None:
+            raise FormError(f"the job has no field {field}")
+        return self._pictures.cut_out(row[0], self._parts[row[1]].box, room)
 
     def picture_of(self, form: int, name: str) -> bytes:
         """Return the PNG of a field by its form, from 1 on in the order of `answers`, and its name.
@@ -676,32 +627,3 @@ class Job:
         if row is None:
             raise FormError(f"the job has no field {name} of form {form}")
         return self.cut_out(row[0], 0.1)
-
-    def _picture(self, what: str, row: tuple[Any, ...] | None) -> bytes:
-        if row is None or not row[0]:
-            raise FormError(f"the job has no picture of {what}")
-        try:
-            return (self.folder / str(row[0])).read_bytes()
-        except OSError as error:
-            raise FormError(f"{self.folder / str(row[0])}: cannot be read ({reason(error)})") from None
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """Yield the connection in a transaction that nobody else writes in meanwhile."""
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            yield connection
-
-    @contextmanager
-    def _session(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = open_database(self.folder / "job.sqlite3", FORMAT, {0: SCHEMA})
-                yield self._connection
-            except (sqlite3.Error, OSError) as error:
-                raise FormError(f"{self.folder}: the job cannot be kept or read ({reason(error)})") from None
-
-
-def _decoded(picture: bytes) -> GrayImage:
-    return np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
