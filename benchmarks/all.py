@@ -41,6 +41,7 @@ PARTS = (
     Part("unseen", of_data=("",)),
     Part("forms", of_data=("",)),
     Part("forms_kill"),
+    Part("forms_export"),
     Part("real_forms", ("--blind",), of_data=("",)),
     Part("cells", of_data=("cells",)),
     Part("pages", ("--turns", "0", "1", "2", "3"), of_data=("photos", "pages")),

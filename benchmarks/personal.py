@@ -9,6 +9,7 @@ both are the same. `--lines`: the line network, too, with TensorFlow, one draw e
 """
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -120,7 +121,7 @@ def lines_of(folder: Path, start: str, home: str) -> dict[str, dict[str, float]]
         outcome = adapt(
             "hand",
             of_lines([lines[i] for i in learn], Reader()),
-            make_tuner=lambda mnist=mnist: LineTuner(OnnxModel(SHIPPED / "line.onnx"), mnist),
+            make_tuner=functools.partial(LineTuner, OnnxModel(SHIPPED / "line.onnx"), mnist),
         )
         os.environ.pop("INKDIGITS_HOME")
         unseen = [lines[i] for i in rest]
@@ -151,7 +152,7 @@ def right(reader: Reader, lines: Sequence[Line]) -> np.ndarray:
 
 
 def rows_of(digits: dict[str, dict[str, list[dict[str, float]]]]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, sizes in digits.items():
         for n, draws in sizes.items():
             before, after = (sum(draw[key] for draw in draws) for key in ("before", "after"))

@@ -55,16 +55,17 @@ def find_files(names: Sequence[str]) -> Iterator[str]:
     return (found.path for found in find_sources(names))
 
 
-def find_sources(names: Sequence[str]) -> Iterator[storage.Found]:
+def find_sources(names: Sequence[str], passed_over: storage.PassedOver | None = None) -> Iterator[storage.Found]:
     """Yield what `find_files` does, with each file's size and time of change (0 where it is missing or stdin).
 
-    A subfolder that cannot be listed is yielded with its error.
+    A subfolder that cannot be listed is yielded with its error. Of folders, other files are noted in `passed_over`.
     """
     for name in names:
         if name == "-" or (not storage.is_remote(name) and os.path.isfile(name)):
             yield _source(name)
         elif storage.is_remote(name) or os.path.isdir(name):
-            yield from _find_remote(name) if storage.is_remote(name) else _in_folder(name)
+            is_remote = storage.is_remote(name)
+            yield from _find_remote(name, passed_over) if is_remote else _in_folder(name, passed_over)
         elif glob.has_magic(name):
             found = sorted(glob.glob(name, recursive=True))
             if not found:
@@ -78,7 +79,7 @@ def _source(name: str) -> storage.Found:
     return storage.stat(name) or storage.Found(name)
 
 
-def _find_remote(name: str) -> Iterator[storage.Found]:
+def _find_remote(name: str, passed_over: storage.PassedOver | None) -> Iterator[storage.Found]:
     """Yield an object, a glob's matches, or the pictures under a prefix."""
     if glob.has_magic(name):
         fixed = name[: next(i for i, character in enumerate(name) if character in "*?[")].rpartition("/")[0]
@@ -95,15 +96,17 @@ def _find_remote(name: str) -> Iterator[storage.Found]:
     if known := storage.stat(name):
         yield known
     else:
-        yield from _in_folder(name)
+        yield from _in_folder(name, passed_over)
 
 
-def _in_folder(folder: str) -> Iterator[storage.Found]:
+def _in_folder(folder: str, passed_over: storage.PassedOver | None) -> Iterator[storage.Found]:
     nothing = True
     for found in storage.walk(folder):
         if found.error or os.path.splitext(found.path)[1].lower() in {*SUFFIXES, ".pdf"}:
             nothing = False
             yield found
+        elif passed_over is not None:
+            passed_over.add(found.path)
     if nothing:
         raise InputError(f"{folder}: no pictures in this folder ({', '.join(sorted({*SUFFIXES, '.pdf'}))})")
 
@@ -239,6 +242,8 @@ def members_in(source: storage.Found, column: str | None) -> Iterator[Member]:
     return iter([Member(source.path, error=source.error)]) if source.error else members_of(source.path, column)
 
 
-def all_sources(names: Sequence[str], list_file: str | None) -> Iterator[storage.Found]:
-    """Yield the sources of names and then those of a list."""
-    return itertools.chain(find_sources(names), in_list(list_file) if list_file else ())
+def all_sources(
+    names: Sequence[str], list_file: str | None, passed_over: storage.PassedOver | None = None
+) -> Iterator[storage.Found]:
+    """Yield the sources of names and then those of a list; see `find_sources`."""
+    return itertools.chain(find_sources(names, passed_over), in_list(list_file) if list_file else ())

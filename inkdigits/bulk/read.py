@@ -5,7 +5,7 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ def read_files(
     explain_folder: Path | None = None,
     list_file: str | None = None,
     column: str | None = None,
+    passed_over: storage.PassedOver | None = None,
 ) -> Iterator[Answer]:
     """Yield an answer for each picture, in order; a picture that cannot be read does not stop the others.
 
@@ -67,13 +68,14 @@ def read_files(
         explain_folder: where to write a picture for each digit, if anywhere.
         list_file: a file that names further files, one a line; "-" for stdin.
         column: of Parquet and Arrow tables, the one with the pictures' bytes; found where None.
+        passed_over: is told of files in folders that are no pictures.
 
     Raises:
         InputError: a folder or a glob without any picture, or a list that cannot be read.
         ModelError: the model cannot be used.
         OutputError: an overlay cannot be written.
     """
-    sources = list(all_sources(names, list_file))
+    sources = list(all_sources(names, list_file, passed_over))
     reader = Reader(model, threshold=threshold)
     overlays = Overlays(overlay_folder, explain_folder)
     for source in sources:
@@ -112,6 +114,7 @@ class Summary:
         seconds: from start to end.
         n_pictures_now: pictures that were not read before the run was resumed.
         complete: there was nothing to do, for the output existed already; all counts are 0.
+        passed_over: which files of folders were no pictures, in words; "" for none.
     """
 
     output: str
@@ -122,6 +125,7 @@ class Summary:
     seconds: float = 0.0
     n_pictures_now: int = 0
     complete: bool = False
+    passed_over: str = ""
 
     def __str__(self) -> str:
         if self.complete:
@@ -132,6 +136,7 @@ class Summary:
             f"{pictures}{f' ({n_before:,} of them before)' if n_before else ''}, {self.n_errors:,} could not be read, "
             f"{self.n_empty:,} without a digit, {self.n_rejected:,} digits rejected; {self.seconds:.1f} s, "
             f"{self.n_pictures_now / max(self.seconds, 1e-9):,.0f} a second"
+            f"{f'; {self.passed_over}' if self.passed_over else ''}"
         )
 
 
@@ -177,19 +182,21 @@ def read_to_file(
     started = time.monotonic()
     suffix = check_format(output)
     _check_names(names)
+    passed_over = storage.PassedOver()
     settings = ReadSettings(layout, rows, suffix, None if model is None else str(model), column, threshold)
     if ray is not None:
         _check_cluster_run(output, suffix, resume, overwrite)
         _model_fingerprints(model)
-        with Listing(all_sources(names, list_file)) as listing:
+        with Listing(all_sources(names, list_file, passed_over)) as listing:
             ray_data.read_on_cluster(output, listing, settings, ray, workers)
         counts = ray_data.count(output)
-        return Summary(output, *counts, time.monotonic() - started, counts.n_pictures)
+        summary = Summary(output, *counts, time.monotonic() - started, counts.n_pictures)
+        return replace(summary, passed_over=_in_words(passed_over))
     checkpoint = Checkpoint(output, suffix)
     if checkpoint.is_complete(resume, overwrite):
         return Summary(output, complete=True)
     fingerprints = _model_fingerprints(model)
-    with Listing(all_sources(names, list_file)) as listing:
+    with Listing(all_sources(names, list_file, passed_over)) as listing:
         checkpoint.open(_manifest(settings, fingerprints, listing), resume)
         before = dict(checkpoint.done)
         chunks = listing.chunks(PICTURES_PER_PART[layout], column, before)
@@ -201,7 +208,12 @@ def read_to_file(
             checkpoint.remove_if_empty()
             raise
     checkpoint.join()
-    return _summary(output, checkpoint, before, time.monotonic() - started)
+    summary = _summary(output, checkpoint, before, time.monotonic() - started)
+    return replace(summary, passed_over=_in_words(passed_over))
+
+
+def _in_words(passed_over: storage.PassedOver) -> str:
+    return str(passed_over) if passed_over.n else ""
 
 
 def _check_names(names: Sequence[str]) -> None:

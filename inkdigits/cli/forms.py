@@ -1,6 +1,8 @@
 """`inkdigits form`: templates, and stacks of filled forms into spreadsheets."""
 
 import json
+from collections import deque
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from inkdigits.forms.job import Job
+    from inkdigits.forms.read import FormAnswer
 
 SUFFIXES = ".xlsx, .csv, .jsonl, .parquet, or a new folder for a data package"
 form = typer.Typer(help="Read filled forms into a spreadsheet by a template.", no_args_is_help=True)
@@ -96,6 +99,7 @@ def read(
     """
     import tempfile
 
+    from inkdigits.files.storage import PassedOver
     from inkdigits.forms.export import to_dict
     from inkdigits.forms.job import Job
     from inkdigits.forms.read import FormReader
@@ -104,16 +108,23 @@ def read(
         raise typer.BadParameter("name an --output FILE or a --job FOLDER, or ask for --json")
     _check_output(output, overwrite)
     reader = FormReader(template)
+    passed_over = PassedOver()
     kept_at = job or (output.with_suffix(".job") if output else None)
     with tempfile.TemporaryDirectory() as beside, closing(Job.begin(kept_at or Path(beside, "job"), template)) as kept:
         with _progress() as bar:
             task = bar.add_task("reading")
-            for answer in kept.read(reader, scans, lambda done, all_: bar.update(task, completed=done, total=all_)):
+
+            def show(done: int, all_: int) -> None:
+                bar.update(task, completed=done, total=all_)
+
+            for answer in kept.read(reader, scans, show, passed_over):
                 if json_:
                     print(json.dumps(to_dict(answer)), flush=True)
                 if answer.problem:
                     say(f"rejected: {' '.join(answer.sources)}: {answer.problem}")
         n_rejected = _summed_up(kept, output)
+    if passed_over.n:
+        say(str(passed_over))
     if kept_at is not None:
         say(f"next: inkdigits form review {kept_at}")
     if output is not None:
@@ -172,15 +183,17 @@ def promise(
     risk: Annotated[float, typer.Option(metavar="SHARE", help="Of accepted fields that may be wrong.")] = 0.005,
     delta: Annotated[float, typer.Option(metavar="SHARE", help="How likely it may be that more are.")] = 0.05,
     sample: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Fields to check. Default: twice the fewest that can do.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Fields to check. Default: twice the fewest that can do."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Accept from the promised confidence on alone.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Promise how many accepted fields are wrong at most, from a random sample of them that people key blind.
+    """Promise how many accepted fields are wrong at most, from a random sample of them that people key blind, twice.
 
     The first call draws the sample; `form review` gives its fields after all others; once they are keyed, this command
-    says what holds. With --keep, what lies below the promised confidence is to be keyed, too.
+    says what holds. With --keep, what lies below the promised confidence is to be keyed, too. A kept promise is
+    withdrawn when pages are read with other weights, and watched: of every tenth page read later a field is checked.
 
     \b
     Examples:
@@ -189,21 +202,32 @@ def promise(
     """
     from dataclasses import asdict
 
-    from inkdigits.evaluation.selective import least_checked
     from inkdigits.forms.job import Job
 
     for name, share in (("--risk", risk), ("--delta", delta)):
         if not 0 < share < 1:
             raise typer.BadParameter(f"{name} lies between 0 and 1, such as 0.005; got {share:g}")
     with closing(Job(job)) as kept:
-        drawn = kept.draw_audit(sample or 2 * least_checked(risk, delta))
-        found = kept.promise(risk, delta)
-        left = kept.progress().audits_left
+        given = None if sample or keep else kept.kept_promise()
+        if given is None or (given.stated.read.risk, given.stated.read.delta) != (risk, delta):
+            kept.draw_audit(sample, risk, delta)
+            found, given = kept.promise(risk, delta), None
+        else:
+            found = given.stated
         if keep:
             say(f"{kept.keep_promise(found):,} more fields are to be keyed")
+        progress, alarm = kept.progress(), kept.standing().alarm
+        left, attention = progress.audits_left, progress.attention
     if left:
-        say(f"{left:,} of {drawn:,} fields of the sample are to be keyed; next: inkdigits form review {job}")
-    print(json.dumps(asdict(found) | {"sample": drawn, "left": left}) if json_ else found)
+        say(f"{left:,} checked fields are to be keyed; next: inkdigits form review {job}")
+    elif found.read.threshold is None:
+        say(f"next: inkdigits form promise {job} --risk {risk:g} --sample {found.read.n + found.read.n_missing}")
+    if alarm:
+        say(alarm)
+    if attention.screens:
+        say(str(attention))
+    as_json = asdict(found) | {"left": left, "alarm": alarm, "attention": asdict(attention)}
+    print(json.dumps(as_json) if json_ else given or found)
 
 
 def _check_output(output: Path | None, overwrite: bool) -> None:
@@ -226,18 +250,29 @@ def _progress() -> "Progress":
 
 def _summed_up(job: "Job", output: Path | None, pictures: bool = False) -> int:
     """Write a job's answers where an output is asked for, say what they are, return how many pages were rejected."""
+    from collections import Counter
+
     from inkdigits.forms.export import Extras, write_answers
 
-    answers = list(job.answers())
+    counts: Counter[str] = Counter()
+
+    def counted() -> Iterator["FormAnswer"]:
+        for answer in job.answers():
+            counts["forms"] += bool(answer.readings)
+            counts["fields"] += len(answer.readings)
+            counts["review"] += sum(not reading.accepted for reading in answer.readings)
+            counts["rejected"] += bool(answer.problem)
+            yield answer
+
     if output is not None:
-        more = Extras(list(job.history()), job.picture_of if pictures else None)
-        write_answers(output, job.form, answers, more)
-    n_fields = sum(len(answer.readings) for answer in answers)
-    n_review = sum(not reading.accepted for answer in answers for reading in answer.readings)
-    n_rejected = sum(bool(answer.problem) for answer in answers)
-    n_forms = sum(bool(answer.readings) for answer in answers)
-    say(f"{n_forms:,} forms, {n_fields:,} fields, {n_review:,} of them to review; {n_rejected:,} pages rejected")
-    return n_rejected
+        write_answers(output, job.form, counted(), Extras(job.history(), job.picture_of if pictures else None))
+    else:
+        deque(counted(), 0)
+    say(
+        f"{counts['forms']:,} forms, {counts['fields']:,} fields, {counts['review']:,} of them to review; "
+        f"{counts['rejected']:,} pages rejected"
+    )
+    return counts["rejected"]
 
 
 @form.command()

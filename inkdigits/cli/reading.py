@@ -98,6 +98,7 @@ def read(
     import numpy  # noqa: F401
 
     from inkdigits.bulk.read import read_files
+    from inkdigits.files.storage import PassedOver
     from inkdigits.reading.reader import Reader
 
     model = named_model(model)
@@ -114,8 +115,13 @@ def read(
     elif output is None:
         if resume or overwrite or workers or ray or rows is not Rows.number:
             raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
-        answers = read_files(images or (), layout.value, model, threshold, save_overlay, explain, list_, column)
+        passed_over = PassedOver()
+        answers = read_files(
+            images or (), layout.value, model, threshold, save_overlay, explain, list_, column, passed_over
+        )
         n_errors = sum([_show(answer, json_) for answer in answers])
+        if passed_over.n:
+            say(str(passed_over))
     else:
         if json_ or save_overlay or explain:
             raise typer.BadParameter("--json, --save-overlay and --explain do not go with --output")
@@ -150,7 +156,7 @@ def _read_tables(
     from inkdigits.bulk.inputs import all_sources, members_in
     from inkdigits.bulk.pool import image_of
     from inkdigits.errors import OutputError
-    from inkdigits.files.storage import write_bytes
+    from inkdigits.files.storage import PassedOver, write_bytes
     from inkdigits.forms import tables
 
     if output is not None:
@@ -158,8 +164,8 @@ def _read_tables(
             raise typer.BadParameter(f"{output}: the ending must be .csv or .xlsx")
         if Path(output).exists() and not overwrite:
             raise OutputError(f"{output}: exists already; name another file, or say --overwrite")
-    pages, n_errors = [], 0
-    for source in all_sources(images, list_file):
+    pages, n_errors, passed_over = [], 0, PassedOver()
+    for source in all_sources(images, list_file, passed_over):
         for member in members_in(source, None):
             image = image_of(loaded(member))
             if isinstance(image, str):
@@ -176,6 +182,8 @@ def _read_tables(
                 )
             elif output is None:
                 print(tables.as_csv(found))
+    if passed_over.n:
+        say(str(passed_over))
     if output is not None:
         all_tables = [table for _, found in pages for table in found]
         is_book = Path(output).suffix.lower() == ".xlsx"

@@ -1,6 +1,7 @@
 """Promises about accepted values: the lowest confidence from which on, at a given probability, few enough are wrong.
 
 Learn-then-Test with a fixed sequence (Angelopoulos et al., arXiv:2110.01052; Geifman and El-Yaniv, NeurIPS 2017).
+Whether a promise still holds is watched with a bound that may be looked at after every value (`Watch`).
 Promises and bounds need SciPy (extras `train` and `forms`); curves and their figures do not.
 """
 
@@ -51,9 +52,76 @@ class Promise:
         if self.threshold is None:
             return f"cannot promise yet: {self.n_missing:,} more checked values, all right"
         return (
-            f"promise: at most {self.risk:.2%} wrong ({1 - self.delta:.0%} sure) from confidence {self.threshold:g} "
-            f"on, {self.coverage:.1%} of what was checked ({self.n_wrong} of {self.n_accepted:,} wrong)"
+            f"promise: at most {self.risk * 100:g} % wrong ({(1 - self.delta) * 100:g} % sure) at threshold "
+            f"{self.threshold:g}, {self.coverage * 100:.1f} % accepted ({self.n_wrong} of {self.n_accepted:,} wrong)"
         )
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What was checked after a promise was given: whether more is wrong than it allows.
+
+    Attributes:
+        n: values that were checked.
+        n_wrong: of these, wrong.
+        evidence: the largest e-value after any of them; 1 says nothing.
+        delta: how likely a false alarm is, however often somebody looks.
+    """
+
+    n: int
+    n_wrong: int
+    evidence: float
+    delta: float
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether more is wrong than was promised."""
+        return self.evidence >= 1 / self.delta
+
+
+def watch(right: Mask | Sequence[bool], risk: float, delta: float = 0.05) -> Watch:
+    """Return what values that were checked one after the other say of a promise.
+
+    An alarm is false with a probability of at most delta over the whole sequence, however long it is and however often
+    one looks (Ville's inequality). See `e_values`.
+
+    Args:
+        right: (n,), whether each is, in the order in which they were chosen for the check.
+        risk, delta: of the promise.
+
+    Raises:
+        ValueError: risk or delta are not between 0 and 1.
+    """
+    is_right = np.asarray(right, bool)
+    _check_shares(risk, delta)
+    largest = float(np.exp(min(700.0, e_values(~is_right, risk).max()))) if is_right.size else 1.0
+    return Watch(is_right.size, int((~is_right).sum()), max(1.0, largest), delta)
+
+
+def e_values(wrong: Mask, risk: float) -> Floats:
+    """Return the logarithms of the e-values against "no value is wrong with a higher probability than risk".
+
+    The likelihood ratio of an error rate q against `risk`, averaged over q > risk: a nonnegative supermartingale, with
+    the conjugate beta mixture of Robbins (1970) and of Howard et al. (Annals of Statistics 2021, arXiv:1810.08240,
+    section 3), cut off at `risk`. Its weight lies about twice the risk, where drift matters first.
+
+    Args:
+        wrong: (n,), whether each value is, in order.
+        risk: between 0 and 1.
+
+    Returns:
+        float64 (n,), after each of them.
+    """
+    from scipy.special import betaln
+    from scipy.stats import beta
+
+    n_wrong = np.cumsum(np.asarray(wrong, bool))
+    n_right = np.arange(1, len(n_wrong) + 1) - n_wrong
+    b = 1 / (2 * risk)
+    mixed = betaln(n_wrong + 1, n_right + b) - betaln(1, b)
+    cut = beta.logsf(risk, n_wrong + 1, n_right + b) - beta.logsf(risk, 1, b)
+    ratio: Floats = mixed + cut - n_wrong * math.log(risk) - n_right * math.log1p(-risk)
+    return ratio
 
 
 def promise(
@@ -132,6 +200,11 @@ def upper_bounds(n_wrong: Indices, n: Indices, delta: float = 0.05) -> Floats:
 
     bounds: Floats = np.where(n_wrong < n, beta.ppf(1 - delta, n_wrong + 1, np.maximum(n - n_wrong, 1)), 1.0)
     return bounds
+
+
+def _check_shares(risk: float, delta: float) -> None:
+    if not (0 < risk < 1 and 0 < delta < 1):
+        raise ValueError(f"risk and delta lie between 0 and 1; got {risk} and {delta}")
 
 
 def least_checked(risk: float, delta: float = 0.05) -> int:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 REMOTE = ("s3://", "gs://")
+NAMED = 3  # of the files that are passed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,24 @@ class Found:
     size_bytes: int = 0
     modified_ns: int = 0
     error: str | None = None
+
+
+class PassedOver:
+    """Counts the files of folders that are not read, since they are no pictures, and keeps the first few names."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self._names: list[str] = []
+
+    def add(self, path: str) -> None:
+        """Note a file."""
+        self.n += 1
+        if len(self._names) < NAMED:
+            self._names.append(os.path.basename(path))
+
+    def __str__(self) -> str:
+        more = ", ..." if self.n > len(self._names) else ""
+        return f"{self.n:,} file{'s' * (self.n != 1)} passed over, no pictures: {', '.join(self._names)}{more}"
 
 
 def is_remote(path: str) -> bool:

@@ -1,24 +1,34 @@
-"""Answers of a form -> a spreadsheet: XLSX, CSV, JSON lines, Parquet, a data package."""
+"""Answers of a form -> a spreadsheet: XLSX, CSV, JSON lines, Parquet, a data package.
+
+Answers come one by one and are written as they come: memory does not depend on how many forms there are.
+"""
 
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 import xlsxwriter
 from PIL import Image
+from xlsxwriter.exceptions import FileCreateError
 
 from inkdigits.errors import OutputError
-from inkdigits.files.storage import cannot_write, load_pyarrow, whole_folder, write_bytes
+from inkdigits.files.storage import cannot_write, load_pyarrow, whole_file, whole_folder, write_bytes, write_whole
 from inkdigits.forms.fields import FieldReading
 from inkdigits.forms.read import FormAnswer
 from inkdigits.forms.template import Form, FormField
 
 MOST_ROWS = 1_048_575  # of a sheet below its header; more would be left out in silence
+MOST_NOTES = 10_000  # kept in memory until the end, and slow to open; the sheet "fields" says the same of all
+HISTORY = ("form", "field", "keyed", "reviewer", "time (UTC)", "undone", "how")
+FORMS_AT_ONCE = 1000  # in a row group of a Parquet file
 PICTURE_PX = 40  # high, of a field's picture in a workbook
 EXACT_DIGITS = 15  # a spreadsheet keeps no more of a number
 # Excel's and LibreOffice's programs run what begins with one of these in a CSV.
@@ -34,17 +44,17 @@ class Extras:
         picture_of: returns the PNG of a field of a form, counted from 1, by its name; None for no pictures.
     """
 
-    history: Sequence[Mapping[str, Any]] = ()
+    history: Iterable[Mapping[str, Any]] = ()
     picture_of: Callable[[int, str], bytes] | None = None
 
 
-def write_answers(path: str | Path, form: Form, answers: Sequence[FormAnswer], more: Extras | None = None) -> None:
+def write_answers(path: str | Path, form: Form, answers: Iterable[FormAnswer], more: Extras | None = None) -> None:
     """Write answers, whole or not at all.
 
     Args:
         path: ends in .xlsx, .csv, .jsonl or .parquet; without an ending, a new folder: a data package of CSV files.
         form: the template.
-        answers: one a form, and one a page that is none.
+        answers: one a form, and one a page that is none; each is asked for once.
         more: for a workbook.
 
     Raises:
@@ -54,7 +64,7 @@ def write_answers(path: str | Path, form: Form, answers: Sequence[FormAnswer], m
     if suffix == "":
         _write_package(Path(path), form, answers)
     elif suffix in WRITERS:
-        write_bytes(path, WRITERS[suffix](form, answers, more))
+        write_whole(path, lambda file: WRITERS[suffix](file, form, answers, more or Extras()))
     else:
         raise OutputError(f"{path}: the ending must be one of {', '.join(WRITERS)}")
 
@@ -79,99 +89,124 @@ def to_dict(answer: FormAnswer) -> dict[str, Any]:
     }
 
 
-def as_jsonl(form: Form, answers: Sequence[FormAnswer], more: Extras | None = None) -> bytes:
-    """Return one JSON object a line and form."""
-    return "".join(json.dumps(to_dict(answer)) + "\n" for answer in answers).encode()
-
-
-def as_csv(form: Form, answers: Sequence[FormAnswer], more: Extras | None = None) -> bytes:
-    """Return one row a form: its sources, its problem, the names of fields to review, then each field's text."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    names = [part.name for part in form.parts()]
-    rows.writerow(["source", "problem", "review", *names])
+def write_jsonl(file: IO[bytes], form: Form, answers: Iterable[FormAnswer], more: Extras) -> None:
+    """Write one JSON object a line and form."""
     for answer in answers:
-        found = {reading.name: reading.text for reading in answer.readings}
-        cells = [" ".join(answer.sources), answer.problem, _to_review(answer), *(found.get(name, "") for name in names)]
-        rows.writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
-    return text.getvalue().encode()
+        file.write(json.dumps(to_dict(answer)).encode() + b"\n")
 
 
-def as_xlsx(form: Form, answers: Sequence[FormAnswer], more: Extras | None = None) -> bytes:
-    """Return a workbook.
+def write_csv(file: IO[bytes], form: Form, answers: Iterable[FormAnswer], more: Extras) -> None:
+    """Write one row a form: its sources, its problem, the names of fields to review, then each field's text."""
+    with _text(file) as text:
+        rows = csv.writer(text, lineterminator="\n")
+        names = [part.name for part in form.parts()]
+        rows.writerow(["source", "problem", "review", *names])
+        for answer in answers:
+            found = {reading.name: reading.text for reading in answer.readings}
+            values = (found.get(name, "") for name in names)
+            cells = [" ".join(answer.sources), answer.problem, _to_review(answer), *values]
+            rows.writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
+
+
+@contextmanager
+def _text(file: IO[bytes]) -> Iterator[io.TextIOWrapper]:
+    """Yield a binary file as one of text, and leave it open."""
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    try:
+        yield text
+    finally:
+        text.detach()
+
+
+def write_xlsx(file: IO[bytes], form: Form, answers: Iterable[FormAnswer], more: Extras) -> None:
+    """Write a workbook.
 
     Its sheets: "forms", one row a form, typed cells, those to review coloured, with a note; one sheet a table field, a
     row of it a line, with the form's number; "fields", every field's reading; "rejected", pages that were not read;
-    "history", what people keyed, where they did.
+    "history", what people keyed or accepted.
 
     Raises:
         OutputError: more rows than a sheet has.
     """
-    more = more or Extras()
-    n_rows = [
-        sum(len(answer.readings) for answer in answers),
-        *(len(answers) * rows for rows, _ in form.tables().values()),
-        len(more.history),
-    ]
-    if max(n_rows) > MOST_ROWS:
-        raise OutputError(f"{max(n_rows):,} rows are more than a sheet of a workbook has; write .csv or .jsonl")
-    stored = io.BytesIO()
-    # Without these two options a text that begins with = or http:// would become a formula or a link.
-    book = xlsxwriter.Workbook(stored, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
-    write = _Writer(book)
-    read = [answer for answer in answers if answer.readings]
+    # Without the last two options a text that begins with = or http:// would become a formula or a link.
+    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
+    with tempfile.TemporaryDirectory() as beside:  # where complete rows go
+        book = xlsxwriter.Workbook(file, options | {"tmpdir": beside})
+        try:
+            _fill(_Writer(book), form, answers, more)
+            book.close()
+        except FileCreateError as error:
+            raise OSError(str(error)) from None
+        finally:
+            for sheet in book.worksheets():
+                sheet.row_data_fh.close()
+
+
+def _fill(write: "_Writer", form: Form, answers: Iterable[FormAnswer], more: Extras) -> None:
     singles = [each for each in form.fields if each.layout != "table"]
-    sheet = write.sheet("forms", ["form", "source", "to review", *(each.name for each in singles)], [8, 30, 10])
-    for number, answer in enumerate(read, 1):
+    tables = [each for each in form.fields if each.layout == "table"]
+    forms = write.sheet("forms", ["form", "source", "to review", *(each.name for each in singles)], [8, 30, 10])
+    of_tables = [
+        write.sheet(each.name, ["form", "row", *(str(j + 1) for j in range(each.columns or 0))], [8, 8])
+        for each in tables
+    ]
+    head = ["form", "field", "text", "confidence", "accepted", "problem", *(["picture"] if more.picture_of else [])]
+    fields = write.sheet("fields", head, [8, 22, 14, 12, 10, 40])
+    rejected = write.sheet("rejected", ["source", "problem"], [40, 80])
+    number = 0
+    for answer in answers:
+        if answer.problem:
+            row = rejected.next()
+            rejected.sheet.write_string(row, 0, " ".join(answer.sources))
+            rejected.sheet.write_string(row, 1, answer.problem)
+        if not answer.readings:
+            continue
+        number += 1
         found = {reading.name: reading for reading in answer.readings}
-        sheet.write_number(number, 0, number)
-        sheet.write_string(number, 1, " ".join(answer.sources))
-        sheet.write_number(number, 2, sum(not reading.accepted for reading in answer.readings))
+        row = forms.next()
+        forms.sheet.write_number(row, 0, number)
+        forms.sheet.write_string(row, 1, " ".join(answer.sources))
+        forms.sheet.write_number(row, 2, sum(not reading.accepted for reading in answer.readings))
         for column, each in enumerate(singles, 3):
-            write.reading(sheet, number, column, each, found.get(each.name))
-    for table in (each for each in form.fields if each.layout == "table"):
-        _write_table(write, table, read)
-    sheet = write.sheet(
-        "fields", ["form", "field", "text", "confidence", "accepted", "problem"], [8, 22, 14, 12, 10, 40]
-    )
-    rows = [(number, reading) for number, answer in enumerate(read, 1) for reading in answer.readings]
-    for row, (number, reading) in enumerate(rows, 1):
-        sheet.write_row(row, 0, [number, reading.name])
-        sheet.write_string(row, 2, reading.text)
-        sheet.write_row(row, 3, [round(reading.confidence, 4), reading.accepted])
-        sheet.write_string(row, 5, reading.problem)
-        if more.picture_of:
-            _insert(sheet, row, 6, more.picture_of(number, reading.name))
-    sheet = write.sheet("rejected", ["source", "problem"], [40, 80])
-    for row, answer in enumerate((each for each in answers if each.problem), 1):
-        sheet.write_string(row, 0, " ".join(answer.sources))
-        sheet.write_string(row, 1, answer.problem)
-    if more.history:
-        _write_history(write, more.history)
-    book.close()
-    return stored.getvalue()
+            write.reading(forms.sheet, row, column, each, found.get(each.name))
+        for table, rows in zip(tables, of_tables, strict=True):
+            _write_table(write, rows, table, number, found)
+        for reading in answer.readings:
+            _write_field(fields, number, reading, more)
+    history = None
+    for decision in more.history:
+        history = history or write.sheet("history", HISTORY, [8, 22, 14, 16, 20, 10, 24])
+        _write_decision(history, decision)
 
 
-def _write_table(write: "_Writer", table: FormField, read: Sequence[FormAnswer]) -> None:
-    rows, columns = table.rows or 0, table.columns or 0
-    sheet = write.sheet(table.name, ["form", "row", *(str(j + 1) for j in range(columns))], [8, 8])
-    for number, answer in enumerate(read, 1):
-        found = {reading.name: reading for reading in answer.readings}
-        for i in range(rows):
-            line = (number - 1) * rows + i + 1
-            sheet.write_row(line, 0, [number, i + 1])
-            for j in range(columns):
-                write.reading(sheet, line, j + 2, table, found.get(f"{table.name}_{i + 1}_{j + 1}"))
+def _write_field(rows: "_Rows", number: int, reading: FieldReading, more: Extras) -> None:
+    row, sheet = rows.next(), rows.sheet
+    sheet.write_row(row, 0, [number, reading.name])
+    sheet.write_string(row, 2, reading.text)
+    sheet.write_row(row, 3, [round(reading.confidence, 4), reading.accepted])
+    sheet.write_string(row, 5, reading.problem)
+    if more.picture_of:
+        _insert(sheet, row, 6, more.picture_of(number, reading.name))
 
 
-def _write_history(write: "_Writer", history: Sequence[Mapping[str, Any]]) -> None:
-    sheet = write.sheet("history", ["form", "field", "keyed", "reviewer", "time (UTC)", "undone"], [8, 22, 14, 16, 20])
-    for row, each in enumerate(history, 1):
-        moment = datetime.fromtimestamp(each["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
-        sheet.write_number(row, 0, each["form"])
-        for column, text in enumerate((each["field"], each["text"], each["reviewer"], moment), 1):
-            sheet.write_string(row, column, text)
-        sheet.write_boolean(row, 5, bool(each["undone"]))
+def _write_table(
+    write: "_Writer", rows: "_Rows", table: FormField, number: int, found: Mapping[str, FieldReading]
+) -> None:
+    for i in range(table.rows or 0):
+        line = rows.next()
+        rows.sheet.write_row(line, 0, [number, i + 1])
+        for j in range(table.columns or 0):
+            write.reading(rows.sheet, line, j + 2, table, found.get(f"{table.name}_{i + 1}_{j + 1}"))
+
+
+def _write_decision(rows: "_Rows", each: Mapping[str, Any]) -> None:
+    row, sheet = rows.next(), rows.sheet
+    moment = datetime.fromtimestamp(each["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+    sheet.write_number(row, 0, each["form"])
+    for column, text in enumerate((each["field"], each["text"], each["reviewer"], moment), 1):
+        sheet.write_string(row, column, text)
+    sheet.write_boolean(row, 5, bool(each["undone"]))
+    sheet.write_string(row, 6, each["how"])
 
 
 def _insert(sheet: Any, row: int, column: int, png: bytes) -> None:
@@ -183,24 +218,40 @@ def _insert(sheet: Any, row: int, column: int, png: bytes) -> None:
     sheet.insert_image(row, column, "", options)
 
 
+class _Rows:
+    """A sheet that is filled row by row."""
+
+    def __init__(self, sheet: Any) -> None:
+        self.sheet = sheet
+        self._row = 0
+
+    def next(self) -> int:
+        """Return the number of the next row."""
+        self._row += 1
+        if self._row > MOST_ROWS:
+            raise OutputError(f"more than {MOST_ROWS:,} rows, which a sheet of a workbook has; write .csv or .jsonl")
+        return self._row
+
+
 class _Writer:
     """The formats of a workbook, and cells in them."""
 
     def __init__(self, book: xlsxwriter.Workbook) -> None:
         self._book = book
+        self._n_notes = 0
         self._head = book.add_format({"bold": True, "bottom": 1})
         self._sure = {name: book.add_format({"num_format": name}) for name in ("General", "@", "yyyy-mm-dd")}
         doubt = {"bg_color": "#FFE2B8"}
         self._uncertain = {name: book.add_format({"num_format": name} | doubt) for name in self._sure}
 
-    def sheet(self, name: str, header: Sequence[str], widths: Sequence[int]) -> Any:
+    def sheet(self, name: str, header: Sequence[str], widths: Sequence[int]) -> _Rows:
         sheet = self._book.add_worksheet(name[:31])
         for column, (title, width) in enumerate(zip(header, [*widths, *[12] * len(header)], strict=False)):
             sheet.write_string(0, column, title, self._head)
             sheet.set_column(column, column, width)
         sheet.freeze_panes(1, 0)
         sheet.autofilter(0, 0, 0, len(header) - 1)
-        return sheet
+        return _Rows(sheet)
 
     def reading(self, sheet: Any, row: int, column: int, field: FormField, reading: FieldReading | None) -> None:
         """Write a field's value: a number as one, a date as one, an id as text, what is to be reviewed in colour."""
@@ -217,7 +268,8 @@ class _Writer:
             sheet.write_string(row, column, reading.text, formats["@"])
         elif not reading.accepted:
             sheet.write_blank(row, column, None, formats["General"])
-        if not reading.accepted:
+        if not reading.accepted and self._n_notes < MOST_NOTES:
+            self._n_notes += 1
             note = f"confidence {reading.confidence:.0%}" + (f"; {reading.problem}" if reading.problem else "")
             sheet.write_comment(row, column, note)
 
@@ -232,26 +284,36 @@ def _date_of(text: str) -> date | None:
 # --------------------------------------------------------------------------------------- typed tables, for programs
 
 
-def as_parquet(form: Form, answers: Sequence[FormAnswer], more: Extras | None = None) -> bytes:
-    """Return one row a form, a typed column a field, cells of tables among them.
+def write_parquet(file: IO[bytes], form: Form, answers: Iterable[FormAnswer], more: Extras) -> None:
+    """Write one row a form, a typed column a field, cells of tables among them.
 
     Raises:
         MissingExtraError: the extra `scale` is not installed.
     """
     pa, parquet = load_pyarrow("pyarrow"), load_pyarrow("pyarrow.parquet")
     kinds = {"integer": pa.int64(), "decimal": pa.float64(), "date": pa.date32(), "mark": pa.bool_()}
-    columns: dict[str, Any] = {
-        "source": pa.array([" ".join(answer.sources) for answer in answers]),
-        "problem": pa.array([answer.problem for answer in answers]),
-        "review": pa.array([_to_review(answer) for answer in answers]),
-    }
-    found = [{reading.name: reading for reading in answer.readings} for answer in answers]
-    for part in form.parts():
-        values = [_typed(part, readings.get(part.name)) for readings in found]
-        columns[part.name] = pa.array(values, kinds.get(part.type, pa.string()))
-    stored = io.BytesIO()
-    parquet.write_table(pa.table(columns), stored)
-    return stored.getvalue()
+    names = ("source", "problem", "review")
+    schema = pa.schema(
+        [(name, pa.string()) for name in names]
+        + [(each.name, kinds.get(each.type, pa.string())) for each in form.parts()]
+    )
+    with parquet.ParquetWriter(file, schema) as writer:
+        for some in _batches(answers):
+            columns: dict[str, Any] = {
+                "source": [" ".join(answer.sources) for answer in some],
+                "problem": [answer.problem for answer in some],
+                "review": [_to_review(answer) for answer in some],
+            }
+            found = [{reading.name: reading for reading in answer.readings} for answer in some]
+            for part in form.parts():
+                columns[part.name] = [_typed(part, readings.get(part.name)) for readings in found]
+            writer.write_table(pa.table(columns, schema))
+
+
+def _batches(answers: Iterable[FormAnswer]) -> Iterator[list[FormAnswer]]:
+    left = iter(answers)
+    while some := list(islice(left, FORMS_AT_ONCE)):
+        yield some
 
 
 def _to_review(answer: FormAnswer) -> str:
@@ -274,45 +336,41 @@ def _typed(field: FormField, reading: FieldReading | None) -> int | float | date
     return int(value) if value.is_integer() else None
 
 
-def _write_package(folder: Path, form: Form, answers: Sequence[FormAnswer]) -> None:
+def _write_package(folder: Path, form: Form, answers: Iterable[FormAnswer]) -> None:
     """Write a Frictionless data package: forms.csv, a CSV for each table, and datapackage.json, which describes them.
 
     Raises:
         OutputError: the folder exists or cannot be written.
     """
-    read = [answer for answer in answers if answer.readings]
-    found = [{reading.name: reading for reading in answer.readings} for answer in read]
     singles = [each for each in form.fields if each.layout != "table"]
-    resources = [
-        _resource(
-            "forms",
-            [("form", "integer", {"required": True}), ("source", "string", {}), ("review", "string", {})],
-            singles,
-            [
-                [number, " ".join(answer.sources), _to_review(answer), *(_as_text(each, readings) for each in singles)]
-                for number, (answer, readings) in enumerate(zip(read, found, strict=True), 1)
-            ],
-        )
-    ]
-    for table in (each for each in form.fields if each.layout == "table"):
-        cells = [part for part in table.parts() if part.name.startswith(f"{table.name}_1_")]
-        rows = [
-            [number, row, *(_as_text(table, readings, f"{table.name}_{row}_{j}") for j in range(1, len(cells) + 1))]
-            for number, readings in enumerate(found, 1)
-            for row in range(1, (table.rows or 0) + 1)
-        ]
+    tables = {each: _cells_of(each) for each in form.fields if each.layout == "table"}
+    keys: list[Column] = [("form", "integer", {"required": True})]
+    resources = [_resource("forms", [*keys, ("source", "string", {}), ("review", "string", {})], singles)]
+    for table, cells in tables.items():
         columns = [each.model_copy(update={"name": f"column_{j}"}) for j, each in enumerate(cells, 1)]
-        keys: list[Column] = [("form", "integer", {"required": True}), ("row", "integer", {"required": True})]
-        resource, content = _resource(table.name, keys, columns, rows)
+        resource = _resource(table.name, [*keys, ("row", "integer", {"required": True})], columns)
         resource["schema"]["foreignKeys"] = [{"fields": "form", "reference": {"resource": "forms", "fields": "form"}}]
-        resources.append((resource, content))
-    described = {"profile": "tabular-data-package", "title": form.title, "resources": [each for each, _ in resources]}
+        resources.append(resource)
+    described = {"profile": "tabular-data-package", "title": form.title, "resources": resources}
     try:
         if folder.exists():
             raise OutputError(f"{folder}: exists already; name a new folder")
         with whole_folder(folder) as new:
-            for resource, content in resources:
-                write_bytes(new / resource["path"], content)
+            with ExitStack() as open_:
+                writers = []
+                for resource in resources:
+                    text = open_.enter_context(_text(open_.enter_context(whole_file(new / resource["path"]))))
+                    writers.append(csv.writer(text, lineterminator="\n"))
+                    writers[-1].writerow([column["name"] for column in resource["schema"]["fields"]])
+                read = (answer for answer in answers if answer.readings)
+                for number, answer in enumerate(read, 1):
+                    found = {reading.name: reading for reading in answer.readings}
+                    values = (_as_text(each, found) for each in singles)
+                    writers[0].writerow([number, " ".join(answer.sources), _to_review(answer), *values])
+                    for (table, cells), writer in zip(tables.items(), writers[1:], strict=True):
+                        for row in range(1, (table.rows or 0) + 1):
+                            names = (f"{table.name}_{row}_{j}" for j in range(1, len(cells) + 1))
+                            writer.writerow([number, row, *(_as_text(table, found, name) for name in names)])
             write_bytes(new / "datapackage.json", json.dumps(described, indent=1).encode())
     except OSError as error:
         raise cannot_write(folder, error) from None
@@ -321,22 +379,20 @@ def _write_package(folder: Path, form: Form, answers: Sequence[FormAnswer]) -> N
 Column: TypeAlias = tuple[str, str, dict[str, Any]]
 
 
-def _resource(
-    name: str, keys: Sequence[Column], fields: Sequence[FormField], rows: Sequence[Sequence[Any]]
-) -> tuple[dict[str, Any], bytes]:
-    """Return how a table is described, and it as a CSV."""
+def _cells_of(table: FormField) -> list[FormField]:
+    """Return the cells of a table's first row."""
+    return [part for part in table.parts() if part.name.startswith(f"{table.name}_1_")]
+
+
+def _resource(name: str, keys: Sequence[Column], fields: Sequence[FormField]) -> dict[str, Any]:
+    """Return how a table is described."""
     kinds = {"integer": "integer", "decimal": "number", "date": "date", "mark": "boolean", "digits": "string"}
     columns = [*keys, *((f.name, kinds[f.type], f.constraints.model_dump(exclude_defaults=True)) for f in fields)]
     described = [
         {"name": name, "type": kind} | ({"constraints": limits} if limits else {}) for name, kind, limits in columns
     ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column[0] for column in columns])
-    writer.writerows(rows)
     schema = {"fields": described, "primaryKey": [column[0] for column in keys if column[2]], "missingValues": [""]}
-    resource = {"name": name.lower(), "path": f"{name}.csv", "profile": "tabular-data-resource", "schema": schema}
-    return resource, text.getvalue().encode()
+    return {"name": name.lower(), "path": f"{name}.csv", "profile": "tabular-data-resource", "schema": schema}
 
 
 def _as_text(field: FormField, readings: Mapping[str, FieldReading], name: str | None = None) -> str:
@@ -344,4 +400,4 @@ def _as_text(field: FormField, readings: Mapping[str, FieldReading], name: str |
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-WRITERS = {".xlsx": as_xlsx, ".csv": as_csv, ".jsonl": as_jsonl, ".parquet": as_parquet}
+WRITERS = {".xlsx": write_xlsx, ".csv": write_csv, ".jsonl": write_jsonl, ".parquet": write_parquet}

@@ -5,61 +5,34 @@ transaction, a keyed value in another: killing the program loses at most the for
 """
 
 import json
-import random
 import shutil
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from filelock import FileLock, Timeout
 
-from inkdigits.arrays import Floats, GrayImage
-from inkdigits.errors import FormError, reason
-from inkdigits.evaluation.selective import Promise, promise
-from inkdigits.files.database import open_database
-from inkdigits.files.storage import cannot_write, whole_folder, write_bytes
-from inkdigits.forms.fields import FieldReading, problem_of, with_rules
-from inkdigits.forms.read import FormAnswer, FormReader, missing_pages
-from inkdigits.forms.template import Form, FormField, load_form, load_picture, save_form
+from inkdigits.arrays import Floats
+from inkdigits.errors import FormError
+from inkdigits.files.storage import PassedOver, cannot_write, whole_folder
+from inkdigits.forms import audit
+from inkdigits.forms.audit import Audit, Kept, Standing, Stated
+from inkdigits.forms.fields import FieldReading, with_rules
+from inkdigits.forms.groups import Attention, Groups, Screen
+from inkdigits.forms.job_store import JobStore
+from inkdigits.forms.keying import KEYED_OTHERWISE, Outcome, is_confirmed, keyed_text, known, means_same, outcome_of
+from inkdigits.forms.pictures import PageStore
+from inkdigits.forms.read import Basis, FormAnswer, FormReader, missing_pages
+from inkdigits.forms.template import Form, fingerprint, load_form, load_picture, save_form
 
-FORMAT = 1
-SCHEMA = (
-    "CREATE TABLE forms (id INTEGER PRIMARY KEY, problem TEXT NOT NULL)",
-    """CREATE TABLE pages (
-        id INTEGER PRIMARY KEY, source TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, form INTEGER REFERENCES forms,
-        number INTEGER, problem TEXT NOT NULL, picture TEXT NOT NULL
-    )""",
-    """CREATE TABLE fields (
-        id INTEGER PRIMARY KEY, form INTEGER NOT NULL REFERENCES forms, page INTEGER NOT NULL REFERENCES pages,
-        name TEXT NOT NULL, reading TEXT NOT NULL,
-        text TEXT NOT NULL, confidence REAL NOT NULL, accepted INTEGER NOT NULL, problem TEXT NOT NULL,
-        repaired INTEGER NOT NULL, postponed INTEGER NOT NULL DEFAULT 0, UNIQUE (form, name)
-    )""",
-    "CREATE INDEX values_of ON fields (name, text)",
-    "CREATE INDEX to_review ON fields (accepted, postponed, problem)",
-    """CREATE TABLE decisions (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, field INTEGER NOT NULL REFERENCES fields, text TEXT NOT NULL,
-        reviewer TEXT NOT NULL, time REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0
-    )""",
-    "CREATE INDEX decisions_of ON decisions (field)",
-    # A random sample of what was accepted, as it was when it was drawn; `right` is known once the field was keyed.
-    "CREATE TABLE audit (field INTEGER PRIMARY KEY REFERENCES fields, text TEXT NOT NULL, confidence REAL NOT NULL, "
-    "right INTEGER)",
-    "CREATE TABLE promises (id INTEGER PRIMARY KEY, threshold REAL NOT NULL, said TEXT NOT NULL, time REAL NOT NULL)",
-    "CREATE TABLE leases (field INTEGER PRIMARY KEY REFERENCES fields, reviewer TEXT NOT NULL, until REAL NOT NULL)",
-)
 LEASE_S = 120.0
-JPEG_QUALITY = 80
 LONGEST_NAME = 64  # of a reviewer
-KEYED_OTHERWISE = "keyed otherwise than read"
 
 
 @dataclass(frozen=True)
@@ -82,21 +55,6 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of a keyed value.
-
-    Attributes:
-        accepted: whether it stands; if not, the same is to be keyed once more, or what is right.
-        read: what the reader saw there, None where the value stands.
-        problem: which constraint the value breaks, "" for none.
-    """
-
-    accepted: bool
-    read: str | None = None
-    problem: str = ""
-
-
-@dataclass(frozen=True)
 class Progress:
     """How far a job is.
 
@@ -107,6 +65,7 @@ class Progress:
         audits_left: accepted fields that are keyed to know how many of these are wrong.
         decisions: values that were keyed.
         seconds_each: the median time between two of them, None before there are ten.
+        attention: how group screens were looked through.
     """
 
     forms: int
@@ -117,6 +76,7 @@ class Progress:
     audits_left: int
     decisions: int
     seconds_each: float | None
+    attention: Attention
 
 
 class Job:
@@ -136,8 +96,10 @@ class Job:
         self.form: Form = load_form(self.folder / "form")
         self._parts = {part.name: part for part in self.form.parts()}
         self._unique = [name for name, part in self._parts.items() if part.constraints.unique]
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
+        self._template = fingerprint(self.form)
+        self._store = JobStore(self.folder)
+        self._session, self._writing = self._store.session, self._store.writing
+        self._pictures = PageStore(self.folder)
 
     @classmethod
     def begin(cls, folder: str | Path, template: str | Path) -> "Job":
@@ -167,10 +129,7 @@ class Job:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._store.close()
 
     # -------------------------------------------------------------------------------------------------------- reading
 
@@ -179,8 +138,9 @@ class Job:
         reader: FormReader,
         scans: Sequence[str | Path],
         report: Callable[[int, int], None] = lambda done, all_: None,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[FormAnswer]:
-        """Read scans that the job has not yet, keep each form, and yield it.
+        """Read scans that the job has not yet, keep each form, and yield it; see `FormReader.read`.
 
         Raises:
             InputError: a file is missing, or there is none.
@@ -190,33 +150,44 @@ class Job:
         try:
             with FileLock(self.folder / "reading.lock", timeout=0):
                 with self._session() as connection:
-                    known = dict(connection.execute("SELECT source, digest FROM pages"))
-                for answer in reader.read(scans, report, known):
-                    yield self.add(answer)
+                    seen = dict(connection.execute("SELECT source, digest FROM pages"))
+                basis = reader.basis
+                for answer in reader.read(scans, report, seen, passed_over):
+                    yield self.add(answer, basis)
         except Timeout:
             raise FormError(f"{self.folder}: another process reads into this job; wait for it to end") from None
 
-    def add(self, answer: FormAnswer) -> FormAnswer:
-        """Keep a form or a page that is none; return it with what the job's other forms say of it."""
+    def add(self, answer: FormAnswer, basis: Basis | None = None) -> FormAnswer:
+        """Keep a form or a page that is none; return it with what the job's other forms say of it.
+
+        Args:
+            answer: as the reader gave it.
+            basis: what it was read with, None where that is not known.
+        """
         pictures = {page.digest: page.flat for page in answer.pages}
         if answer.scan is not None:
             pictures[answer.digest] = answer.scan
-        names = {digest: self._keep_picture(digest, picture) for digest, picture in pictures.items()}
-        with self._session() as connection, connection:
+        names = {digest: self._pictures.keep(digest, picture) for digest, picture in pictures.items()}
+        with self._writing() as connection:
             if not answer.pages:
                 connection.execute(
-                    "INSERT INTO pages VALUES (NULL, ?, ?, NULL, NULL, ?, ?)",
+                    "INSERT INTO pages VALUES (NULL, ?, ?, NULL, NULL, ?, ?, NULL)",
                     (answer.sources[0], answer.digest, answer.problem, names.get(answer.digest, "")),
                 )
                 return answer
             form = connection.execute("INSERT INTO forms VALUES (NULL, ?)", (answer.problem,)).lastrowid
             assert form is not None
+            read_with = audit.basis_of(connection, basis or Basis("", "", self._template))
+            pages = []
             for page in answer.pages:
-                row = (page.source, page.digest, form, page.number, "", names[page.digest])
-                number = connection.execute("INSERT INTO pages VALUES (NULL, ?, ?, ?, ?, ?, ?)", row).lastrowid
+                row = (page.source, page.digest, form, page.number, "", names[page.digest], read_with)
+                number = connection.execute("INSERT INTO pages VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)", row).lastrowid
                 assert number is not None
-                self._add_fields(connection, form, number, page.readings)
+                self._add_fields(connection, form, number, page.digest, page.readings)
+                pages.append(number)
             self._weigh(connection, form)
+            for number in pages:
+                self._audit(connection).watch_page(number)
             return self._answer(connection, form, answer.problem)
 
     def align(self, reader: FormReader, page: int, number: int, anchors: Floats) -> None:
@@ -235,31 +206,35 @@ class Job:
             FormError: there is no such page to align.
         """
         with self._session() as connection:
-            row = connection.execute("SELECT picture FROM pages WHERE id = ? AND problem <> ''", (page,)).fetchone()
+            row = connection.execute(
+                "SELECT picture, digest FROM pages WHERE id = ? AND problem <> ''", (page,)
+            ).fetchone()
         if row is None or not row[0]:
             raise FormError(f"page {page} of the job is none that can be aligned")
-        scan = cv2.imdecode(np.frombuffer((self.folder / row[0]).read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
-        flat, readings = reader.read_aligned(np.asarray(scan, np.uint8), number, anchors)
-        picture = self._keep_picture(sha256(flat.tobytes()).hexdigest(), flat)
-        with self._session() as connection, connection:
+        scan = self._pictures.decoded(row[0])
+        flat, readings = reader.read_aligned(scan, number, anchors)
+        picture = self._pictures.keep(sha256(flat.tobytes()).hexdigest(), flat)
+        with self._writing() as connection:
             form = self._form_without(connection, page, number)
             if form is None:
                 form = connection.execute("INSERT INTO forms VALUES (NULL, '')").lastrowid
             assert form is not None
             done = connection.execute(
-                "UPDATE pages SET form = ?, number = ?, problem = '', picture = ? WHERE id = ? AND problem <> ''",
-                (form, number, picture, page),
+                "UPDATE pages SET form = ?, number = ?, problem = '', picture = ?, basis = ? "
+                "WHERE id = ? AND problem <> ''",
+                (form, number, picture, audit.basis_of(connection, reader.basis), page),
             ).rowcount
             if not done:
                 raise FormError(f"page {page} of the job was aligned by somebody else")
-            self._add_fields(connection, form, page, readings)
-            numbers = [row[0] for row in connection.execute("SELECT number FROM pages WHERE form = ?", (form,))]
+            self._add_fields(connection, form, page, row[1], readings)
+            numbers = [each[0] for each in connection.execute("SELECT number FROM pages WHERE form = ?", (form,))]
             connection.execute("UPDATE forms SET problem = ? WHERE id = ?", (missing_pages(self.form, numbers), form))
             self._weigh(connection, form)
+            self._audit(connection).watch_page(page)
 
     def discard(self, page: int) -> None:
         """Note that a rejected page is not this form."""
-        with self._session() as connection, connection:
+        with self._writing() as connection:
             connection.execute("UPDATE pages SET picture = '' WHERE id = ? AND form IS NULL", (page,))
 
     def _form_without(self, connection: sqlite3.Connection, page: int, number: int) -> int | None:
@@ -272,22 +247,16 @@ class Job:
         return None if row is None else int(row[0])
 
     def _add_fields(
-        self, connection: sqlite3.Connection, form: int, page: int, readings: Sequence[FieldReading]
+        self, connection: sqlite3.Connection, form: int, page: int, digest: str, readings: Sequence[FieldReading]
     ) -> None:
         connection.executemany(
-            "INSERT INTO fields VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            "INSERT INTO fields VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             [
-                (form, page, r.name, json.dumps(asdict(r)), r.text, r.confidence, r.accepted, r.problem, r.is_repaired)
+                (form, page, r.name, json.dumps(asdict(r)), audit.lot_of(digest, r.name), r.text, r.confidence,
+                 r.accepted, r.problem, r.is_repaired)
                 for r in readings
             ],
-        )
-
-    def _keep_picture(self, digest: str, picture: GrayImage) -> str:
-        name = f"pages/{digest[:32]}.jpg"
-        done, stored = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-        assert done
-        write_bytes(self.folder / name, stored.tobytes())
-        return name
+        )  # fmt: skip
 
     # ---------------------------------------------------------------------------------------------------------- state
 
@@ -305,13 +274,20 @@ class Job:
             yield FormAnswer([source], problem=problem)
 
     def history(self) -> Iterator[dict[str, Any]]:
-        """Yield every keyed value, the oldest first: form, field, text, reviewer, time (s since 1970), undone."""
-        query = """SELECT fields.form, fields.name, decisions.text, reviewer, time, undone FROM decisions
-                   JOIN fields ON fields.id = decisions.field ORDER BY decisions.id"""
+        """Yield what people keyed or accepted, the oldest first.
+
+        Each has form, field, text, reviewer, time (s since 1970), undone, and how: "keyed", "marked in group 12", or
+        "accepted in group 12", where the text is one digit of the field's.
+        """
+        query = """SELECT fields.form, fields.name, decisions.text, reviewer, time, undone,
+                       CASE WHEN screen IS NULL THEN 'keyed' ELSE 'marked in group ' || screen END
+                   FROM decisions JOIN fields ON fields.id = decisions.field
+                   UNION ALL SELECT fields.form, fields.name, digit, reviewer, time, 0, 'accepted in group ' || screen
+                   FROM screens JOIN cuts ON cuts.screen = screens.id JOIN fields ON fields.id = cuts.field
+                   WHERE time IS NOT NULL AND control IS NULL AND marked IS NULL ORDER BY 5"""
         with self._session() as connection:
-            rows = connection.execute(query).fetchall()
-        for row in rows:
-            yield dict(zip(("form", "field", "text", "reviewer", "time", "undone"), row, strict=True))
+            for row in connection.execute(query):
+                yield dict(zip(("form", "field", "text", "reviewer", "time", "undone", "how"), row, strict=True))
 
     def keyed(self) -> Iterator[tuple[int, str]]:
         """Yield each field of which a person keyed the value that stands, and this value."""
@@ -328,16 +304,18 @@ class Job:
             def count(query: str) -> int:
                 return int(connection.execute(f"SELECT count(*) FROM {query}").fetchone()[0])
 
+            doubts = "fields WHERE accepted = 0 AND id NOT IN (SELECT field FROM audit)"
             times = [row[0] for row in connection.execute("SELECT time FROM decisions ORDER BY id DESC LIMIT 100")]
             return Progress(
                 count("forms"),
                 count("fields"),
                 count("pages WHERE form IS NULL AND picture <> ''"),
-                count("fields WHERE NOT accepted AND problem <> ''"),
-                count("fields WHERE NOT accepted AND problem = ''"),
+                count(f"{doubts} AND problem <> ''"),
+                count(f"{doubts} AND problem = ''"),
                 count("audit WHERE right IS NULL"),
                 count("decisions WHERE NOT undone"),
                 float(np.median(-np.diff(times))) if len(times) >= 10 else None,
+                Groups(connection, self._parts).attention(),
             )
 
     def _answer(self, connection: sqlite3.Connection, form: int, problem: str) -> FormAnswer:
@@ -364,6 +342,40 @@ class Job:
 
     def _weigh(self, connection: sqlite3.Connection, form: int) -> None:
         """Put together what was read and keyed on a form, ask its rules, and keep what stands."""
+        keyed = self._keyed(connection, form)
+        seen = self._readings(connection, form, as_read=True)
+        basis, threshold, of_repaired = self._audit(connection).thresholds()
+        promised = {
+            row[0]
+            for row in connection.execute(
+                "SELECT name FROM fields JOIN pages ON pages.id = page WHERE fields.form = ? AND basis = ?",
+                (form, basis),
+            )
+        }
+
+        def is_accepted(each: FieldReading) -> bool:
+            if is_confirmed(keyed.get(each.name, [])):
+                return True  # what was keyed twice alike stands, whatever the rules say of it
+            least = 0.0 if each.name not in promised else of_repaired if each.is_repaired else threshold
+            return each.accepted and each.confidence >= least
+
+        weighed = [
+            replace(each, accepted=is_accepted(each))
+            for each in self._with_unique(
+                connection, form, with_rules(self.form, [self._with_keyed(each, keyed) for each in seen])
+            )
+        ]
+        connection.executemany(
+            """UPDATE fields SET text = ?, confidence = ?, accepted = ?, problem = ?, repaired = ?
+               WHERE form = ? AND name = ?""",
+            [(r.text, r.confidence, r.accepted, r.problem, r.is_repaired, form, r.name) for r in weighed],
+        )
+
+    def _keyed(self, connection: sqlite3.Connection, form: int) -> dict[str, list[str]]:
+        """Return what was keyed for a form's fields, the oldest first; note of audited ones whether they are right.
+
+        An audited field has nothing keyed until two keyings agree; then it has that, as confirmed.
+        """
         keyed: dict[str, list[str]] = {}
         for name, text in connection.execute(
             """SELECT name, decisions.text FROM decisions JOIN fields ON fields.id = field
@@ -371,59 +383,25 @@ class Job:
             (form,),
         ):
             keyed.setdefault(name, []).append(text)
-        seen = self._readings(connection, form, as_read=True)
-        known = [
-            self._known(reading, texts[-1]) if self._outcome(reading, texts).accepted else reading
-            for reading in seen
-            for texts in [keyed.get(reading.name, [])]
-        ]
-        threshold = self._threshold(connection)
-        weighed = [
-            # What was keyed twice alike stands, whatever the rules say of it.
-            replace(each, accepted=True)
-            if _is_confirmed(keyed.get(each.name, []))
-            else replace(each, accepted=each.accepted and each.confidence >= threshold)
-            for each in self._with_unique(connection, form, with_rules(self.form, known))
-        ]
-        connection.executemany(
-            """UPDATE fields SET text = ?, confidence = ?, accepted = ?, problem = ?, repaired = ?
-               WHERE form = ? AND name = ?""",
-            [(r.text, r.confidence, r.accepted, r.problem, r.is_repaired, form, r.name) for r in weighed],
-        )
-        stands = {name for name, texts in keyed.items() if self._outcome_of(seen, name, texts).accepted}
-        for reading in weighed:
-            if reading.name in keyed:
-                connection.execute(
-                    """UPDATE audit SET right = CASE WHEN ? THEN text = ? END
-                       WHERE field = (SELECT id FROM fields WHERE form = ? AND name = ?)""",
-                    (reading.name in stands, reading.text, form, reading.name),
-                )
+        audited = connection.execute(
+            "SELECT field, name, audit.text FROM audit JOIN fields ON fields.id = field WHERE form = ?", (form,)
+        ).fetchall()
+        for field, name, read in audited:
+            same = partial(means_same, self._parts[name])
+            agreed = audit.verdict(keyed.pop(name, []), same)
+            if agreed is not None:
+                keyed[name] = [agreed, agreed]
+            right = None if agreed is None else same(agreed, read)
+            connection.execute("UPDATE audit SET right = ? WHERE field = ?", (right, field))
+        return keyed
 
-    def _known(self, reading: FieldReading, text: str) -> FieldReading:
-        problem = problem_of(self._parts[reading.name], text)
-        return replace(
-            reading, text=text, confidence=1.0, accepted=True, problem=problem, candidates=(), is_repaired=False
-        )
-
-    def _outcome(self, reading: FieldReading, keyed: Sequence[str]) -> Outcome:
-        """Return what becomes of the values that were keyed for a field, the oldest first.
-
-        The last one stands where the reader saw it too, if only as a candidate, where there was nothing to see, and
-        where it was keyed twice in turn.
-        """
-        if not keyed:
-            return Outcome(False)
-        text = keyed[-1]
-        problem = problem_of(self._parts[reading.name], text)
-        seen = {reading.text, *(candidate for candidate, _ in reading.candidates)}
-        is_agreed = text in seen or (reading.value is not None and reading.value == replace(reading, text=text).value)
-        nothing_seen = not reading.text and bool(reading.problem)
-        if _is_confirmed(keyed) or ((is_agreed or nothing_seen) and not problem):
-            return Outcome(True)
-        return Outcome(False, reading.text, problem or KEYED_OTHERWISE)
-
-    def _outcome_of(self, seen: Sequence[FieldReading], name: str, keyed: Sequence[str]) -> Outcome:
-        return self._outcome(next(reading for reading in seen if reading.name == name), keyed)
+    def _with_keyed(self, reading: FieldReading, keyed: Mapping[str, Sequence[str]]) -> FieldReading:
+        texts, part = keyed.get(reading.name, ()), self._parts[reading.name]
+        if not texts:
+            return reading
+        if outcome_of(part, reading, texts).accepted:
+            return known(part, reading, texts[-1])
+        return replace(reading, accepted=False, problem=reading.problem or KEYED_OTHERWISE)
 
     def _with_unique(
         self, connection: sqlite3.Connection, form: int, readings: list[FieldReading]
@@ -445,79 +423,75 @@ class Job:
 
     # -------------------------------------------------------------------------------------------------------- promise
 
-    def draw_audit(self, n: int, seed: int = 0) -> int:
-        """Choose accepted fields at random, to be keyed among the others, until there are n; return how many there are.
+    def draw_audit(self, n: int | None, risk: float = 0.005, delta: float = 0.05) -> int:
+        """Choose accepted fields at random, to be keyed twice among the others; return how many there are.
 
-        They are drawn from all that no person has keyed, so that what comes out holds for these.
+        Args:
+            n: how many there shall be, repaired ones besides; as many as are needed where None (`Audit.draw`).
+            risk, delta: what is to be promised with them.
         """
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            (drawn,) = connection.execute("SELECT count(*) FROM audit").fetchone()
-            rows = connection.execute(
-                """SELECT id, text, confidence FROM fields WHERE accepted AND id NOT IN (SELECT field FROM audit)
-                   AND id NOT IN (SELECT field FROM decisions WHERE NOT undone) ORDER BY id"""
-            ).fetchall()
-            chosen = random.Random(seed + drawn).sample(rows, min(len(rows), max(0, n - drawn)))
-            connection.executemany("INSERT INTO audit VALUES (?, ?, ?, NULL)", chosen)
-            return int(drawn) + len(chosen)
+        with self._writing() as connection:
+            return self._audit(connection).draw(n, risk, delta)
 
-    def promise(self, risk: float, delta: float = 0.05) -> Promise:
-        """Return what the audited fields allow to promise of accepted ones.
-
-        Fields count as independent, though those of one page share its writer and its scanner: with many fields of few
-        pages in the sample, the promise is somewhat too bold.
-        """
+    def promise(self, risk: float, delta: float = 0.05) -> Stated:
+        """Return what the audited fields allow to promise of accepted ones, repaired ones apart."""
         with self._session() as connection:
-            rows = connection.execute("SELECT confidence, right FROM audit WHERE right IS NOT NULL").fetchall()
-        return promise([row[0] for row in rows], [bool(row[1]) for row in rows], risk, delta)
+            return self._audit(connection).stated(risk, delta)
 
-    def keep_promise(self, given: Promise) -> int:
+    def keep_promise(self, stated: Stated) -> int:
         """Accept from the promise's threshold on alone; return how many fields are to be keyed for it.
 
         Raises:
             FormError: it promises nothing.
         """
-        if given.threshold is None:
-            raise FormError(f"{self.folder}: {given}")
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+        if stated.read.threshold is None:
+            raise FormError(f"{self.folder}: {stated}")
+        with self._writing() as connection:
             (before,) = connection.execute("SELECT count(*) FROM fields WHERE accepted").fetchone()
-            connection.execute(
-                "INSERT INTO promises VALUES (NULL, ?, ?, ?)", (given.threshold, str(given), time.time())
-            )
+            self._audit(connection).keep(stated)
             for (form,) in connection.execute("SELECT id FROM forms").fetchall():
                 self._weigh(connection, form)
             (now,) = connection.execute("SELECT count(*) FROM fields WHERE accepted").fetchone()
         return int(before - now)
 
-    def _threshold(self, connection: sqlite3.Connection) -> float:
-        row = connection.execute("SELECT threshold FROM promises ORDER BY id DESC LIMIT 1").fetchone()
-        return 0.0 if row is None else float(row[0])
+    def kept_promise(self) -> Kept | None:
+        """Return the promise that is kept and not withdrawn, None where there is none."""
+        with self._session() as connection:
+            return self._audit(connection).in_force()
+
+    def standing(self) -> Standing:
+        """Return what is promised of the job's fields and whether that still holds."""
+        with self._session() as connection:
+            return self._audit(connection).standing()
+
+    def _audit(self, connection: sqlite3.Connection) -> Audit:
+        return Audit(connection, self._template)
 
     # --------------------------------------------------------------------------------------------------------- review
 
     def tasks(self, reviewer: str, n: int = 2) -> list[Task]:
-        """Return the next fields to key and lease them to a reviewer: those that break a rule first, then the others.
+        """Return the next fields to key and lease them to a reviewer: those that break a rule first, audited ones last.
 
         Args:
             reviewer: whose they are for two minutes; nobody else is given them.
             n: how many.
         """
         now = time.time()
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._writing() as connection:
             connection.execute("DELETE FROM leases WHERE until < ?", (now,))
-            rows = connection.execute(
-                """SELECT id, form, name, problem FROM fields LEFT JOIN audit ON audit.field = id
-                   WHERE (NOT accepted OR (audit.field IS NOT NULL AND right IS NULL))
+            doubts = connection.execute(
+                """SELECT id, form, name, problem, postponed FROM fields
+                   WHERE accepted = 0 AND id NOT IN (SELECT field FROM audit)
                    AND id NOT IN (SELECT field FROM leases WHERE reviewer <> ?)
-                   ORDER BY postponed, accepted, problem = '', form, fields.confidence, id LIMIT ?""",
+                   ORDER BY postponed, problem = '', form, confidence, id LIMIT ?""",
                 (reviewer, n),
             ).fetchall()
+            audited = self._audit(connection).to_key(reviewer, now, n)
+            rows = sorted(doubts + audited, key=lambda row: row[4])[:n]
             connection.executemany(
                 "INSERT OR REPLACE INTO leases VALUES (?, ?, ?)", [(row[0], reviewer, now + LEASE_S) for row in rows]
             )
-        return [self._task(*row) for row in rows]
+        return [self._task(*row[:4]) for row in rows]
 
     def _task(self, number: int, form: int, name: str, problem: str) -> Task:
         part = self._parts[name]
@@ -529,38 +503,80 @@ class Job:
         Raises:
             FormError: there is no such field, or the text is none that a field of its type can have.
         """
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            row = connection.execute("SELECT form, name, reading FROM fields WHERE id = ?", (field,)).fetchone()
+        with self._writing() as connection:
+            row = connection.execute("SELECT form, name FROM fields WHERE id = ?", (field,)).fetchone()
             if row is None:
                 raise FormError(f"the job has no field {field}")
-            form, name, _ = row
-            text = keyed_text(self._parts[name], text)
-            connection.execute(
-                "INSERT INTO decisions (field, text, reviewer, time) VALUES (?, ?, ?, ?)",
-                (field, text, reviewer[:LONGEST_NAME], time.time()),
-            )
+            form, name = row
+            self._decide(connection, field, keyed_text(self._parts[name], text), reviewer)
             connection.execute("DELETE FROM leases WHERE field = ?", (field,))
             self._weigh(connection, form)
-            texts = [
-                each[0]
-                for each in connection.execute(
-                    "SELECT text FROM decisions WHERE field = ? AND NOT undone ORDER BY id", (field,)
-                )
-            ]
+            if connection.execute("SELECT 1 FROM audit WHERE field = ?", (field,)).fetchone():
+                return Outcome(True)  # nothing is shown: neither what was read nor what was keyed before
             seen = next(each for each in self._readings(connection, form, as_read=True) if each.name == name)
-            return self._outcome(seen, texts)
+            return outcome_of(self._parts[name], seen, self._keyed(connection, form)[name])
+
+    def _decide(
+        self, connection: sqlite3.Connection, field: int, text: str, reviewer: str, screen: int | None = None
+    ) -> None:
+        connection.execute(
+            "INSERT INTO decisions (field, text, reviewer, time, screen) VALUES (?, ?, ?, ?, ?)",
+            (field, text, reviewer[:LONGEST_NAME], time.time(), screen),
+        )
+
+    def screens(self, reviewer: str, n: int = 2) -> list[Screen]:
+        """Return the next group screens for a reviewer, who has them for ten minutes: the first to look at now.
+
+        Args:
+            reviewer: who asks.
+            n: how many.
+        """
+        with self._writing() as connection:
+            return Groups(connection, self._parts).next(reviewer[:LONGEST_NAME], n)
+
+    def accept_screen(self, reviewer: str, screen: int, marked: Mapping[int, str]) -> int:
+        """Accept what a group screen shows, but for what is marked as another digit; return how many fields that is.
+
+        What is marked counts as keyed: it stands where the reader had thought of it too, else the field is keyed again.
+
+        Args:
+            reviewer: who has the screen.
+            screen: its number.
+            marked: of positions from 0 on, the digit that is written there, "" for none.
+
+        Raises:
+            FormError: the reviewer does not have the screen.
+        """
+        with self._writing() as connection:
+            texts = Groups(connection, self._parts).accept(reviewer[:LONGEST_NAME], screen, marked)
+            for field, text in texts.items():
+                self._decide(connection, field, text, reviewer, screen)
+            numbers = ",".join(map(str, texts))
+            for (form,) in connection.execute(f"SELECT DISTINCT form FROM fields WHERE id IN ({numbers})").fetchall():
+                self._weigh(connection, form)
+        return len(texts)
+
+    def screen_picture(self, screen: int) -> bytes:
+        """Return the cut-outs of a group screen as one PNG, in rows of eight.
+
+        Raises:
+            FormError: there is no such screen, or its pages have no pictures.
+        """
+        with self._session() as connection:
+            boxes = Groups(connection, self._parts).boxes(screen)
+        if not boxes:
+            raise FormError(f"the job has no screen {screen}")
+        return self._pictures.sheet(boxes)
 
     def postpone(self, field: int) -> None:
         """Put a field behind all others."""
-        with self._session() as connection, connection:
+        with self._writing() as connection:
             connection.execute("UPDATE fields SET postponed = postponed + 1 WHERE id = ?", (field,))
             connection.execute("DELETE FROM leases WHERE field = ?", (field,))
 
     def undo(self, reviewer: str) -> Task | None:
         """Take a reviewer's last keyed value back; return its field, None where there is none."""
-        with self._session() as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with self._writing() as connection:
             row = connection.execute(
                 """SELECT decisions.id, fields.id, form, name FROM decisions JOIN fields ON fields.id = field
                    WHERE reviewer = ? AND NOT undone ORDER BY decisions.id DESC LIMIT 1""",
@@ -587,7 +603,7 @@ class Job:
         """
         with self._session() as connection:
             row = connection.execute("SELECT picture FROM pages WHERE id = ?", (page,)).fetchone()
-        return self._picture(f"page {page}", row)
+        return self._pictures.read(row[0] if row else "")
 
     def cut_out(self, field: int, room: float) -> bytes:
         """Return a field's picture, a PNG.
@@ -603,14 +619,9 @@ class Job:
             row = connection.execute(
                 "SELECT picture, name FROM fields JOIN pages ON pages.id = page WHERE fields.id = ?", (field,)
             ).fetchone()
-        stored = self._picture(f"field {field}", row)
-        page = np.asarray(cv2.imdecode(np.frombuffer(stored, np.uint8), cv2.IMREAD_GRAYSCALE), np.uint8)
-        x, y, width, height = self._parts[row[1]].box
-        margin = round(room * height)
-        if room >= 1:
-            page = np.asarray(cv2.rectangle(page.copy(), (x - 3, y - 3, width + 6, height + 6), 0, 2), np.uint8)
-        cut = page[max(0, y - margin) : y + height + margin, max(0, x - 3 * margin) : x + width + 3 * margin]
-        return bytes(cv2.imencode(".png", cut)[1].tobytes())
+        if row is None:
+            raise FormError(f"the job has no field {field}")
+        return self._pictures.cut_out(row[0], self._parts[row[1]].box, room)
 
     def picture_of(self, form: int, name: str) -> bytes:
         """Return the PNG of a field by its form, from 1 on in the order of `answers`, and its name.
@@ -624,50 +635,3 @@ class Job:
         if row is None:
             raise FormError(f"the job has no field {name} of form {form}")
         return self.cut_out(row[0], 0.1)
-
-    def _picture(self, what: str, row: tuple[Any, ...] | None) -> bytes:
-        if row is None or not row[0]:
-            raise FormError(f"the job has no picture of {what}")
-        try:
-            return (self.folder / str(row[0])).read_bytes()
-        except OSError as error:
-            raise FormError(f"{self.folder / str(row[0])}: cannot be read ({reason(error)})") from None
-
-    @contextmanager
-    def _session(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                if self._connection is None:
-                    self._connection = open_database(self.folder / "job.sqlite3", FORMAT, {0: SCHEMA})
-                yield self._connection
-            except (sqlite3.Error, OSError) as error:
-                raise FormError(f"{self.folder}: the job cannot be kept or read ({reason(error)})") from None
-
-
-def keyed_text(field: FormField, keys: str) -> str:
-    """Return the text that a person's keys mean in a field.
-
-    A comma is a decimal point; where the form prints the point, digits alone get it; of a mark, 1 is "x" and 0 is "".
-
-    Raises:
-        FormError: no field of this type can have it.
-    """
-    text = keys.strip().replace(",", ".")
-    if field.type == "mark":
-        if text not in ("", "0", "1"):
-            raise FormError("a tick box: 1 where it is filled, / where it is not")
-        return "x" if text == "1" else ""
-    digits = text.removeprefix("-").replace(".", "", 1)
-    if text and not (digits.isascii() and digits.isdecimal() and len(digits) <= 30):
-        raise FormError(f"{keys[:40]!r}: a field holds digits, with one point and a minus in front at most")
-    if field.type in ("digits", "date") and text and not text.isdecimal():
-        raise FormError("this field holds digits alone")
-    if field.type == "decimal" and field.decimals and text and "." not in text:
-        sign, digits = ("-", text[1:]) if text.startswith("-") else ("", text)
-        digits = digits.zfill(field.decimals + 1)
-        return f"{sign}{digits[: -field.decimals]}.{digits[-field.decimals :]}"
-    return text
-
-
-def _is_confirmed(keyed: Sequence[str]) -> bool:
-    return len(keyed) >= 2 and keyed[-1] == keyed[-2]

@@ -11,15 +11,31 @@ from inkdigits.arrays import Floats, GrayImage
 from inkdigits.errors import ImageError, InputError
 from inkdigits.files.documents import DOCUMENTS, DocumentPage, pages_of
 from inkdigits.files.images import SUFFIXES
-from inkdigits.files.storage import is_hidden, walk
+from inkdigits.files.storage import PassedOver, is_hidden, walk
 from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError, ink_of
 from inkdigits.forms.fields import FieldReader, FieldReading, with_rules
-from inkdigits.forms.template import Form, load_form, load_picture
+from inkdigits.forms.template import Form, fingerprint, load_form, load_picture
 from inkdigits.machine import cores
 from inkdigits.reading.geometry import resized
+from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.reading.reader import Reader
 
 BLANK_INK = 0.001  # share of a page that is ink; the least printed form has ten times as much
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the readings of a page depend on, besides its scan: when any of it changes, promises end.
+
+    Attributes:
+        weights: SHA-256 of the networks' files.
+        normalisation: the versions of the image normalisation before them.
+        template: SHA-256 of the template.
+    """
+
+    weights: str
+    normalisation: str
+    template: str
 
 
 @dataclass(frozen=True)
@@ -83,11 +99,18 @@ class FormReader:
         folder = Path(path) if Path(path).is_dir() else Path(path).parent
         self.form: Form = load_form(path)
         reader = reader or Reader(text_detector=False)
+        self._reader = reader
         self._pages: list[tuple[Aligner, FieldReader]] = []
         for number in range(len(self.form.pages)):
             reference = load_picture(self.form, folder, number)
             boxes = [part.box for part in self.form.parts(number)]
             self._pages.append((Aligner(reference, boxes), FieldReader(self.form, number, reference, reader)))
+
+    @property
+    def basis(self) -> Basis:
+        """What its readings depend on."""
+        versions = ", ".join(f"{kind} {normalisation_version(kind)}" for kind in ("digit", "line"))
+        return Basis(self._reader.fingerprint, versions, fingerprint(self.form))
 
     def read_page(self, image: GrayImage) -> tuple[int, list[FieldReading]]:
         """Return which page of the form a scan uint8 (H, W) is, and its fields' readings.
@@ -128,6 +151,7 @@ class FormReader:
         paths: Sequence[str | Path],
         report: Callable[[int, int], None] = lambda done, all_: None,
         known: Mapping[str, str] | None = None,
+        passed_over: PassedOver | None = None,
     ) -> Iterator[FormAnswer]:
         """Yield the answer for each form in files and folders; what is no page of it comes as an answer with a problem.
 
@@ -137,12 +161,13 @@ class FormReader:
         Args:
             paths: pictures, TIFFs, PDFs, folders of these.
             report: called with the number of files that are done, and of all.
-            known: scans that are passed over for they were read before, and the digests of their pixels.
+            known: scans that are left out since they were read before, and the digests of their pixels.
+            passed_over: is told of files in folders that are neither pictures nor PDFs.
 
         Raises:
             InputError: a file is missing, or there is none.
         """
-        files = documents_in(paths)
+        files = documents_in(paths, passed_over)
         open_: dict[int, PageAnswer] = {}
         for answer in self._page_answers(files, known or {}, report):
             if isinstance(answer, FormAnswer):
@@ -234,8 +259,12 @@ def missing_pages(form: Form, numbers: Iterable[int]) -> str:
     return f"page {', '.join(missing)} is missing" if missing else ""
 
 
-def documents_in(paths: Iterable[str | Path]) -> list[Path]:
+def documents_in(paths: Iterable[str | Path], passed_over: PassedOver | None = None) -> list[Path]:
     """Return the files to read among files and folders, those of a folder by name.
+
+    Args:
+        paths: files and folders.
+        passed_over: is told of files in folders that are neither pictures nor PDFs.
 
     Raises:
         InputError: there is no such file or folder, or none holds a picture or a PDF.
@@ -243,8 +272,11 @@ def documents_in(paths: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            names = sorted(each.path for each in walk(str(path)) if not is_hidden(each.path))
-            found += [Path(name) for name in names if Path(name).suffix.lower() in {*SUFFIXES, *DOCUMENTS}]
+            for name in sorted(each.path for each in walk(str(path)) if not is_hidden(each.path)):
+                if Path(name).suffix.lower() in {*SUFFIXES, *DOCUMENTS}:
+                    found.append(Path(name))
+                elif passed_over is not None:
+                    passed_over.add(name)
         elif path.exists():
             found.append(path)
         else:

@@ -234,6 +234,11 @@ def load_form(path: str | Path) -> Form:
         raise FormError(f"{file}: {first_problem(error)}") from None
 
 
+def fingerprint(form: Form) -> str:
+    """Return the SHA-256 of a template, its pictures included."""
+    return hashlib.sha256(form.model_dump_json().encode()).hexdigest()
+
+
 def first_problem(error: ValidationError) -> str:
     """Return where the first thing is that is wrong with a template, and what, in one line."""
     first = error.errors(include_url=False, include_input=False)[0]

@@ -94,9 +94,7 @@ def fit_digits(
     )
     threshold = float(np.quantile(_with_none(home_after, is_open)[:, :10].max(axis=1), 1 - ACCEPTED_SHARE))
     told = dict(facts) | {"n": gate.n, "share": share, "errors": [gate.errors_before, gate.errors_after]}
-    adaptation = Adaptation(
-        weights, bias, own.directions, own.labels, share, heat, threshold, base, model.fingerprint, told
-    )
+    adaptation = Adaptation(weights, bias, own.directions, own.labels, share, heat, threshold, base, model.sha256, told)
     return adaptation, gate
 
 

@@ -43,7 +43,7 @@ class Adaptation:
         share: how much of the answer is the neighbours', 0 to 1.
         temperature: > 0, of the changed scores.
         threshold: from which confidence on a digit is accepted, 0 to 1.
-        base: the network's file, "" for the one that ships, and `fingerprint`, its SHA-256.
+        base: the network's file, "" for the one that ships, and `base_sha256` of it.
         facts: what the card says of the adaptation.
     """
 
@@ -55,7 +55,7 @@ class Adaptation:
     temperature: float
     threshold: float
     base: str
-    fingerprint: str
+    base_sha256: str
     facts: Mapping[str, Any]
 
     def scores(self, embeddings: Floats, logits: Floats, voters: "Voters", is_open: bool) -> Scores:
@@ -166,13 +166,14 @@ class AdaptedModel(OnnxModel):
     def __init__(self, path: Path, threads: int | None = None) -> None:
         adaptation = load_adaptation(path)
         super().__init__(model_path(adaptation.base or None), threads)
-        if self.fingerprint != adaptation.fingerprint:
+        if self.sha256 != adaptation.base_sha256:
             raise ModelError(f"{path}: adapted from other weights than {self.path}; run `inkdigits adapt` again")
         replay = load_held_out(self.path).take(slice(0, N_REPLAY))
         self._voters = Voters(adaptation.neighbours, adaptation.labels, unit(replay.embeddings), replay.labels)
         self._adaptation = adaptation
         self._output, self._temperature = self.card["output"], self.card.get("temperature", 1.0)
         self.path = path
+        del self.sha256  # from now on the adaptation's own: promises made with the network alone are withdrawn
         self.card |= {
             "name": str(adaptation.facts["name"]),
             "output": "logits_none" if self._is_open else "logits",

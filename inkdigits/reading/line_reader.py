@@ -56,11 +56,6 @@ class LineReader:
             return self._model
 
     @property
-    def path(self) -> Path:
-        """The network's file."""
-        return SHIPPED / "line.onnx" if self._model is None else self._model.path
-
-    @property
     def card(self) -> dict[str, Any]:
         """The network's card: recipe, seed, data, versions, calibration, figures."""
         return self.model.card

@@ -1,9 +1,9 @@
 """A model file: an ONNX network and its card."""
 
+import hashlib
 import json
 from collections.abc import Collection
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,11 @@ class OnnxModel:
         self.card = _card_of(self.session, path)
         _check_contract(self.session, path)
 
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file, in hex."""
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
     def scores(self, images: NDArray[np.uint8]) -> Scores:
         """Return the network's float32 scores for uint8 (N, H, W), in chunks so that memory stays flat."""
         chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)] or [images]
@@ -61,11 +66,6 @@ class OnnxModel:
         chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)] or [images]
         answers = [self.session.run(["embeddings", "scores"], {"images": chunk}) for chunk in chunks]
         return np.concatenate([each[0] for each in answers]), np.concatenate([each[1] for each in answers])
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of the file, in hex."""
-        return sha256(self.path.read_bytes()).hexdigest()
 
     def require(self, kind: str, fields: Collection[str]) -> None:
         """Check that a reader of a kind can use the network.

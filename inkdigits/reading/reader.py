@@ -1,8 +1,8 @@
 """`Reader` composes the digit, line and page readers. The only path from a picture to an answer."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +101,8 @@ class Reader:
 
     def networks(self) -> dict[str, str]:
         """Return the SHA-256 of the file of each network: "digit", "line" and "finder"."""
-        paths = {
-            "digit": self.digits.model.path,
-            "line": self.lines.path,
-            "finder": SHIPPED / "finder.onnx",
-        }
-        return {kind: sha256(path.read_bytes()).hexdigest() for kind, path in paths.items()}
+        finder = hashlib.sha256((SHIPPED / "finder.onnx").read_bytes()).hexdigest()
+        return {"digit": self.digits.model.sha256, "line": self.lines.model.sha256, "finder": finder}
 
     @property
     def card(self) -> dict[str, Any]:
@@ -117,6 +113,11 @@ class Reader:
     def line_card(self) -> dict[str, Any]:
         """The line network's card."""
         return self.lines.card
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the digit network's file and the line network's: answers of another one are other answers."""
+        return hashlib.sha256((self.digits.model.sha256 + self.lines.model.sha256).encode()).hexdigest()
 
     @property
     def classes(self) -> Sequence[str]:

@@ -13,7 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from inkdigits.forms.job import LONGEST_NAME, Job, Outcome, Progress, Task
+from inkdigits.forms.audit import Standing
+from inkdigits.forms.groups import CUTS, Screen
+from inkdigits.forms.job import LONGEST_NAME, Job, Progress, Task
+from inkdigits.forms.keying import Outcome
 from inkdigits.forms.read import FormReader
 from inkdigits.forms.template import first_problem, load_picture
 from inkdigits.reading.reader import Reader
@@ -61,6 +64,14 @@ class Aligned(_Strict):
     anchors: Annotated[list[Point], Field(min_length=4, max_length=4)] | None = None
 
 
+class Looked(Reviewer):
+    """Which cut-outs of a group screen are another digit: by their positions from 0 on, that digit, "" for none."""
+
+    marked: dict[Annotated[int, Field(ge=0, lt=CUTS)], Annotated[str, Field(pattern="^[0-9]?$")]] = Field(
+        default={}, max_length=CUTS
+    )
+
+
 class ReviewAnswer(BaseModel):
     """What is next; after a keyed value what became of it, after an undo the field that is open again."""
 
@@ -68,6 +79,12 @@ class ReviewAnswer(BaseModel):
     progress: Progress
     outcome: Outcome | None = None
     undone: Task | None = None
+
+
+class ScreensAnswer(ReviewAnswer):
+    """The group screens to look through, the first now; fields to key come before them."""
+
+    screens: list[Screen]
 
 
 class UnalignedPage(BaseModel):
@@ -136,6 +153,25 @@ class Review:
 
         return await _run(undone)
 
+    async def screens(self, request: Request) -> Response:
+        """`POST /v1/review/screens`: the next group screens."""
+        asked = await self._body(request, Reviewer)
+        return await _run(lambda: self._with_screens(asked.reviewer))
+
+    async def look(self, request: Request, number: Number) -> Response:
+        """`POST /v1/review/screens/N`: accept a group screen but for what is marked."""
+        asked = await self._body(request, Looked)
+
+        def looked() -> dict[str, Any]:
+            self._job.accept_screen(asked.reviewer, number, asked.marked)
+            return self._with_screens(asked.reviewer)
+
+        return await _run(looked)
+
+    async def screen(self, number: Number) -> Response:
+        """`GET /v1/review/screens/N`: the cut-outs of a group screen."""
+        return Png(await asyncio.to_thread(self._job.screen_picture, number))
+
     async def field(self, number: Number, wide: bool = False) -> Response:
         """`GET /v1/review/fields/N`: its picture."""
         content = await asyncio.to_thread(self._job.cut_out, number, WIDE if wide else CLOSE)
@@ -154,6 +190,10 @@ class Review:
     async def page(self, number: Number) -> Response:
         """`GET /v1/review/pages/N`: a page's picture."""
         return Jpeg(await asyncio.to_thread(self._job.page_picture, number))
+
+    async def promise(self) -> Response:
+        """`GET /v1/review/promise`: what is promised of accepted fields, and whether it still holds."""
+        return await _run(lambda: asdict(self._job.standing()))
 
     async def template(self, number: Annotated[int, PathParameter(ge=0, le=1000)]) -> Response:
         """`GET /v1/review/template/N`: a page of the blank form."""
@@ -183,6 +223,9 @@ class Review:
     def _state(self, reviewer: str) -> dict[str, Any]:
         tasks, progress = self._job.tasks(reviewer, AHEAD), self._job.progress()
         return {"tasks": [asdict(task) for task in tasks], "progress": asdict(progress)}
+
+    def _with_screens(self, reviewer: str) -> dict[str, Any]:
+        return self._state(reviewer) | {"screens": [asdict(each) for each in self._job.screens(reviewer)]}
 
     async def _body(self, request: Request, model: type[M]) -> M:
         async with self._bodies.upload(request) as upload:
@@ -216,6 +259,10 @@ def routes(review: Review) -> APIRouter:
     add("POST", "later", review.postpone, "Put a field last", answer=ReviewAnswer, body=Postponed)
     add("POST", "undo", review.undo, "Take the last value back", answer=ReviewAnswer, body=Reviewer)
     add("GET", "fields/{number}", review.field, "A field's picture", kind=Png)
+    add("POST", "screens", review.screens, "The next group screens", answer=ScreensAnswer, body=Reviewer)
+    add("POST", "screens/{number}", review.look, "Accept a group screen", answer=ScreensAnswer, body=Looked)
+    add("GET", "screens/{number}", review.screen, "The cut-outs of a group screen", kind=Png)
+    add("GET", "promise", review.promise, "What is promised of accepted fields", answer=Standing)
     add("GET", "pages", review.pages, "The rejected pages", answer=PagesAnswer)
     add("GET", "pages/{number}", review.page, "A page's picture", kind=Jpeg)
     add(

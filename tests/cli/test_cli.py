@@ -21,11 +21,24 @@ from inkdigits.sweep.space import Configuration, apply, train_flags
 from inkdigits.training import networks, recipes, runs, train
 
 COMMANDS = (
-    *("read", "train", "sweep", "runs", "evaluate", "compare", "data", "doctor", "ensemble", "tutorial", "serve"),
+    *(
+        "read",
+        "train",
+        "sweep",
+        "runs",
+        "evaluate",
+        "compare",
+        "data",
+        "doctor",
+        "ensemble",
+        "tutorial",
+        "serve",
+        "adapt",
+    ),
     "form",
     "corrections",
 )
-WITH_EXAMPLES = {"read", "train", "sweep", "evaluate", "compare", "doctor", "ensemble", "serve"}
+WITH_EXAMPLES = {"adapt", "read", "train", "sweep", "evaluate", "compare", "doctor", "ensemble", "serve"}
 Run = Callable[..., Any]
 
 

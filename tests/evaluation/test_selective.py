@@ -17,11 +17,13 @@ from inkdigits.evaluation.selective import (
     aurc,
     bounded_risk_coverage,
     coverage_at,
+    e_values,
     least_checked,
     points_of,
     promise,
     risk_coverage,
     upper_bounds,
+    watch,
 )
 
 
@@ -96,7 +98,36 @@ def test_the_sequence_ends_at_the_first_threshold_that_fails() -> None:
     found = promise(confidences, right, 0.01)
     assert found.threshold == 0.97
     assert found.n_accepted == 400
-    assert str(found).startswith("promise: at most 1.00% wrong (95% sure) from confidence 0.97 on")
+    assert str(found).startswith("promise: at most 1 % wrong (95 % sure) at threshold 0.97, 7.3 % accepted (0 of 400")
+
+
+@pytest.mark.parametrize(("risk", "delta"), [(0.05, 0.05), (0.01, 0.1)])
+def test_false_alarms_are_no_oftener_than_they_say(risk: float, delta: float) -> None:
+    """2,000 sequences of 1,500 values at the very edge of the promise, looked at after every value."""
+    rng = np.random.default_rng(4)
+    draws = 2000
+    alarms = sum(watch(rng.random(1500) >= risk, risk, delta).is_alarm for _ in range(draws))
+    assert 0 < alarms / draws <= delta + 3 * np.sqrt(delta * (1 - delta) / draws)
+
+
+def test_a_doubled_error_rate_raises_the_alarm() -> None:
+    rng = np.random.default_rng(5)
+    found = [watch(rng.random(1000) >= 0.10, 0.05) for _ in range(200)]
+    assert np.mean([each.is_alarm for each in found]) > 0.95
+    assert watch([], 0.05).evidence == 1
+    quiet = watch(np.full(1000, True), 0.05)
+    assert (quiet.n, quiet.n_wrong, quiet.evidence, quiet.is_alarm) == (1000, 0, 1.0, False)
+    # What was raised stays raised: an alarm is not looked away by waiting.
+    early = np.concatenate([np.full(10, False), np.full(5000, True)])
+    assert watch(early, 0.05).is_alarm
+
+
+def test_an_e_value_is_what_numerical_integration_gives() -> None:
+    risk, wrong = 0.05, np.array([0, 1, 0, 0, 1, 0, 0, 1], bool)
+    q = np.linspace(risk, 1, 400_001)
+    weight = (1 - q) ** (1 / (2 * risk) - 1)
+    ratio = (q / risk) ** 3 * ((1 - q) / (1 - risk)) ** 5
+    assert np.exp(e_values(wrong, risk)[-1]) == pytest.approx((ratio * weight).sum() / weight.sum(), rel=1e-4)
 
 
 def test_nothing_checked_promises_nothing() -> None:
@@ -202,7 +233,7 @@ def test_a_promise_is_kept_by_read(
     assert run(monkeypatch, "read", picture, "--layout", "number", "--promise", kept) == 0
     said = capsys.readouterr()
     assert said.out == f"{picture}: 7\n"
-    assert said.err.startswith("promise: at most 10.00% wrong")
+    assert said.err.startswith("promise: at most 10 % wrong")
     assert run(monkeypatch, "read", picture, "--layout", "number", "--threshold", "1") == 0
     assert capsys.readouterr().out == f"{picture}: 7?\n"
     words = ["read", picture, "--layout", "number", "--output", table, "--workers", "1"]
@@ -228,7 +259,7 @@ def test_the_report_draws_the_curve_and_shows_the_errors(cells: Path, monkeypatc
     assert run(monkeypatch, "evaluate", "--cells", str(cells), "--risk", "0.2", "--report", str(report)) == 0
     page = report.read_text()
     assert 'alt="Risk-coverage curve' in page
-    assert "promise: at most 20.00% wrong (95% sure)" in page
+    assert "promise: at most 20 % wrong (95 % sure)" in page
     assert page.count('<td class="wrong">') == 1
     assert 'alt="3.png"' in page
     assert "<td><b>8</b></td>" in page

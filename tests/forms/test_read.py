@@ -14,7 +14,7 @@ from inkdigits.cli.main import main
 from inkdigits.errors import InputError, OutputError
 from inkdigits.forms.alignment import Aligner, AlignmentError
 from inkdigits.forms.demo import Copy, blank_form
-from inkdigits.forms.export import as_csv, write_answers
+from inkdigits.forms.export import write_answers
 from inkdigits.forms.fields import FieldReading, with_rules
 from inkdigits.forms.read import FormAnswer, FormReader
 
@@ -148,7 +148,8 @@ def test_files_of_every_kind_become_a_workbook(
 def test_exports_hold_every_field_and_no_formula(reader: FormReader, tmp_path: Path) -> None:
     readings = [FieldReading(part.name, "12", 0.9, True, "", part.box) for part in reader.form.parts()]
     answers = [FormAnswer(["=cmd.png"], readings), FormAnswer(["x.png"], problem="a blank page")]
-    rows = as_csv(reader.form, answers).decode().splitlines()
+    write_answers(tmp_path / "a.csv", reader.form, answers)
+    rows = (tmp_path / "a.csv").read_text().splitlines()
     assert len(rows) == 3
     assert rows[0].split(",")[:5] == ["source", "problem", "review", "post", "date"]
     assert rows[1].startswith("'=cmd.png,,,12,12,")

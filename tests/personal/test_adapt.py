@@ -127,7 +127,7 @@ def test_an_adaptation_of_other_weights_is_rejected(learned: Outcome) -> None:
     assert learned.version is not None
     path = learned.version / DIGIT
     known = load_adaptation(path)
-    save_adaptation(path, type(known)(**vars(known) | {"fingerprint": "0" * 64}))
+    save_adaptation(path, type(known)(**vars(known) | {"base_sha256": "0" * 64}))
     with pytest.raises(ModelError, match=r"adapted from other weights than .*digit.onnx; run `inkdigits adapt` again"):
         Reader(learned.version.parent)
     path.write_bytes(path.read_bytes()[:500])

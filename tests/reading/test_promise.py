@@ -89,7 +89,7 @@ def test_a_promise_is_kept_for_numbers_and_for_nothing_else(saved: Path, page: n
     reader = Reader(text_detector=False, promise=saved)
     assert reader.promise is not None
     assert reader.threshold == reader.promise.threshold
-    assert str(reader.promise).startswith("promise: at most 5.00% wrong (95% sure) from confidence ")
+    assert str(reader.promise).startswith("promise: at most 5 % wrong (95 % sure) at threshold ")
     number = reader.read_number(page[:130])
     assert number.accepted == (number.confidence >= reader.threshold)
     for read in (reader.read_page, reader.read_digit, lambda image: reader.classify(reader.frame(image)[None])):

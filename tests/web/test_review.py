@@ -1,8 +1,8 @@
 """The review page, from the first key to the export, in a real browser; and its endpoints against bad requests."""
 
 import csv
-import io
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from web.server import start_server, stop
 pytest.importorskip("fastapi", reason="the extra `web` is not installed")
 pytest.importorskip("stdnum", reason="the extra `forms` is not installed")
 
-from forms.made import page_of
+from forms.made import page_of, with_digits
 
 from inkdigits.data.splits import Split
 from inkdigits.forms.demo import KINDS, Copy, compose_copy, save_demo_form
-from inkdigits.forms.export import as_csv
+from inkdigits.forms.export import write_answers
 from inkdigits.forms.job import Job
-from inkdigits.forms.read import FormAnswer
+from inkdigits.forms.read import Basis, FormAnswer
 from inkdigits.reading.reader import Reader
 from inkdigits.training.synthesis.styles import Digits
 from inkdigits.web import Settings, create_app
@@ -97,7 +97,8 @@ def test_from_the_first_key_to_the_export(open_review: Callable[..., Any], job: 
     wait_for(page, "#outcome", "You keyed 45, read was 4.6")
     key(page, "4,5\n")
     page.wait_for_selector("#done:not([hidden])")
-    rows = list(csv.DictReader(io.StringIO(as_csv(job.form, list(job.answers())).decode())))
+    write_answers(job.folder / "a.csv", job.form, job.answers())
+    rows = list(csv.DictReader((job.folder / "a.csv").read_text().splitlines()))
     for row, written in zip(rows, WRITTEN, strict=True):
         assert row["review"] == ""
         assert {name: row[name] for name in written} == written
@@ -167,6 +168,107 @@ def test_axe_finds_nothing(
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@needs_browser
+def test_the_page_says_what_is_promised_and_what_is_wrong_with_it(open_review: Callable[..., Any], job: Job) -> None:
+    while tasks := job.tasks("ben", 1):
+        job.key(tasks[0].field, "", "ben")
+    job.draw_audit(2, 0.5)
+    page = open_review()
+    wait_for(page, "#promise", "cannot promise yet: 5 more checked fields")
+    key(page, "//")
+    page.wait_for_selector("#done:not([hidden])")
+    assert page.locator("#outcome").text_content() == ""  # a checked field tells nothing
+    assert page.locator("#waiting").inner_text().startswith("2 checked fields wait to be keyed once more")
+    job.draw_audit(5, 0.5)
+    while tasks := job.tasks("ben", 1):
+        job.key(tasks[0].field, "", "ben")
+    while tasks := job.tasks("cid", 1):
+        job.key(tasks[0].field, "", "cid")
+    job.keep_promise(job.promise(0.5))
+    page.reload()
+    wait_for(page, "#promise", "promise: at most 50 % wrong (95 % sure) at threshold")
+    assert page.locator("#alarm").is_hidden()
+    job.add(page_of(job.form, "z.png", {}), Basis("other weights", "", ""))
+    page.reload()
+    wait_for(page, "#alarm", "withdrawn: other weights")
+
+
+@pytest.fixture
+def known(job: Job) -> Job:
+    """Thirty forms more with a date each, of one of which people keyed that it is another; nothing else is to do."""
+    for number in range(30):
+        dates = {"date": ("17012026", 0.5 if number == 3 else 1.0)}
+        job.add(with_digits(page_of(job.form, f"{number}.png", dates), job.form))
+    while tasks := job.tasks("ben", 1):
+        job.key(tasks[0].field, "11012026" if tasks[0].name == "date" else "", "ben")
+    return job
+
+
+@needs_browser
+def test_group_screens_are_looked_through_by_keys_alone(open_review: Callable[..., Any], known: Job) -> None:
+    page = open_review()
+    page.wait_for_selector("#done:not([hidden]) #look:focus")
+    page.keyboard.press("Enter")
+    wait_for(page, "#group-title", "All of these were read as 0")
+    page.wait_for_selector(".tile:focus")
+    assert page.locator(".tile").count() == 40
+    for pressed in ("+", "+", "ArrowRight", "-", "ArrowDown", "4"):
+        page.keyboard.press(pressed)
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Cut-out 11 of 40: rather 4"
+    assert page.locator("#group-outcome").inner_text() == "1 marked"
+    page.keyboard.press("0")  # it is what it was read as
+    assert page.locator("#group-outcome").inner_text() == ""
+    page.keyboard.press("Home")
+    for control in controls_of(known):
+        if control:
+            page.keyboard.press(control)
+        page.keyboard.press("+")
+    page.keyboard.press("Enter")
+    wait_for(page, "#counts", "found 2 of 2 controls")
+    # An exception becomes a field to key, which comes first.
+    page.wait_for_selector(".tile:focus")
+    for _ in range(controls_of(known).index(None)):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("9")
+    page.keyboard.press("Enter")
+    wait_for(page, "#place", "date")
+    assert page.locator("#problem").inner_text() == "keyed otherwise than read"
+    key(page, "17012026\n")
+    page.wait_for_selector("#done:not([hidden]) #look:focus")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".tile:focus")
+    page.keyboard.press(".")
+    page.wait_for_selector("#done:not([hidden])")
+    assert {each["how"].rstrip("0123456789") for each in known.history()} == {
+        *("keyed", "accepted in group ", "marked in group "),
+    }
+
+
+def controls_of(job: Job) -> list[str | None]:
+    """Return, by position, the digit that a cut-out of the first open screen is known to be, None for the others."""
+    query = "SELECT control FROM cuts WHERE screen = (SELECT min(id) FROM screens WHERE time IS NULL) ORDER BY position"
+    with job._session() as connection:
+        return [row[0] for row in connection.execute(query)]
+
+
+@needs_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("viewport", [{"width": 1280, "height": 900}, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_on_a_group_screen(
+    open_review: Callable[..., Any], known: Job, axe: str, viewport: dict[str, int], scheme: str
+) -> None:
+    page = open_review(viewport=viewport, color_scheme=scheme)
+    page.wait_for_selector("#look:focus")
+    assert violations(page, axe) == []
+    page.click("#look")
+    page.wait_for_selector(".tile:focus")
+    page.click("#marks button[value='4']")
+    assert violations(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if folder := os.environ.get("SCREENSHOTS"):
+        page.screenshot(path=f"{folder}/groups-{viewport['width']}-{scheme}.png", full_page=True)
+
+
 @pytest.fixture
 def client(job: Job, reader: Reader, tmp_path: Path) -> Iterator[Any]:
     from starlette.testclient import TestClient
@@ -195,6 +297,12 @@ def client(job: Job, reader: Reader, tmp_path: Path) -> Iterator[Any]:
         ("pages/1", {"anchors": [[1e9, 0]] * 4}, 422),
         ("pages/1", {"anchors": [["nan", 0]] * 4}, 422),
         ("pages/99999", {"anchors": None}, 200),
+        ("screens", {"reviewer": "ann"}, 200),
+        ("screens", {}, 422),
+        ("screens/1", {"reviewer": "ann"}, 422),
+        ("screens/1", {"reviewer": "ann", "marked": {"40": "1"}}, 422),
+        ("screens/1", {"reviewer": "ann", "marked": {"0": "12"}}, 422),
+        ("screens/0", {"reviewer": "ann"}, 422),
         ("pages/0", {}, 422),
         ("pages/1", {"number": 7}, 422),
     ],
@@ -222,6 +330,8 @@ def test_pictures_and_the_documents_of_the_endpoints(client: Any) -> None:
         ("fields/99999", 422),
         ("fields/x", 422),
         ("pages/1", 200),
+        ("screens/1", 422),
+        ("promise", 200),
     ):
         assert client.get(f"/v1/review/{path}").status_code == status
     paths = client.get("/openapi.json").json()["paths"]

@@ -1,5 +1,6 @@
 // The review page: keys only. What the reader read stays hidden until a person has keyed something else.
 import { ApiError, ask, picture, setToken } from "./api.js";
+import { groupScreens } from "./groups.js";
 
 const $ = (id) => document.getElementById(id);
 const NAME = "inkdigits-reviewer";
@@ -12,6 +13,7 @@ let current = null;
 let queue = Promise.resolve(); // what is under way: a key pressed meanwhile waits for its turn
 let nKeys = 0;
 let nFields = 0;
+let waiting = 0; // checked fields that somebody keyed and nobody can key again just now
 
 const me = () => $("reviewer").value.trim() || "reviewer";
 
@@ -48,21 +50,34 @@ function guarded(work, id = "outcome") {
   return queue;
 }
 
-function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, audits_left: audits, seconds_each: seconds }) {
+function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, audits_left: audits, seconds_each: seconds, attention }) {
   const left = rules + doubts + audits;
+  waiting = audits;
   $("bar").max = Math.max(1, fields);
   $("bar").value = fields - left;
   const parts = [`${left} of ${fields} fields left`];
   if (rules) parts.push(`${rules} break a rule`);
   if (audits) parts.push(`${audits} to check what is accepted`);
   if (pages) parts.push(pages === 1 ? "1 page to align" : `${pages} pages to align`);
+  if (attention.controls) parts.push(`found ${attention.found} of ${attention.controls} controls`);
   if (nFields) parts.push(`${(nKeys / nFields).toFixed(1)} keys a field`);
   if (seconds && left) parts.push(`about ${Math.max(1, Math.round((left * seconds) / 60))} min left`);
   $("counts").textContent = parts.join(" · ");
 }
 
+// What is promised changes with what is keyed, slowly: it is asked for now and then.
+const ASK_EVERY = 20;
+
+async function showPromise() {
+  const { said, alarm } = await ask("GET", "v1/review/promise");
+  for (const [id, text] of [["promise", said], ["alarm", alarm]]) {
+    $(id).textContent = text;
+    $(id).hidden = !text;
+  }
+}
+
 function show(section) {
-  for (const id of ["fields", "pages", "done"]) $(id).hidden = id !== section;
+  for (const id of ["fields", "pages", "group", "done"]) $(id).hidden = id !== section;
 }
 
 function take(answer) {
@@ -73,11 +88,37 @@ function take(answer) {
   for (const path of pictures.keys()) if (!near.has(path) && path !== (current && closeOf(current))) forget(path);
 }
 
+async function showDone() {
+  show("done");
+  await showPromise();
+  $("done-note").hidden = waiting > 0;
+  $("waiting").hidden = !waiting;
+  $("waiting").textContent = waiting === 1 ? "1 checked field waits to be keyed once more" : `${waiting} checked fields wait to be keyed once more`;
+  if (waiting) $("waiting").append(": by somebody else, or by you in ten minutes.");
+  $("look").hidden = !(await screens.find());
+  if (!$("look").hidden) $("look").focus();
+}
+
+// Group screens come after all fields; a digit marked there may be a field to key.
+const screens = groupScreens({
+  send: async (path, content) => {
+    const answer = await post(path, { reviewer: me(), ...content });
+    take(answer);
+    return answer;
+  },
+  leave: () => open(tasks[0]),
+  guarded,
+});
+$("look").addEventListener("click", () => {
+  show("group");
+  screens.start();
+});
+
 // `typed` is what was keyed for this field before it was shown.
 async function open(task, typed = "") {
   current = task ?? null;
   if (!current) {
-    show("done");
+    await showDone();
     return;
   }
   show("fields");
@@ -111,6 +152,7 @@ const key = (text) => guarded(async () => {
   take(answer);
   if (answer.outcome.accepted) {
     nFields += 1;
+    if (nFields % ASK_EVERY === 0) await showPromise();
     await open(tasks.find((each) => each.field !== task.field) ?? tasks[0], $("text").value);
   } else {
     await compare(text, answer.outcome);
@@ -288,7 +330,10 @@ $("skip").addEventListener("click", () => {
 
 $("reviewer").value = localStorage.getItem(NAME) ?? "reviewer";
 $("reviewer").addEventListener("change", () => localStorage.setItem(NAME, me()));
-const start = () => guarded(async () => takePages(await ask("GET", "v1/review/pages")), "counts");
+const start = () => guarded(async () => {
+  await showPromise();
+  await takePages(await ask("GET", "v1/review/pages"));
+}, "counts");
 $("key").addEventListener("submit", (event) => {
   event.preventDefault();
   setToken($("token").value);
