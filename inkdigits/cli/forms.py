@@ -3,13 +3,13 @@
 import json
 from collections import deque
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkdigits.cli.options import HostOption, PortOption, TokenOption, say
+from inkdigits.cli.options import HostOption, PortOption, TokenOption, named_model, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -85,6 +85,12 @@ def read(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print one JSON object per form and line.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that exists.")] = False,
+    model: Annotated[
+        Path | None, typer.Option(metavar="MODEL", help="A run, an ONNX file, a hand. Default: what ships.")
+    ] = None,
+    ray: Annotated[
+        str | None, typer.Option(metavar="[ADDRESS]", help="Share the pages on a Ray cluster; alone: on this machine.")
+    ] = None,
 ) -> None:
     """Read filled forms. Pages that do not lie on the template for sure are rejected and listed, never guessed.
 
@@ -100,14 +106,17 @@ def read(
     import tempfile
 
     from inkdigits.files.storage import PassedOver
+    from inkdigits.forms.cluster import on_cluster
     from inkdigits.forms.export import to_dict
     from inkdigits.forms.job import Job
     from inkdigits.forms.read import FormReader
+    from inkdigits.reading.reader import Reader
 
     if output is None and job is None and not json_:
         raise typer.BadParameter("name an --output FILE or a --job FOLDER, or ask for --json")
     _check_output(output, overwrite)
-    reader = FormReader(template)
+    model = named_model(model)
+    reader = FormReader(template, Reader(model, text_detector=False))
     passed_over = PassedOver()
     kept_at = job or (output.with_suffix(".job") if output else None)
     with tempfile.TemporaryDirectory() as beside, closing(Job.begin(kept_at or Path(beside, "job"), template)) as kept:
@@ -117,11 +126,13 @@ def read(
             def show(done: int, all_: int) -> None:
                 bar.update(task, completed=done, total=all_)
 
-            for answer in kept.read(reader, scans, show, passed_over):
-                if json_:
-                    print(json.dumps(to_dict(answer)), flush=True)
-                if answer.problem:
-                    say(f"rejected: {' '.join(answer.sources)}: {answer.problem}")
+            folder = template if template.is_dir() else template.parent
+            with nullcontext() if ray is None else on_cluster(ray, folder, model) as pool:
+                for answer in kept.read(reader, scans, show, passed_over, pool):
+                    if json_:
+                        print(json.dumps(to_dict(answer)), flush=True)
+                    if answer.problem:
+                        say(f"rejected: {' '.join(answer.sources)}: {answer.problem}")
         n_rejected = _summed_up(kept, output)
     if passed_over.n:
         say(str(passed_over))

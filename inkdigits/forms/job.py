@@ -28,7 +28,7 @@ from inkdigits.forms.groups import Attention, Groups, Screen
 from inkdigits.forms.job_store import JobStore
 from inkdigits.forms.keying import KEYED_OTHERWISE, Outcome, is_confirmed, keyed_text, known, means_same, outcome_of
 from inkdigits.forms.pictures import PageStore
-from inkdigits.forms.read import Basis, FormAnswer, FormReader, missing_pages
+from inkdigits.forms.read import Basis, FormAnswer, FormReader, PagePool, missing_pages
 from inkdigits.forms.template import Form, fingerprint, load_form, load_picture, save_form
 
 LEASE_S = 120.0
@@ -139,6 +139,7 @@ class Job:
         scans: Sequence[str | Path],
         report: Callable[[int, int], None] = lambda done, all_: None,
         passed_over: PassedOver | None = None,
+        pool: PagePool | None = None,
     ) -> Iterator[FormAnswer]:
         """Read scans that the job has not yet, keep each form, and yield it; see `FormReader.read`.
 
@@ -152,7 +153,7 @@ class Job:
                 with self._session() as connection:
                     seen = dict(connection.execute("SELECT source, digest FROM pages"))
                 basis = reader.basis
-                for answer in reader.read(scans, report, seen, passed_over):
+                for answer in reader.read(scans, report, seen, passed_over, pool):
                     yield self.add(answer, basis)
         except Timeout:
             raise FormError(f"{self.folder}: another process reads into this job; wait for it to end") from None

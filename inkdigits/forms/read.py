@@ -4,8 +4,10 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from inkdigits.arrays import Floats, GrayImage
 from inkdigits.errors import ImageError, InputError
@@ -84,6 +86,15 @@ class FormAnswer:
         return not self.problem and all(reading.accepted for reading in self.readings)
 
 
+class PagePool(Protocol):
+    """What reads pages, several at once: threads, or a cluster (`cluster.ClusterPages`)."""
+
+    size: int
+
+    def submit(self, source: str, image: GrayImage, digest: str) -> "Future[FormAnswer | PageAnswer]":
+        """Return what will be the answer to a page, as `FormReader.answer_of` gives it."""
+
+
 class FormReader:
     """Reads scans of one form.
 
@@ -152,6 +163,7 @@ class FormReader:
         report: Callable[[int, int], None] = lambda done, all_: None,
         known: Mapping[str, str] | None = None,
         passed_over: PassedOver | None = None,
+        pool: PagePool | None = None,
     ) -> Iterator[FormAnswer]:
         """Yield the answer for each form in files and folders; what is no page of it comes as an answer with a problem.
 
@@ -163,13 +175,14 @@ class FormReader:
             report: called with the number of files that are done, and of all.
             known: scans that are left out since they were read before, and the digests of their pixels.
             passed_over: is told of files in folders that are neither pictures nor PDFs.
+            pool: reads the pages; threads of this process where None.
 
         Raises:
             InputError: a file is missing, or there is none.
         """
         files = documents_in(paths, passed_over)
         open_: dict[int, PageAnswer] = {}
-        for answer in self._page_answers(files, known or {}, report):
+        for answer in self._page_answers(files, known or {}, report, pool):
             if isinstance(answer, FormAnswer):
                 yield answer
                 continue
@@ -213,44 +226,73 @@ class FormReader:
         return flat, fields.read(flat)
 
     def _page_answers(
-        self, files: Sequence[Path], known: Mapping[str, str], report: Callable[[int, int], None]
+        self,
+        files: Sequence[Path],
+        known: Mapping[str, str],
+        report: Callable[[int, int], None],
+        pool: PagePool | None,
     ) -> Iterator[FormAnswer | PageAnswer]:
         """Yield the answer to each page, in order; several are read at once: most of it is work outside of Python."""
         seen = {digest: source for source, digest in known.items() if digest}
         waiting: deque[Future[FormAnswer | PageAnswer]] = deque()
-        with ThreadPoolExecutor(cores()) as pool:
-            try:
-                for done, file in enumerate(files):
-                    report(done, len(files))
-                    for page in _pages_of(file):
-                        if page.source not in known:
-                            waiting.append(self._begun(page, seen, pool))
-                        if len(waiting) > cores():
-                            yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:  # nobody asks any more, or Ctrl-C
-                pool.shutdown(cancel_futures=True)
+        with ExitStack() as stack:
+            pool = pool or stack.enter_context(_Threads(self.answer_of))
+            for done, file in enumerate(files):
+                report(done, len(files))
+                for page in _pages_of(file):
+                    if page.source not in known:
+                        waiting.append(_begun(page, seen, pool))
+                    if len(waiting) > pool.size:
+                        yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
-    def _begun(
-        self, page: DocumentPage, seen: dict[str, str], pool: ThreadPoolExecutor
-    ) -> "Future[FormAnswer | PageAnswer]":
-        try:
-            image = page.load()
-        except ImageError as error:
-            return pool.submit(FormAnswer, [page.source], problem=str(error))
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
-        if digest in seen:
-            return pool.submit(FormAnswer, [page.source], problem=f"the same picture as {seen[digest]}")
-        seen[digest] = page.source
-        return pool.submit(self._of_page, page.source, image, digest)
+    def answer_of(self, source: str, image: GrayImage, digest: str) -> FormAnswer | PageAnswer:
+        """Return the answer to a page.
 
-    def _of_page(self, source: str, image: GrayImage, digest: str) -> FormAnswer | PageAnswer:
+        Args:
+            source: its name.
+            image: uint8 (H, W), the scan.
+            digest: of its pixels.
+        """
         try:
             number, alignment = self._aligned(image)
         except AlignmentError as error:
             return FormAnswer([source], problem=str(error), scan=image, digest=digest)
         return PageAnswer(source, digest, number, *self._read(image, number, alignment))
+
+
+class _Threads:
+    """Reads pages in threads of this process; when nobody asks any more, or at Ctrl-C, those that wait are given up."""
+
+    def __init__(self, answer_of: Callable[[str, GrayImage, str], FormAnswer | PageAnswer]) -> None:
+        self.size = cores()
+        self._answer_of, self._threads = answer_of, ThreadPoolExecutor(self.size)
+
+    def submit(self, source: str, image: GrayImage, digest: str) -> "Future[FormAnswer | PageAnswer]":
+        return self._threads.submit(self._answer_of, source, image, digest)
+
+    def __enter__(self) -> "_Threads":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.shutdown(cancel_futures=True)
+
+
+def _begun(page: DocumentPage, seen: dict[str, str], pool: PagePool) -> "Future[FormAnswer | PageAnswer]":
+    """Return what will be the answer to a page; what cannot be read, or was, is answered at once."""
+    at_once: Future[FormAnswer | PageAnswer] = Future()
+    try:
+        image = page.load()
+    except ImageError as error:
+        at_once.set_result(FormAnswer([page.source], problem=str(error)))
+        return at_once
+    digest = hashlib.sha256(image.tobytes()).hexdigest()
+    if digest in seen:
+        at_once.set_result(FormAnswer([page.source], problem=f"the same picture as {seen[digest]}"))
+        return at_once
+    seen[digest] = page.source
+    return pool.submit(page.source, image, digest)
 
 
 def missing_pages(form: Form, numbers: Iterable[int]) -> str:
