@@ -1,11 +1,12 @@
 """What adapting to one hand is worth: errors on the rest of a hand before and after it was learned.
 
-    python benchmarks/personal.py DATA [--draws N] [--lines] [--json FILE]
+    python benchmarks/personal.py DATA [--draws N | --earlier FILE] [--lines] [--json FILE]
 
 A hand is a source of DATA/digits, of DATA/cells or, one clerk, of DATA/strings. Half of it is there to learn from: the
 examples are what a person corrects, the errors first, up to half of the examples, and right readings for the others.
 Errors are counted on the other half, by the network as it ships and by the hand's version; where the gate keeps none,
-both are the same. `--lines`: the line network, too, with TensorFlow, one draw each.
+both are the same. `--lines`: the line network, too, with TensorFlow, one draw each. `--earlier`: digits were measured
+by an earlier run of this file.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from inkdigits.personal.examples import examples_of, of_lines
 from inkdigits.reading.reader import Reader
 
 SIZES = (20, 50, 100, 200)
-LINE_SIZES = (50, 200)
+LINE_SIZES = {"cells": (200,), "strings": (50,)}
 DIGITS = ("semeion", "optdigits32", "gridpage64", "hwd1000")
 LINES = {"cells": "", "strings": "702"}  # folder -> how the names of one hand's pictures begin
 Line = tuple[GrayImage, str]
@@ -39,13 +40,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--earlier", type=Path, help="a result of this file, for the figures of single digits")
     parser.add_argument("--lines", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         cached = os.environ.get("INKDIGITS_HOME")
-        digits = {name: of_digits(given.data / "digits" / f"{name}.npz", given.draws, home) for name in DIGITS}
-        os.environ.pop("INKDIGITS_HOME") if cached is None else os.environ.update(INKDIGITS_HOME=cached)
+        if given.earlier:
+            digits = json.loads(given.earlier.read_text())["figures"]["digits"]
+        else:
+            digits = {name: of_digits(given.data / "digits" / f"{name}.npz", given.draws, home) for name in DIGITS}
+        os.environ.pop("INKDIGITS_HOME", None) if cached is None else os.environ.update(INKDIGITS_HOME=cached)
         lines = {name: lines_of(given.data / name, start, home) for name, start in LINES.items()} if given.lines else {}
     header = ("hand", "examples", "errors before", "after", "fewer", "kept", "MNIST's own, of 3,000", "seconds")
     tables = [Table("Single digits (the digit network, without TensorFlow)", header, rows_of(digits))]
@@ -111,10 +116,8 @@ def lines_of(folder: Path, start: str, home: str) -> dict[str, dict[str, float]]
     lines = [(read_image(folder / name), text) for name, text in truth.items() if name.startswith(start)]
     wrong = ~right(Reader(), lines)
     found = {}
-    for n in LINE_SIZES:
+    for n in LINE_SIZES[folder.name]:
         learn, rest = halves(wrong, n, 0)
-        if len(learn) < n:
-            continue
         mnist = load_mnist()[0]
         os.environ["INKDIGITS_HOME"] = str(Path(home, f"{folder.name}-{n}"))
         begin = time.perf_counter()
@@ -123,7 +126,7 @@ def lines_of(folder: Path, start: str, home: str) -> dict[str, dict[str, float]]
             of_lines([lines[i] for i in learn], Reader()),
             make_tuner=functools.partial(LineTuner, OnnxModel(SHIPPED / "line.onnx"), mnist),
         )
-        os.environ.pop("INKDIGITS_HOME")
+        os.environ.pop("INKDIGITS_HOME", None)
         unseen = [lines[i] for i in rest]
         after = right(Reader(outcome.version.parent), unseen) if outcome.version else ~wrong[rest]
         found[str(n)] = {

@@ -28,7 +28,7 @@ class Tuner(Protocol):
     def gate(self, lines: Sequence[tuple[GrayImage, str]]) -> tuple[Gate, Any]:
         """Return what a fit to lines changes, and what else `write` needs."""
 
-    def write(self, lines: Sequence[tuple[GrayImage, str]], unseen: Any, path: Path, facts: dict[str, Any]) -> None:
+    def write(self, lines: Sequence[tuple[GrayImage, str]], fit: Any, path: Path, facts: dict[str, Any]) -> None:
         """Write the network fitted to all lines, with what its card says of it."""
 
 
@@ -145,8 +145,8 @@ class _TunedLines:
 
     def __init__(self, tuner: Tuner, examples: Examples, facts: dict[str, Any]) -> None:
         self._tuner, self._lines, self._facts = tuner, examples.lines, facts
-        self.gate, self._unseen = tuner.gate(examples.lines)
+        self.gate, self._fit = tuner.gate(examples.lines)
 
     def write(self, path: Path) -> None:
         counts = [self.gate.errors_before, self.gate.errors_after]
-        self._tuner.write(self._lines, self._unseen, path, self._facts | {"n": self.gate.n, "errors": counts})
+        self._tuner.write(self._lines, self._fit, path, self._facts | {"n": self.gate.n, "errors": counts})

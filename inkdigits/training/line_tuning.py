@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,22 @@ SYNTHETIC = 79, {"cell": 0.1, "page": 0.1}  # as `line_model.TEST`: of held-out 
 FOLDS = 3
 MOST_FORGOTTEN = 0.003  # the share of synthetic lines by which errors may rise
 
+SHARES = (1.0, 0.75, 0.5, 0.25)  # of the way to the fitted weights, the farthest first
+
 Line = tuple[GrayImage, str]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a fit to a hand goes on with.
+
+    Attributes:
+        share: how much of the way to the fitted weights is gone, 0 to 1.
+        unseen: the hand's lines as read by fits without them.
+    """
+
+    share: float
+    unseen: Sequence[Scored]
 
 
 class LineTuner:
@@ -71,45 +87,58 @@ class LineTuner:
             texts += ["".join(ALPHABET[c] for c in row if c >= 0) for row in padded]
         return images, texts
 
-    def gate(self, lines: Sequence[Line]) -> tuple[Gate, list[Scored]]:
-        """Return by cross-validation what a fit to a hand's lines changes, and the scores of the lines so read.
+    def gate(self, lines: Sequence[Line]) -> tuple[Gate, Fit]:
+        """Return by cross-validation what a fit to a hand's lines changes, and what `write` needs.
 
-        The synthetic lines' errors after it are those of the last fold's network.
+        Of the way from the network to the fitted one so much is gone that synthetic lines are not forgotten (Wortsman
+        et al., CVPR 2022, arXiv:2109.01903); how they are read is asked of the last fold's network.
         """
-        before = line_model.score_pictures(self._base.scores, self.recipe, lines)
         fold = np.random.default_rng(self._seed).permutation(len(lines)) % FOLDS
+        fitted = [self._tuned([lines[i] for i in np.flatnonzero(fold != k).tolist()]) for k in range(FOLDS)]
+        temperature = self._base.card["temperature"]
+        home = self._synthetic(self._base.scores)
+        home_before = _errors(home, temperature)
+        for share in SHARES:
+            self._go(fitted[-1], share)
+            home_after = _errors(self._synthetic(self._scores), temperature)
+            if home_after - home_before <= MOST_FORGOTTEN * len(home):
+                break
         after: dict[int, Scored] = {}
-        for number in range(FOLDS):
-            self._tune([lines[i] for i in np.flatnonzero(fold != number).tolist()])
-            out = np.flatnonzero(fold == number).tolist()
+        for k, weights in enumerate(fitted):
+            self._go(weights, share)
+            out = np.flatnonzero(fold == k).tolist()
             scored = line_model.score_pictures(self._scores, self.recipe, [lines[i] for i in out])
             after |= zip(out, scored, strict=True)
         unseen = [after[i] for i in range(len(lines))]
-        home = (self._synthetic(self._base.scores), self._synthetic(self._scores))
-        temperature = self._base.card["temperature"]
-        counts = [_errors(each, temperature) for each in (before, unseen, *home)]
-        gate = Gate("lines", len(lines), counts[0], counts[1], len(home[0]), counts[2], counts[3], MOST_FORGOTTEN)
-        return gate, unseen
+        before = line_model.score_pictures(self._base.scores, self.recipe, lines)
+        errors = _errors(before, temperature), _errors(unseen, temperature)
+        gate = Gate("lines", len(lines), *errors, len(home), home_before, home_after, MOST_FORGOTTEN)
+        return gate, Fit(share, unseen)
 
-    def write(self, lines: Sequence[Line], unseen: Sequence[Scored], path: Path, facts: dict[str, Any]) -> None:
+    def write(self, lines: Sequence[Line], fit: Fit, path: Path, facts: dict[str, Any]) -> None:
         """Write the network fitted to all of a hand's lines.
 
         Args:
             lines: the hand's.
-            unseen: their scores by `gate`, for the temperature.
+            fit: of `gate`.
             path: of the ONNX file.
             facts: for the card.
 
         Raises:
             ModelError: ONNX Runtime does not agree with Keras.
         """
-        self._tune(lines)
-        temperature = line_model.fit_temperature([*unseen, *self._synthetic(self._scores)])
+        self._go(self._tuned(lines), fit.share)
+        temperature = line_model.fit_temperature([*fit.unseen, *self._synthetic(self._scores)])
         card = self._base.card | {"temperature": temperature, "adapted": facts, "name": facts["name"]}
         line_model.export_line(self._model, path, card)
 
-    def _tune(self, lines: Sequence[Line]) -> None:
-        """Set the network back and fit it to lines."""
+    def _go(self, weights: Sequence[np.ndarray], share: float) -> None:
+        """Set the network to what lies between where it began and other weights."""
+        pairs = zip(self._weights, weights, strict=True)
+        self._model.set_weights([start + share * (end - start) for start, end in pairs])
+
+    def _tuned(self, lines: Sequence[Line]) -> list[np.ndarray]:
+        """Set the network back, fit it to lines, and return its weights."""
         for variable, value in zip(self._model.optimizer.variables, self._untouched, strict=True):
             variable.assign(value)
         self._model.set_weights(self._weights)
@@ -117,6 +146,8 @@ class LineTuner:
         images, texts = images + self._replay[0], texts + self._replay[1]
         steps = self._runner(line_rows.as_array(images), line_rows.padded(texts), self._seed, 1)
         loop.run_epoch(self._model, steps)
+        weights: list[np.ndarray] = self._model.get_weights()
+        return weights
 
     def _augmented(self, lines: Sequence[Line]) -> tuple[list[Ink], list[str]]:
         """Return a hand's lines as line images, in a few zooms each, as many as make up their share."""

@@ -48,11 +48,11 @@ def test_it_begins_where_the_network_stands(base: OnnxModel, tuner: LineTuner) -
 
 
 def test_the_gate_counts_and_the_network_is_written(base: OnnxModel, tuner: LineTuner, tmp_path: Path) -> None:
-    gate, unseen = tuner.gate(LINES)
-    assert (gate.what, gate.n, len(unseen)) == ("lines", len(LINES), len(LINES))
+    gate, fit = tuner.gate(LINES)
+    assert (gate.what, gate.n, len(fit.unseen)) == ("lines", len(LINES), len(LINES))
     assert gate.n_home == 4
     assert 0 <= gate.errors_after <= gate.n
-    tuner.write(LINES, unseen, tmp_path / "line.onnx", {"name": "anna-0001"})
+    tuner.write(LINES, fit, tmp_path / "line.onnx", {"name": "anna-0001"})
     reader = LineReader(tmp_path / "line.onnx")
     assert (reader.card["name"], reader.card["adapted"]) == ("anna-0001", {"name": "anna-0001"})
     assert len(reader.read([picture for picture, _ in LINES])) == len(LINES)
@@ -64,7 +64,7 @@ def test_each_fit_begins_anew(tuner: LineTuner) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 64)).astype(np.uint8)
     scores = []
     for _ in range(2):
-        tuner._tune(LINES)
+        tuner._tuned(LINES)
         scores.append(tuner._scores(images))
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-2)  # but for dropout
 
