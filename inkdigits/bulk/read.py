@@ -1,7 +1,6 @@
 """`inkdigits read`: pictures in, answers out. A few are yielded one by one, very many are written to a table."""
 
 import glob
-import hashlib
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,6 @@ from inkdigits.bulk.table import check_format, marked
 from inkdigits.errors import InputError, OutputError
 from inkdigits.files import storage
 from inkdigits.machine import cores
-from inkdigits.reading.model import SHIPPED, model_path
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import PageReading
 
@@ -248,9 +246,7 @@ def _model_fingerprints(model: str | Path | None) -> list[str]:
     Raises:
         ModelError: they cannot be used.
     """
-    Reader(model)
-    paths = [*sorted(SHIPPED.glob("*.onnx")), *([] if model is None else [model_path(model)])]
-    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    return list(Reader(model).networks().values())
 
 
 def _manifest(settings: ReadSettings, networks: list[str], listing: Listing) -> dict[str, Any]:

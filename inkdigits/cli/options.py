@@ -125,6 +125,11 @@ def model_and_data(name: str, runs: Path) -> tuple[Path | None, str | None]:
     """Return what a Reader opens for a run's name, an ONNX file or "reader", and the path of the run's own data."""
     if name == "reader" or name.endswith(".onnx"):
         return (None if name == "reader" else Path(name)), None
+    from inkdigits.reading.adapted import newest
+
+    hand = named_model(Path(name))
+    if hand is not None and newest(hand) is not None:
+        return hand, None
     from inkdigits.training.runs import read
 
     run = read(name, runs)

@@ -74,6 +74,8 @@ def _adapt(hand: str, cells: Path | None, job: Path | None, data: Path | None, l
     print(outcome.summary)
     if outcome.version is not None:
         say(f"use it: inkdigits read --model {hand} ..., inkdigits serve --model {hand}; take it back: --undo")
+        if lines is False:
+            say("single digits and pages; whole numbers and forms are learned with --lines")
 
 
 def _tuner() -> "LineTuner":
@@ -106,13 +108,18 @@ def _examples(cells: Path | None, job: Path | None, data: Path | None, with_line
 
 
 def _list(as_json: bool) -> None:
+    from inkdigits.errors import ModelError
     from inkdigits.personal.hands import hands
     from inkdigits.reading.adapted import DIGIT, LINE, load_adaptation, versions
 
     for hand in hands():
         for version in versions(hand):
             parts = [name for name in (DIGIT, LINE) if (version / name).is_file()]
-            facts = dict(load_adaptation(version / DIGIT).facts) if DIGIT in parts else {}
+            try:
+                facts = dict(load_adaptation(version / DIGIT).facts) if DIGIT in parts else {}
+            except ModelError as error:
+                say(f"error: {error}; `inkdigits adapt {hand.name} --undo` takes the last version away")
+                continue
             if as_json:
                 print(json.dumps({"hand": hand.name, "version": version.name, "parts": parts, **facts}))
             else:

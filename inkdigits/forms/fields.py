@@ -87,7 +87,7 @@ class FieldReader:
 
     def read(self, flat: GrayImage) -> list[FieldReading]:
         """Return the answers for a page uint8 (H, W) as it lies on the template, all fields in few batches."""
-        clean = np.asarray(cv2.inpaint(flat, self._print, 3, cv2.INPAINT_TELEA), np.uint8)
+        clean = self.without_print(flat)
         ink = ink_of(clean)
         written = {field.name for field in self._fields if _ink_share(ink, field) > EMPTY_INK}
         lines = [f for f in self._fields if f.layout == "line" and f.type != "mark" and f.name in written]
@@ -99,6 +99,10 @@ class FieldReader:
         as_lines = self._read(clean, cells, "number")
         found |= self._read(clean, cells, "digit") | {f"{name} alone": each for name, each in as_lines.items()}
         return [self._answer(field, ink, found, field.name in written) for field in self._fields]
+
+    def without_print(self, flat: GrayImage) -> GrayImage:
+        """Return a page uint8 (H, W) as it lies on the template, without what is printed in its fields."""
+        return np.asarray(cv2.inpaint(flat, self._print, 3, cv2.INPAINT_TELEA), np.uint8)
 
     def _read(self, page: GrayImage, places: Sequence[tuple[str, Box]], layout: str) -> dict[str, NumberReading]:
         readings = self._reader.read_regions(page, [box for _, box in places], layout) if places else []

@@ -4,6 +4,7 @@ The folder holds `job.sqlite3`, the template (`form/`) and a picture of each pag
 transaction, a keyed value in another: killing the program loses at most the form in progress, which is read again.
 """
 
+import itertools
 import json
 import shutil
 import sqlite3
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from inkdigits.arrays import Floats
+from inkdigits.arrays import Floats, GrayImage
 from inkdigits.errors import FormError
 from inkdigits.files.storage import PassedOver, cannot_write, whole_folder
 from inkdigits.forms import audit
@@ -290,13 +291,25 @@ class Job:
             for row in connection.execute(query):
                 yield dict(zip(("form", "field", "text", "reviewer", "time", "undone", "how"), row, strict=True))
 
-    def keyed(self) -> Iterator[tuple[int, str]]:
-        """Yield each field of which a person keyed the value that stands, and this value."""
-        query = """SELECT id, text FROM fields WHERE accepted AND text <> ''
-                   AND id IN (SELECT field FROM decisions WHERE NOT undone) ORDER BY id"""
+    def keyed(self, reader: FormReader) -> Iterator[tuple[GrayImage, str]]:
+        """Yield each field of which a person keyed the value that stands, without what is printed in it, and the value.
+
+        Args:
+            reader: of the job's form.
+
+        Raises:
+            FormError: a page's picture is gone.
+        """
+        query = """SELECT picture, number, name, text FROM fields JOIN pages ON pages.id = page
+                   WHERE accepted AND text <> '' AND fields.id IN (SELECT field FROM decisions WHERE NOT undone)
+                   ORDER BY pages.id, fields.id"""
         with self._session() as connection:
             rows = connection.execute(query).fetchall()
-        yield from rows
+        for (picture, number), fields in itertools.groupby(rows, key=lambda row: row[:2]):
+            page = reader.without_print(self._pictures.decoded(picture), number)
+            for _, _, name, text in fields:
+                x, y, width, height = self._parts[name].box
+                yield np.ascontiguousarray(page[y : y + height, x : x + width]), text
 
     def progress(self) -> Progress:
         """Return how far the job is."""

@@ -153,6 +153,10 @@ class FormReader:
         flat, readings = self._read(image, number, aligner.align(image, anchors, check=False))
         return flat, [replace(each, accepted=False, problem=each.problem or problem) for each in readings]
 
+    def without_print(self, flat: GrayImage, number: int) -> GrayImage:
+        """Return a page uint8 (H, W) as it lies on the template, without what is printed in its fields."""
+        return self._pages[number][1].without_print(flat)
+
     def anchors(self, number: int) -> Floats:
         """Return the four places of a page by which somebody can align a scan with it, (4, 2) as x, y."""
         return self._pages[number][0].anchors()

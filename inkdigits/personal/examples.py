@@ -116,8 +116,10 @@ def of_job(job: "Job", reader: Reader) -> Examples:
     Raises:
         FormError: the job cannot be read.
     """
-    lines = [(read_image(job.cut_out(field, 0.1)), text) for field, text in job.keyed()]
-    return of_lines([line for line in lines if re.search(r"[0-9]", line[1])], reader)
+    from inkdigits.forms.read import FormReader  # it needs the extra `forms`
+
+    keyed = job.keyed(FormReader(job.folder / "form", reader))
+    return of_lines([line for line in keyed if re.search(r"[0-9]", line[1])], reader)
 
 
 def lines_of_corrections(store: Corrections, reader: Reader) -> list[tuple[GrayImage, str]]:

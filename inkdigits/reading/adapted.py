@@ -146,10 +146,28 @@ def load_adaptation(path: Path) -> Adaptation:
         version = about.pop("format")
         arrays |= {"neighbours": arrays["neighbours"].astype(np.float32), "labels": arrays["labels"].astype(np.int64)}
         if version == FORMAT:
-            return Adaptation(**arrays, **about)
+            return _checked(Adaptation(**arrays, **about))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not an adaptation ({reason(error)})") from None
     raise ModelError(f"{path}: adapted by another version of inkdigits; run `inkdigits adapt` again")
+
+
+def _checked(found: Adaptation) -> Adaptation:
+    """Return an adaptation whose parts go together; ValueError for another."""
+    features = found.weights.shape[0]
+    numbers = (found.weights, found.bias, found.neighbours, found.share, found.temperature, found.threshold)
+    fits = (
+        found.weights.shape == (features, 10)
+        and found.bias.shape == (10,)
+        and found.neighbours.shape == (len(found.labels), features)
+        and all(bool(np.isfinite(np.asarray(each, float)).all()) for each in numbers)
+        and found.temperature > 0
+        and bool(np.isin(found.labels, np.arange(10)).all())
+        and {"name", "n", "errors"} <= set(found.facts)
+    )
+    if not fits:
+        raise ValueError("its parts do not go together")
+    return found
 
 
 class AdaptedModel(OnnxModel):

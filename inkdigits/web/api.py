@@ -136,7 +136,7 @@ class Api:
         """Frame a place in which nothing was read."""
         image = await self.engine.decode(data)
         x, y, width, height = box
-        crop = image[y : y + height, x : x + width]
+        crop = image[max(0, y) : max(0, y + height), max(0, x) : max(0, x + width)]
         if crop.size == 0:
             raise RequestError(422, "bad_box", "box lies outside the picture")
         return await asyncio.to_thread(self._reader.frame, crop)

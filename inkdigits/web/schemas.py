@@ -13,7 +13,8 @@ from inkdigits.arrays import Box
 Probability = Annotated[float, Field(ge=0, le=1)]
 Digit = Annotated[int, Field(ge=0, le=9)]
 Png = Annotated[str, Field(description="a PNG file in base64")]
-BOX_PATTERN = "^[0-9]{1,6}(,[0-9]{1,6}){3}$"
+# A digit at the edge of a picture may begin outside of it.
+BOX_PATTERN = "^-?[0-9]{1,6},-?[0-9]{1,6}(,[0-9]{1,6}){2}$"
 
 
 def _box(value: object) -> Box:

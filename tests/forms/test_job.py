@@ -139,6 +139,29 @@ def test_a_page_aligned_wrong_is_never_accepted(reader: FormReader, copies: list
     assert not any(reading.accepted for reading in readings)
 
 
+def test_keyed_fields_come_without_what_is_printed_in_them(
+    reader: FormReader, copies: list[Copy], folder: Path, tmp_path: Path
+) -> None:
+    """What a hand is learned from: its digits, not the form's boxes."""
+    job = Job.begin(tmp_path / "keyed.job", folder)
+    cv2.imwrite(str(tmp_path / "scan.png"), copies[0].picture)
+    list(job.read(reader, [tmp_path / "scan.png"]))
+    name, text = next((name, text) for name, text in copies[0].values.items() if text and "." not in text)
+    (field,) = [task.field for task in job.tasks("a", 10_000) if task.name == name] or [None]
+    if field is None:  # it was accepted: a person may key it all the same
+        with job._session() as connection:
+            (field,) = connection.execute("SELECT id FROM fields WHERE name = ?", (name,)).fetchone()
+    for _ in range(2):
+        job.key(field, text, "a")
+    ((picture, keyed),) = job.keyed(reader)
+    assert keyed == text
+    printed = np.asarray(read_image(job.cut_out(field, 0.0)))
+    # The lines of the box, along its edges, are there in the one and gone in the other.
+    assert (picture < 128).sum() < (printed < 128).sum()
+    assert (picture[:3] < 128).mean() < 0.2
+    job.close()
+
+
 def test_cut_outs_show_the_field(job: Job) -> None:
     answer = page_of(job.form, "a.png", {"total": ("3", 0.5)})
     picture = FLAT.copy()

@@ -183,6 +183,9 @@ def test_the_command_learns_lists_reads_and_undoes(data: Path, hand: tuple[Examp
     picture = tmp_path / "digit.png"
     cv2.imwrite(str(picture), 255 - hand[1].images[0])
     assert run("read", picture, "--layout", "digit", "--model", "anna").returncode == 0
+    table = tmp_path / "rows.csv"
+    assert run("read", picture, "--layout", "digit", "--model", "anna", "--output", table).returncode == 0
+    assert run("evaluate", "--model", "anna", "--data", data, "--json").returncode == 0
     assert run("adapt", "anna", "--undo").stdout == "anna: back to the networks that ship\n"
     assert run("read", picture, "--model", "anna").stderr.startswith("error: anna: no such model file")
 

@@ -256,7 +256,8 @@ async function learn() {
   $("hand-state").textContent = words.learning;
   try {
     const { kept, n, digits } = await learnHand();
-    await showHand(filled(kept ? words.learned : words.notKept, errorsOf(n, [digits.errors_before, digits.errors_after])));
+    const errors = errorsOf(n, [digits.errors_before, digits.errors_after]);
+    await showHand(kept ? filled(words.learned, errors) : `${words.notKept} (${digits.objection})`);
   } catch (error) {
     await showHand(error.message);
   }
