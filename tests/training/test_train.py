@@ -31,7 +31,7 @@ def weights(run: inkdigits.Run) -> np.ndarray:
 def test_a_run_is_complete(toy: Splits, tmp_path: Path) -> None:
     run = inkdigits.train("hidden", data=toy, runs_dir=tmp_path, seed=3, epochs=2, activation="tanh", progress=False)
     assert list(tmp_path.iterdir()) == [run.path]
-    assert {"run.json", "history.csv", "model.keras", "model.onnx", "report.html", "figures"} == {
+    assert {"run.json", "history.csv", "model.keras", "model.onnx", "model.held-out.npz", "report.html", "figures"} == {
         path.name for path in run.path.iterdir()
     }
     assert run == runs.read(run.path)

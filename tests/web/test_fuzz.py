@@ -200,5 +200,5 @@ def test_the_openapi_document_is_kept(app: Any) -> None:
             case.validate_response(case.call(), checks=checks)
 
         fuzz()
-    assert len(tried) == 26
+    assert len(tried) == 29
     assert sum(tried.values()) >= 200 * min(MORE, 1)

@@ -54,7 +54,7 @@ STYLES = {
     # CTC does not take off on hard rows from nothing: it starts here.
     "clean": Style(drawn=0.1, messy=0.0, table=0.0, paper=0.0, comb=0.0, binary=0.0, light_ink=0.0),
     # A cell cut from a photographed logbook.
-    "cell": Style(binary=0.25, mixed=0.06),
+    "cell": Style(binary=0.15),
     # A row of a photograph or a scanned page, cropped to its ink.
     "row": Style(numbers=False, longest=12, drawn=0.14, messy=0.8, table=0.15, paper=0.25, light_ink=0.3, margin=0.35),
     # A row of a notebook, a table or a form: several numbers, words and signs beside them, squared paper, boxes.
@@ -101,10 +101,7 @@ class Digits:
 
 @dataclass(frozen=True)
 class Hand:
-    """One writer, one pen: sizes are shares of the digit height PEN_PX unless in pixels.
-
-    `bend` is how far the parts of a digit are moved against each other, a standard deviation; 0 leaves it as it is.
-    """
+    """One writer, one pen: sizes are shares of the digit height PEN_PX unless in pixels."""
 
     slant: float
     aspect: float
@@ -113,7 +110,6 @@ class Hand:
     wobble: float
     drawn: float
     drawn_kinds: tuple[int, ...]
-    bend: float = 0.0
 
 
 def random_number(rng: Rng) -> str:
@@ -154,7 +150,7 @@ def random_hand(rng: Rng, style: Style) -> Hand:
     drawn = style.drawn * float(rng.choice([0.0, 0.6, 1.6, 3.0], p=[0.2, 0.35, 0.3, 0.15]))
     if style.numbers:
         stroke = float(np.clip(rng.lognormal(math.log(4.3), 0.3), 2.2, 9.0))
-        gap = float(rng.normal(0.16, 0.13) if rng.random() < 0.8 else rng.uniform(0.2, 0.8))
+        gap = float(rng.normal(0.16, 0.13))
     else:
         stroke = float(np.clip(rng.lognormal(math.log(4.8), 0.4), 2.0, 11.0))
         gap = float(rng.choice([rng.normal(0.15, 0.1), rng.uniform(0.1, 0.9)]))
@@ -166,5 +162,4 @@ def random_hand(rng: Rng, style: Style) -> Hand:
         wobble=float(rng.uniform(0.02, 0.09)),
         drawn=drawn,
         drawn_kinds=tuple(int(k) for k in rng.integers(0, 1000, 10)),
-        bend=float(rng.choice([0.0, 0.015, 0.03, 0.045], p=[0.3, 0.25, 0.25, 0.2])),
     )
