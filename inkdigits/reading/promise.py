@@ -123,7 +123,7 @@ def load_promise(path: str | Path, networks: Mapping[str, str]) -> SavedPromise:
         promise = _parsed(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PromiseError(f"{path}: cannot be read ({reason(error)})") from None
-    except (ValueError, KeyError, TypeError, AttributeError, PromiseError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, PromiseError) as error:
         raise PromiseError(f"{path}: not a promise that can be kept ({reason(error)}); {AGAIN}") from None
     for kind, digest in networks.items():
         made_with, made_for = promise.networks.get(kind, ""), promise.normalisation.get(kind)
@@ -142,6 +142,8 @@ def _parsed(text: str) -> SavedPromise:
     if found.pop("format") != FORMAT:
         raise ValueError("another format")
     promise = SavedPromise(**found | {"steps": tuple(Step(**step) for step in found["steps"])})
+    if not (isinstance(promise.networks, dict) and isinstance(promise.normalisation, dict)):
+        raise ValueError("it does not say of which networks it is")
     if promise.threshold_for(promise.risk) != promise.threshold:
         raise ValueError("its sample gives another threshold")
     return promise

@@ -132,6 +132,7 @@ def changed(saved: Path, to: Path, change: Callable[[dict[str, Any]], None]) -> 
         (lambda found: found.update(format=2), "not a promise that can be kept .another format"),
         (lambda found: found.pop("steps"), "not a promise that can be kept"),
         (lambda found: found.update(more=1), "not a promise that can be kept"),
+        (lambda found: found.update(networks=[1]), "not a promise that can be kept .it does not say of which networks"),
     ],
 )
 def test_what_has_changed_withdraws_a_promise(
@@ -144,7 +145,7 @@ def test_what_has_changed_withdraws_a_promise(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "7", "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "7", "\x00", "[" * 100_000])
 def test_a_file_that_is_no_promise_is_one_line(tmp_path: Path, text: str, reader: Reader) -> None:
     path = tmp_path / "promise.json"
     path.write_text(text)
