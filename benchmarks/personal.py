@@ -1,12 +1,11 @@
 """What adapting to one hand is worth: errors on the rest of a hand before and after it was learned.
 
-    python benchmarks/personal.py DATA [--draws N | --earlier FILE] [--lines] [--json FILE]
+    python benchmarks/personal.py DATA [--draws N] [--lines] [--json FILE]
 
 A hand is a source of DATA/digits, of DATA/cells or, one clerk, of DATA/strings. Half of it is there to learn from: the
 examples are what a person corrects, the errors first, up to half of the examples, and right readings for the others.
 Errors are counted on the other half, by the network as it ships and by the hand's version; where the gate keeps none,
-both are the same. `--lines`: the line network, too, with TensorFlow, one draw each. `--earlier`: digits were measured
-by an earlier run of this file.
+both are the same. `--lines`: the line network, too, with TensorFlow, one draw each.
 """
 
 import argparse
@@ -40,16 +39,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--earlier", type=Path, help="a result of this file, for the figures of single digits")
     parser.add_argument("--lines", action="store_true")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         cached = os.environ.get("INKDIGITS_HOME")
-        if given.earlier:
-            digits = json.loads(given.earlier.read_text())["figures"]["digits"]
-        else:
-            digits = {name: of_digits(given.data / "digits" / f"{name}.npz", given.draws, home) for name in DIGITS}
+        digits = {name: of_digits(given.data / "digits" / f"{name}.npz", given.draws, home) for name in DIGITS}
         os.environ.pop("INKDIGITS_HOME", None) if cached is None else os.environ.update(INKDIGITS_HOME=cached)
         lines = {name: lines_of(given.data / name, start, home) for name, start in LINES.items()} if given.lines else {}
     header = ("hand", "examples", "errors before", "after", "fewer", "kept", "MNIST's own, of 3,000", "seconds")

@@ -1,4 +1,4 @@
-"""A digit network is fitted to one hand: its last layer anew, close to what it was, and the hand's own digits vote.
+"""A digit network is fitted to one hand: its last layer again, close to what it was, and the hand's own digits vote.
 
 The last layer is a penalised multinomial logistic regression towards the weights that ship. Digits that the network
 held out of its training are learned along, so that it does not forget them; others of these say whether it did.

@@ -60,7 +60,7 @@ def test_the_gate_counts_and_the_network_is_written(base: OnnxModel, tuner: Line
     assert np.abs(reader.model.scores(images) - base.scores(images)).max() > 1e-4
 
 
-def test_each_fit_begins_anew(tuner: LineTuner) -> None:
+def test_each_fit_begins_where_the_network_stands(tuner: LineTuner) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 64)).astype(np.uint8)
     scores = []
     for _ in range(2):
