@@ -18,6 +18,7 @@ from inkdigits.reading.line_reader import Crop, LineReader
 from inkdigits.reading.normalise.digit import SIDE, frame_ink
 from inkdigits.reading.results import Classified, Item, LeftOut, NumberReading, PageReading
 from inkdigits.reading.row_reader import RowReader
+from inkdigits.reading.signs import with_signs
 
 # On a page, a piece of ink less likely than this to be a digit is left out: a letter, an operator, a speck.
 LEAST_DIGIT = 0.1
@@ -64,10 +65,11 @@ class PageReader:
     def read(self, images: Sequence[GrayImage]) -> list[PageReading]:
         """Return the answer for each picture uint8 (H, W); a row without digits is among its lines."""
         pages = [self._or_lone_digit(page, image) for page, image in zip(self._by_pieces(images), images, strict=True)]
-        return [
+        pages = [
             page if _is_sure(page) else _surer(page, self.rows.read(image))
             for image, page in zip(images, pages, strict=True)
         ]
+        return [replace(page, lines=tuple(with_signs(line) for line in page.lines)) for page in pages]
 
     def _by_pieces(self, images: Sequence[GrayImage]) -> list[PageReading]:
         sheets = [self._upright_layout(image) for image in images]

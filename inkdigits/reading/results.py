@@ -9,6 +9,9 @@ import numpy as np
 from inkdigits.arrays import Box, Confidences, DigitImage, Labels, Mask, Probabilities
 from inkdigits.reading.geometry import hull_of
 
+# In the text of a row: ink that is not read, such as an operator or a letter, close between two digits.
+SIGN = "_"
+
 
 class _ComparedByValue:
     """Equality field by field; arrays are equal where shape and values are (a plain dataclass would raise)."""
@@ -161,7 +164,8 @@ class NumberReading:
     """The answer for a row of ink: one number, or several on one line.
 
     Attributes:
-        text: digits with their separators and signs, such as "-12.5"; a space where another number begins.
+        text: digits with their separators and signs, such as "-12.5"; a space where another number begins. In rows of
+            pages, `SIGN` where a sign or letter that is not read stands close between two digits: 8 + 3 is "8_3".
         digits: the digits alone.
         confidence: the calibrated probability that all of `text` is right and no digit was left out, 0 to 1.
         accepted: whether there are digits and every one of them is accepted; `items` say which is not.
@@ -196,10 +200,10 @@ class NumberReading:
 
     @property
     def numbers(self) -> tuple[Number, ...]:
-        """The numbers of the row, from left to right: what spaces part in `text`."""
+        """The numbers of the row, from left to right: what spaces and `SIGN` part in `text`."""
         digits, marks = iter([item.box for item in self.items]), iter([mark.box for mark in self.marks])
         found = []
-        for word in self.text.split():
+        for word in self.text.replace(SIGN, " ").split():
             boxes = [box for char in word if (box := next(digits if char.isdecimal() else marks, None))]
             if boxes:
                 found.append(Number(word, hull_of(boxes)))

@@ -141,7 +141,13 @@ class LeftOutAnswer(_Schema):
 class LineAnswer(_Schema):
     """One row: a number, or several."""
 
-    text: Annotated[str, Field(description="digits, separators and signs; a space where another number begins")]
+    text: Annotated[
+        str,
+        Field(
+            description="digits, separators and signs; a space where another number begins, "
+            "`_` where a sign or letter that is not read stands close between two digits"
+        ),
+    ]
     digits: Annotated[str, Field(description="the digits alone")]
     confidence: Annotated[Probability, Field(description="that all of the text is right and no digit was left out")]
     accepted: Annotated[bool, Field(description="whether every digit is accepted")]
