@@ -15,8 +15,8 @@ from inkdigits.reading.normalise.version import normalisation_version
 
 FORMAT = 1
 # A sequence begins with a threshold above which lies this share of the sample at least: of few values one wrong one
-# ends it. In 40 settings (8 sizes and risks; the studied cells and strings resampled, and simulated fields) 0.1 was never
-# worse than 0, and promised 5 % for 1,500 cells in 100 of 100 draws in place of 70; 0.2 and more were worse.
+# ends it. In 40 settings (8 sizes and risks; the studied cells and strings resampled, and simulated fields) 0.1 was
+# never worse than 0, and promised 5 % for 1,500 cells in 100 of 100 draws in place of 70; 0.2 and more were worse.
 FIRST_SHARE = 0.1
 AGAIN = "check again with `inkdigits evaluate --cells FOLDER --risk SHARE --save FILE --overwrite`"
 
