@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -41,9 +41,12 @@ def named_model(model: Path | None, must_exist: bool = True) -> Path | None:
     if model.name in known:
         return known[model.name]
     if must_exist and not model.exists():
-        choices = f"; the hands there are: {', '.join(known)}" if known else "; no hand was learned yet"
-        raise ModelError(f"{model}: no such model file, run or hand{choices}")
+        raise ModelError(f"{model}: no such model file, run or hand; {_choices(known)}")
     return model
+
+
+def _choices(hands: Collection[str]) -> str:
+    return f"the hands there are: {', '.join(hands)}" if hands else "no hand was learned yet"
 
 
 DataOption = Annotated[
@@ -144,9 +147,13 @@ def model_and_data(name: str, runs: Path) -> tuple[Path | None, str | None]:
     hand = named_model(Path(name), must_exist=False)
     if hand is not None and newest(hand) is not None:
         return hand, None
+    from inkdigits.personal.hands import hands
     from inkdigits.training.runs import read
 
-    run = read(name, runs)
+    try:
+        run = read(name, runs)
+    except RunError as error:
+        raise RunError(f"{error}; {_choices([each.name for each in hands()])}") from None
     if not run.finished:
         raise RunError(f"{run.name}: is not finished; `inkdigits train --resume {run.name}` continues it")
     return run.path, run.info.get("data", {}).get("path")
