@@ -52,6 +52,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="Keep what --risk promises, for `read --promise` and `Reader(promise=)`."),
     ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what --save names if it exists.")] = False,
     report: ReportOption = None,
     json_: JsonOption = False,
     mlflow: MlflowOption = None,
@@ -66,7 +67,7 @@ def evaluate(
       inkdigits evaluate hidden-20261123-071500 --report report.html
       inkdigits evaluate --cells scans --risk 0.01 --save promise.json
     """
-    from inkdigits.errors import require
+    from inkdigits.errors import OutputError, PromiseError, require
     from inkdigits.evaluation.cells import promise_for, saved_promise
     from inkdigits.evaluation.model_evaluation import evaluate_model
     from inkdigits.reading.reader import Reader
@@ -77,6 +78,8 @@ def evaluate(
         raise typer.BadParameter("--risk belongs to --cells FOLDER and lies between 0 and 1, such as 0.01")
     if save is not None and risk is None:
         raise typer.BadParameter("--save belongs to --risk SHARE")
+    if save is not None and save.exists() and not overwrite:
+        raise OutputError(f"{save}: exists already; name another file, or say --overwrite")
     # Packages may be missing, which is better known before an evaluation of minutes.
     if risk is not None:
         require("scipy")
@@ -99,6 +102,10 @@ def evaluate(
         say(f"report: {save_page(report, model_html(evaluation, promise).encode())}")
     print(json.dumps(figures, allow_nan=False) if json_ else said)
     if save is not None and evaluation.cells is not None and promise is not None:
+        if promise.promise.threshold is None:  # how much is missing was printed
+            raise PromiseError(
+                f"{save}: not written, since at most {promise.promise.risk * 100:g} % wrong cannot be promised"
+            )
         saved_promise(evaluation.cells, promise, reader).save(save)
         say(f"promise: {save}")
     if mlflow is not None or tensorboard:

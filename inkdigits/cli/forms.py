@@ -14,6 +14,7 @@ from inkdigits.cli.options import HostOption, PortOption, TokenOption, named_mod
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from inkdigits.forms.audit import Kept, Stated
     from inkdigits.forms.job import Job
     from inkdigits.forms.read import FormAnswer
 
@@ -191,8 +192,13 @@ def review(
 @form.command()
 def promise(
     job: Annotated[Path, typer.Argument(metavar="JOB", help="The folder that `form read` keeps.")],
-    risk: Annotated[float, typer.Option(metavar="SHARE", help="Of accepted fields that may be wrong.")] = 0.005,
-    delta: Annotated[float, typer.Option(metavar="SHARE", help="How likely it may be that more are.")] = 0.05,
+    risk: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="Of accepted fields that may be wrong, such as 0.01.")
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="How likely it may be that more are. Default: as last asked, or 0.05."),
+    ] = None,
     sample: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Fields to check. Default: twice the fewest that can do."),
@@ -202,43 +208,77 @@ def promise(
 ) -> None:
     """Promise how many accepted fields are wrong at most, from a random sample of them that people key blind, twice.
 
-    The first call draws the sample; `form review` gives its fields after all others; once they are keyed, this command
-    says what holds. With --keep, what lies below the promised confidence is to be keyed, too. A kept promise is
-    withdrawn when pages are read with other weights, and watched: of every tenth page read later a field is checked.
+    With --risk a sample is drawn, unless there is one; `form review` gives its fields after all others. Without --risk
+    nothing is drawn: the command says what is promised. With --keep, what lies below the promised confidence is to be
+    keyed, too. A kept promise is withdrawn when pages are read with other weights, and watched: of every tenth page
+    read later a field is checked.
 
     \b
     Examples:
       inkdigits form promise answers.job --risk 0.01
+      inkdigits form promise answers.job
       inkdigits form promise answers.job --risk 0.01 --keep
     """
-    from dataclasses import asdict
-
     from inkdigits.forms.job import Job
 
+    if risk is None and (delta is not None or sample is not None or keep):
+        raise typer.BadParameter("--delta, --sample and --keep belong to --risk SHARE")
     for name, share in (("--risk", risk), ("--delta", delta)):
-        if not 0 < share < 1:
+        if share is not None and not 0 < share < 1:
             raise typer.BadParameter(f"{name} lies between 0 and 1, such as 0.005; got {share:g}")
     with closing(Job(job)) as kept:
-        given = None if sample or keep else kept.kept_promise()
-        if given is None or (given.stated.read.risk, given.stated.read.delta) != (risk, delta):
-            kept.draw_audit(sample, risk, delta)
-            found, given = kept.promise(risk, delta), None
-        else:
-            found = given.stated
-        if keep:
-            say(f"{kept.keep_promise(found):,} more fields are to be keyed")
-        progress, alarm = kept.progress(), kept.standing().alarm
-        left, attention = progress.audits_left, progress.attention
+        given, asked = kept.kept_promise(), kept.asked_promise()
+        found = given.stated if given else kept.promise(*asked) if asked else None
+        if risk is not None:
+            found, given = _asked(kept, given, risk, delta or (found.asked if found else 0.05), sample, keep)
+        _print_promise(kept, found, given, json_)
+
+
+def _asked(
+    job: "Job", given: "Kept | None", risk: float, delta: float, sample: int | None, keep: bool
+) -> "tuple[Stated, Kept | None]":
+    """Return what the sample says of a risk, drawn before where there is none; and the promise that is kept of it."""
+    from inkdigits.evaluation.text import counted
+
+    found = job.promise(risk, delta)
+    is_same = given is not None and (given.stated.read.risk, given.stated.asked) == (risk, delta)
+    if given is not None and is_same and sample is None and found.read.n == given.stated.read.n:
+        return given.stated, given
+    drawn = job.draw_audit(sample, risk, delta)
+    if drawn or sample is not None:
+        say(f"{counted(drawn, 'field')} drawn at random")
+    found = job.promise(risk, delta)
+    if not keep:
+        return found, None
+    say(f"{counted(job.keep_promise(found), 'more field')} to key")
+    return found, job.kept_promise()
+
+
+def _print_promise(job: "Job", found: "Stated | None", given: "Kept | None", as_json: bool) -> None:
+    """Print what is promised, and say what to do next."""
+    from dataclasses import asdict
+
+    from inkdigits.evaluation.text import counted
+
+    progress, alarm = job.progress(), job.standing().alarm
+    left, attention = progress.audits_left, progress.attention
     if left:
-        say(f"{left:,} checked fields are to be keyed; next: inkdigits form review {job}")
-    elif found.read.threshold is None:
-        say(f"next: inkdigits form promise {job} --risk {risk:g} --sample {found.read.n + found.read.n_missing}")
+        say(f"{counted(left, 'field')} to check, each keyed twice; next: inkdigits form review {job.folder}")
+    elif found is not None and given is None and found.is_possible:
+        more = f"--sample {found.read.n + found.read.n_missing}" if found.read.threshold is None else "--keep"
+        say(f"next: inkdigits form promise {job.folder} --risk {found.read.risk:g} {more}")
     if alarm:
         say(alarm)
     if attention.screens:
         say(str(attention))
-    as_json = asdict(found) | {"left": left, "alarm": alarm, "attention": asdict(attention)}
-    print(json.dumps(as_json) if json_ else given or found)
+    if as_json:
+        since = None if given is None else {"date": given.date, "forms": given.forms, "watch": asdict(given.watch)}
+        said = asdict(found) if found else {"read": None, "repaired": None, "coverage": 0.0}
+        print(json.dumps(said | {"kept": since, "left": left, "alarm": alarm, "attention": asdict(attention)}))
+    elif found is None:
+        print(f"no promise was asked for; `inkdigits form promise {job.folder} --risk 0.01` draws a sample for one")
+    else:
+        print(given or f"{found}{'' if found.read.threshold is None else ' (not kept)'}")
 
 
 def _check_output(output: Path | None, overwrite: bool) -> None:

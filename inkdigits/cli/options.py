@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from inkdigits.errors import RunError
+from inkdigits.errors import ModelError, RunError
 
 RAY_ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+")
 
@@ -21,15 +21,32 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def named_model(model: Path | None) -> Path | None:
-    """Return what --model means: a path, or by its name a run in runs/ or a hand that `inkdigits adapt` learned."""
-    if model is None or model.exists() or len(model.parts) > 1:
+def named_model(model: Path | None, must_exist: bool = True) -> Path | None:
+    """Return what --model means: a path, or by its name a run in runs/ or a hand that `inkdigits adapt` learned.
+
+    Args:
+        model: as it was given.
+        must_exist: whether a name of nothing is an error; else it is returned as it is.
+
+    Raises:
+        ModelError: there is nothing of that name.
+    """
+    from inkdigits.personal.hands import hands
+
+    if model is None or len(model.parts) > 1 or model.is_file() or (model / "model.onnx").is_file():
         return model
     if (Path("runs") / model).is_dir():
         return Path("runs") / model
-    from inkdigits.personal.hands import hands
+    known = {hand.name: hand for hand in hands()}
+    if model.name in known:
+        return known[model.name]
+    if must_exist and not model.exists():
+        raise ModelError(f"{model}: no such model file, run or hand; {_choices(known)}")
+    return model
 
-    return next((hand for hand in hands() if hand.name == model.name), model)
+
+def _choices(hands: Collection[str]) -> str:
+    return f"the hands there are: {', '.join(hands)}" if hands else "no hand was learned yet"
 
 
 DataOption = Annotated[
@@ -127,12 +144,16 @@ def model_and_data(name: str, runs: Path) -> tuple[Path | None, str | None]:
         return (None if name == "reader" else Path(name)), None
     from inkdigits.reading.adapted import newest
 
-    hand = named_model(Path(name))
+    hand = named_model(Path(name), must_exist=False)
     if hand is not None and newest(hand) is not None:
         return hand, None
+    from inkdigits.personal.hands import hands
     from inkdigits.training.runs import read
 
-    run = read(name, runs)
+    try:
+        run = read(name, runs)
+    except RunError as error:
+        raise RunError(f"{error}; {_choices([each.name for each in hands()])}") from None
     if not run.finished:
         raise RunError(f"{run.name}: is not finished; `inkdigits train --resume {run.name}` continues it")
     return run.path, run.info.get("data", {}).get("path")

@@ -61,10 +61,11 @@ def _adapt(hand: str, cells: Path | None, job: Path | None, data: Path | None, l
 
     if lines and data is not None:
         raise DataError(f"{data}: single digits; --lines learns from whole numbers (--cells, --job, corrections)")
-    found = _examples(cells, job, data, lines)
+    _check_name(hand)
+    found = _examples(hand, cells, job, data, lines)
     outcome = adapt(hand, found, make_tuner=_tuner if lines else None, report=say)
-    if outcome.n_contradicting:
-        say(f"{outcome.n_contradicting} examples contradict each other and were left out")
+    if found.left_out:
+        say(f"left out: {found.left_out}")
     if as_json:
         print(json.dumps(outcome.to_dict()))
         return
@@ -86,10 +87,23 @@ def _tuner() -> "LineTuner":
     return LineTuner(OnnxModel(SHIPPED / "line.onnx"), load_mnist()[0])
 
 
-def _examples(cells: Path | None, job: Path | None, data: Path | None, with_lines: bool) -> "Examples":
+def _check_name(hand: str) -> None:
+    """Raise ModelError for a name by which --model would mean something else here."""
+    from inkdigits.cli.options import named_model
+    from inkdigits.errors import ModelError
+    from inkdigits.personal.hands import hand_path
+
+    hand_path(hand)
+    other = named_model(Path(hand), must_exist=False)
+    if other is not None and (other.is_file() or (other / "model.onnx").is_file() or other.parent == Path("runs")):
+        raise ModelError(f"{hand}: --model means {other} by this name; name the hand otherwise")
+
+
+def _examples(hand: str, cells: Path | None, job: Path | None, data: Path | None, with_lines: bool) -> "Examples":
     from dataclasses import replace
 
     from inkdigits.data.corrections import Corrections, default_path
+    from inkdigits.errors import DataError
     from inkdigits.personal import examples
     from inkdigits.reading.reader import Reader
 
@@ -103,8 +117,14 @@ def _examples(cells: Path | None, job: Path | None, data: Path | None, with_line
         with closing(Job(job)) as kept:
             return examples.of_job(kept, Reader())
     with closing(Corrections(default_path())) as store:
-        found = examples.of_corrections(store.all())
-        return replace(found, lines=tuple(examples.lines_of_corrections(store, Reader()))) if with_lines else found
+        mine, everyones = store.all(hand), store.all()
+        if everyones and not mine:
+            others = ", ".join(sorted({each.hand for each in everyones}))
+            collects = f"`inkdigits serve --model {hand}` collects them"
+            raise DataError(f"{hand}: no corrections of this hand ({collects}), only of: {others}")
+        found = examples.of_corrections(mine)
+        lines = tuple(examples.lines_of_corrections(store, hand, Reader())) if with_lines else ()
+        return replace(found, lines=lines)
 
 
 def _list(as_json: bool) -> None:
@@ -118,7 +138,7 @@ def _list(as_json: bool) -> None:
             try:
                 facts = dict(load_adaptation(version / DIGIT).facts) if DIGIT in parts else {}
             except ModelError as error:
-                say(f"error: {error}; `inkdigits adapt {hand.name} --undo` takes the last version away")
+                say(f"error: {error}")
                 continue
             if as_json:
                 print(json.dumps({"hand": hand.name, "version": version.name, "parts": parts, **facts}))

@@ -48,13 +48,14 @@ def serve(
 
 def _own_hand() -> Path | None:
     """Return the hand that the page learned, if it learned one."""
-    from inkdigits.personal.hands import DEFAULT, hand_path
+    from inkdigits.data.corrections import DEFAULT_HAND
+    from inkdigits.personal.hands import hand_path
     from inkdigits.reading.adapted import newest
 
-    hand = hand_path(DEFAULT)
+    hand = hand_path(DEFAULT_HAND)
     if newest(hand) is None:
         return None
-    say(f"reads as it learned from your corrections (hand {DEFAULT!r}); `inkdigits adapt --undo` takes that back")
+    say(f"reads as it learned from your corrections (hand {DEFAULT_HAND!r}); `inkdigits adapt --undo` takes that back")
     return hand
 
 

@@ -15,13 +15,14 @@ from inkdigits.arrays import Box, DigitImage
 from inkdigits.data.home import inkdigits_home
 from inkdigits.data.idx import save_idx_folder
 from inkdigits.data.splits import Split
-from inkdigits.errors import DataError
-from inkdigits.files.database import open_database
+from inkdigits.errors import DataError, reason
+from inkdigits.files.database import open_database, open_to_read
 
-FORMAT = 2
+FORMAT = 3
+DEFAULT_HAND = "me"  # whose corrections are those made without naming a hand
 # One correction in five is for testing, the others for training: by its number, so that no later export moves it.
 TEST_EVERY = 5
-CORRECTIONS_TABLE = """
+CORRECTIONS_TABLE = f"""
 CREATE TABLE corrections (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     picture TEXT NOT NULL REFERENCES pictures (sha256),
@@ -30,21 +31,25 @@ CREATE TABLE corrections (
     truth INTEGER CHECK (truth BETWEEN 0 AND 9),
     time TEXT NOT NULL,
     model TEXT NOT NULL,
-    framed BLOB NOT NULL CHECK (length(framed) = 784)
+    framed BLOB NOT NULL CHECK (length(framed) = 784),
+    hand TEXT NOT NULL DEFAULT '{DEFAULT_HAND}'
 )"""
 SCHEMA = ("CREATE TABLE pictures (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID", CORRECTIONS_TABLE)
-COLUMNS = "id, picture, x, y, width, height, answer, confidence, truth, time, model, framed"
+COLUMNS_1 = "id, picture, x, y, width, height, answer, confidence, truth, time, model, framed"
+COLUMNS = f"{COLUMNS_1}, hand"
 # In format 1 `truth` could not be NULL, "not a digit". SQLite changes that only by copying the table; the highest
 # number ever given goes along, so that none is given twice.
 FROM_FORMAT_1 = (
     "ALTER TABLE corrections RENAME TO corrections_1",
     CORRECTIONS_TABLE,
-    f"INSERT INTO corrections ({COLUMNS}) SELECT {COLUMNS} FROM corrections_1",
+    f"INSERT INTO corrections ({COLUMNS_1}) SELECT {COLUMNS_1} FROM corrections_1",
     "DELETE FROM sqlite_sequence WHERE name = 'corrections'",
     "UPDATE sqlite_sequence SET name = 'corrections' WHERE name = 'corrections_1'",
     "DROP TABLE corrections_1",
 )
-UPGRADES = {0: SCHEMA, 1: FROM_FORMAT_1}
+# In format 2 no correction had a hand.
+FROM_FORMAT_2 = (f"ALTER TABLE corrections ADD COLUMN hand TEXT NOT NULL DEFAULT '{DEFAULT_HAND}'",)
+UPGRADES = {0: SCHEMA, 1: FROM_FORMAT_1, 2: FROM_FORMAT_2}
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Correction:
         time: when, ISO 8601 in UTC.
         model: name and fingerprint of the network that answered.
         framed: the digit in MNIST's form.
+        hand: whose it is, as `inkdigits adapt` names it.
     """
 
     id: int
@@ -72,6 +78,7 @@ class Correction:
     time: str
     model: str
     framed: DigitImage
+    hand: str
 
     def to_dict(self) -> dict[str, object]:
         """Return what `inkdigits corrections list --json` prints."""
@@ -84,6 +91,7 @@ class Correction:
             "box": list(self.box),
             "picture_sha256": self.picture_sha256,
             "model": self.model,
+            "hand": self.hand,
         }
 
     def __str__(self) -> str:
@@ -124,6 +132,7 @@ class Corrections:
         truth: int | None,
         model: str,
         framed: DigitImage,
+        hand: str = DEFAULT_HAND,
     ) -> int:
         """Keep one correction and return its number.
 
@@ -135,6 +144,7 @@ class Corrections:
             truth: 0 to 9, None where it is not a digit.
             model: name and fingerprint of the network.
             framed: the digit in MNIST's form.
+            hand: whose digit it is.
 
         Raises:
             DataError: the file cannot be written, or is full.
@@ -144,22 +154,23 @@ class Corrections:
         with self._lock, self._session() as connection, connection:
             connection.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?)", (sha256, picture))
             cursor = connection.execute(
-                f"INSERT INTO corrections ({COLUMNS}) VALUES (NULL{', ?' * 11})",
-                (sha256, *box, answer, confidence, truth, moment, model, framed.tobytes()),
+                f"INSERT INTO corrections ({COLUMNS}) VALUES (NULL{', ?' * 12})",
+                (sha256, *box, answer, confidence, truth, moment, model, framed.tobytes(), hand),
             )
             assert cursor.lastrowid is not None
             return cursor.lastrowid
 
-    def all(self) -> list[Correction]:
-        """Return every correction, the oldest first.
+    def all(self, hand: str | None = None) -> list[Correction]:
+        """Return every correction, or those of one hand, the oldest first.
 
         Raises:
             DataError: the file cannot be read.
         """
-        if not self.path.exists():
+        if not self._is_there():
             return []
-        with self._lock, self._session() as connection:
-            rows = connection.execute(f"SELECT {COLUMNS} FROM corrections ORDER BY id").fetchall()
+        query = f"SELECT {COLUMNS} FROM corrections WHERE ? IS NULL OR hand = ? ORDER BY id"
+        with self._lock, self._session(to_read=True) as connection:
+            rows = connection.execute(query, (hand, hand)).fetchall()
         return [_of_row(row) for row in rows]
 
     def picture(self, sha256: str) -> bytes | None:
@@ -168,9 +179,9 @@ class Corrections:
         Raises:
             DataError: the file cannot be read.
         """
-        if not self.path.exists():
+        if not self._is_there():
             return None
-        with self._lock, self._session() as connection:
+        with self._lock, self._session(to_read=True) as connection:
             row = connection.execute("SELECT data FROM pictures WHERE sha256 = ?", (sha256,)).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -183,7 +194,7 @@ class Corrections:
         Raises:
             DataError: the file cannot be written.
         """
-        if not self.path.exists():
+        if not self._is_there():
             return False
         with self._lock, self._session() as connection:
             with connection:
@@ -203,7 +214,7 @@ class Corrections:
         Raises:
             DataError: the file cannot be written.
         """
-        if not self.path.exists():
+        if not self._is_there():
             return 0
         with self._lock, self._session() as connection:
             with connection:
@@ -221,23 +232,40 @@ class Corrections:
                 self._connection.close()
                 self._connection = None
 
+    def _is_there(self) -> bool:
+        try:
+            return self.path.exists()
+        except OSError as error:
+            raise self._unusable(error) from None
+
     @contextmanager
-    def _session(self) -> Iterator[sqlite3.Connection]:
+    def _session(self, to_read: bool = False) -> Iterator[sqlite3.Connection]:
         try:
             if self._connection is None:
-                self._connection = open_database(self.path, FORMAT, UPGRADES, self._max_bytes)
+                self._connection = self._opened(to_read)
             yield self._connection
         except (sqlite3.Error, OSError) as error:
-            raise DataError(f"{self.path}: corrections cannot be kept or read ({error})") from None
+            raise self._unusable(error) from None
+
+    def _opened(self, to_read: bool) -> sqlite3.Connection:
+        try:
+            return open_database(self.path, FORMAT, UPGRADES, self._max_bytes)
+        except (sqlite3.Error, OSError):
+            if not to_read:
+                raise
+        return open_to_read(self.path, FORMAT)  # it may be that only writing is not allowed
+
+    def _unusable(self, error: Exception) -> DataError:
+        return DataError(f"{self.path}: corrections cannot be kept or read ({reason(error)})")
 
 
-Row = tuple[int, str, int, int, int, int, int | None, float | None, int | None, str, str, bytes]
+Row = tuple[int, str, int, int, int, int, int | None, float | None, int | None, str, str, bytes, str]
 
 
 def _of_row(row: Row) -> Correction:
-    number, sha256, x, y, width, height, answer, confidence, truth, moment, model, framed = row
+    number, sha256, x, y, width, height, answer, confidence, truth, moment, model, framed, hand = row
     image = np.frombuffer(framed, np.uint8).reshape(28, 28)
-    return Correction(number, sha256, (x, y, width, height), answer, confidence, truth, moment, model, image)
+    return Correction(number, sha256, (x, y, width, height), answer, confidence, truth, moment, model, image, hand)
 
 
 def load_corrections() -> list[Correction]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from inkdigits.arrays import Floats, Indices, Mask
+from inkdigits.evaluation.text import counted
 from inkdigits.reading.promise import Step, last_passed
 
 # Fixed beforehand, the strictest first: a threshold chosen by the sample itself would promise too much.
@@ -50,7 +51,7 @@ class Promise:
 
     def __str__(self) -> str:
         if self.threshold is None:
-            return f"cannot promise yet: {self.n_missing:,} more checked values, all right"
+            return f"cannot promise yet: {counted(self.n_missing, 'more checked value')}, all right"
         return (
             f"promise: at most {self.risk * 100:g} % wrong ({(1 - self.delta) * 100:g} % sure) at threshold "
             f"{self.threshold:g}, {self.coverage * 100:.1f} % accepted ({self.n_wrong} of {self.n_accepted:,} wrong)"
@@ -134,8 +135,9 @@ def promise(
     """Return the lowest threshold t for which P(wrong | confidence >= t) <= risk holds, but for a chance of delta.
 
     Thresholds are tested one after the other, the strictest first, each with an exact binomial test; the first that
-    fails ends it. The first one tested is that from which on enough values lie for a test to succeed at all: this
-    looks at confidences alone, not at what is right, and so costs nothing.
+    fails ends it. The first one tested is that from which on enough values lie for a test to succeed at all, and a
+    tenth of the sample (`reading.promise.FIRST_SHARE`): this looks at confidences alone, not at what is right, and so
+    costs nothing.
 
     Args:
         confidences: (n,), 0 to 1, of values drawn at random and independently from those to promise about.
@@ -153,12 +155,7 @@ def promise(
     passed = last_passed(steps, risk, delta)
     if passed is not None:
         return Promise(risk, delta, passed.threshold, len(confidences), passed.n, passed.n_wrong, 0)
-    least = missing = least_checked(risk, delta)
-    for step in steps:
-        missing = min(missing, _missing(step.n, step.n_wrong, risk, delta))
-        if step.n >= least:  # it fails, and ends the sequence
-            break
-    return Promise(risk, delta, None, len(confidences), 0, 0, missing)
+    return Promise(risk, delta, None, len(confidences), 0, 0, _missing(steps, risk, delta))
 
 
 def steps_of(
@@ -179,10 +176,13 @@ def steps_of(
         raise ValueError(f"delta lies between 0 and 1; got {delta}")
     if any(a <= b for a, b in itertools.pairwise(thresholds)):
         raise ValueError("thresholds fall, the strictest first")
-    inside = [sure >= threshold for threshold in thresholds]
-    counts = [(int(each.sum()), int((each & ~is_right).sum())) for each in inside]
-    bounds = upper_bounds(np.array([wrong for _, wrong in counts]), np.array([n for n, _ in counts]), delta)
-    return tuple(Step(t, n, wrong, b) for t, (n, wrong), b in zip(thresholds, counts, bounds.tolist(), strict=True))
+    inside = sure >= np.array(thresholds, float)[:, None]  # (thresholds, n)
+    return _steps(thresholds, inside.sum(axis=1), (inside & ~is_right).sum(axis=1), delta)
+
+
+def _steps(thresholds: Sequence[float], n: Indices, n_wrong: Indices, delta: float) -> tuple[Step, ...]:
+    rows = zip(thresholds, n.tolist(), n_wrong.tolist(), upper_bounds(n_wrong, n, delta).tolist(), strict=True)
+    return tuple(Step(*row) for row in rows)
 
 
 def upper_bounds(n_wrong: Indices, n: Indices, delta: float = 0.05) -> Floats:
@@ -212,19 +212,28 @@ def least_checked(risk: float, delta: float = 0.05) -> int:
     return math.ceil(math.log(delta) / math.log1p(-risk))
 
 
-def _missing(n: int, wrong: int, risk: float, delta: float) -> int:
-    """Return how many more values must be checked, and be right, before a test of n with so many wrong succeeds."""
-    from scipy.stats import binom
+def least_risk(n: int, delta: float = 0.05) -> float:
+    """Return the smallest risk, 0 to 1, that n checked values can promise, all of them right: 0.5 % for 598 at 95 %."""
+    return 1 - delta ** (1 / n) if n else 1.0
 
-    low, high = max(n, 1), max(2 * n, 2)
-    while binom.cdf(wrong, high, risk) > delta:
+
+def _missing(steps: Sequence[Step], risk: float, delta: float) -> int:
+    """Return how many more of the surest values must be checked, and be right, before a sample that fails succeeds."""
+    thresholds = [step.threshold for step in steps]
+    n, n_wrong = np.array([step.n for step in steps]), np.array([step.n_wrong for step in steps])
+
+    def succeeds(more: int) -> bool:
+        return last_passed(_steps(thresholds, n + more, n_wrong, delta), risk, delta) is not None
+
+    low, high = 0, 1  # it fails with `low`
+    while not succeeds(high):
         low, high = high, 2 * high
         if high > MOST_CHECKED:
             return MOST_CHECKED
-    while low < high:
+    while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if binom.cdf(wrong, middle, risk) <= delta else (middle + 1, high)
-    return low - n
+        low, high = (low, middle) if succeeds(middle) else (middle, high)
+    return high
 
 
 def risk_coverage(confidences: Floats, right: Mask) -> tuple[Floats, Floats]:

@@ -8,6 +8,11 @@ def percent(share: float, places: int = 2) -> str:
     return "-" if math.isnan(share) else f"{share * 100:.{places}f} %"
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a number with its noun: "1 field", "598 fields"."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
 def or_none(value: float) -> float | None:
     """Return a figure for JSON, which knows no NaN."""
     return None if math.isnan(value) else float(value)

@@ -39,6 +39,31 @@ def open_database(
             time.sleep(0.01)
 
 
+def open_to_read(path: Path, version: int) -> sqlite3.Connection:
+    """Return a connection, for any thread, to a file that may not be written, nor its folder.
+
+    Args:
+        path: of the file.
+        version: of its format.
+
+    Raises:
+        DataError: it was written by another version of inkdigits.
+        sqlite3.Error: it cannot be opened.
+    """
+    # SQLite wants to make a log beside a file in write-ahead mode, unless it is told that the file does not change.
+    changes = path.with_name(f"{path.name}-wal").exists()
+    address = f"{path.absolute().as_uri()}?mode=ro{'' if changes else '&immutable=1'}"
+    connection = sqlite3.connect(address, uri=True, timeout=PATIENCE_SECONDS, check_same_thread=False)
+    try:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found != version:
+            raise DataError(f"{path}: written by another version of inkdigits (format {found}, not {version})")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def _open(path: Path, version: int, upgrades: Mapping[int, Sequence[str]], max_bytes: int | None) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS, check_same_thread=False)
     try:

@@ -4,7 +4,8 @@ How the sample is drawn, and why the bound is right for it:
 
 - **Fields are the units, each equally likely.** Every field has a lot, a number that its scan and its name alone fix;
   the sample is the n accepted fields of the smallest lots. So it is a simple random sample of the job's accepted fields
-  whenever it is looked at: forms that are read later join it by their own lots.
+  whenever it is looked at: until a promise is kept, fields that are accepted later (on forms read since, or where a sum
+  holds again after another field was keyed) join it at once by their own lots.
 - **Errors come by the page** (a writer, a bad scan). In a simple random sample from the job's own fields that does no
   harm: the number of wrong ones in it is hypergeometric, however they are spread over pages, and the binomial bound is
   wider than that. The price: the promise is about the forms that were read when it was given, not about later ones,
@@ -30,7 +31,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
-from inkdigits.evaluation.selective import THRESHOLDS, Promise, Watch, least_checked, promise, watch
+from inkdigits.errors import FormError
+from inkdigits.evaluation.selective import THRESHOLDS, Promise, Watch, least_checked, least_risk, promise, watch
+from inkdigits.evaluation.text import counted
 from inkdigits.forms.read import Basis
 
 # `sampled`: with which draw it came into the sample; `watches`: the promise that it watches. `text` and `confidence` as
@@ -51,7 +54,12 @@ SCHEMA = (
     )""",
 )
 LEAST_REPAIRED = 30  # of the sample, where there are so many
+LARGEST_ADVISED = 0.2  # a risk that is worth asking for
 WATCHED = 0.1  # of the pages that are read after a promise
+# Fields of a basis that can be drawn: accepted as they were read, and not chosen yet.
+DRAWABLE = """FROM fields JOIN pages ON pages.id = page WHERE basis = ? AND accepted
+    AND fields.id NOT IN (SELECT field FROM audit)
+    AND NOT EXISTS (SELECT 1 FROM decisions WHERE field = fields.id AND NOT undone)"""
 # The same person keys a field a second time after so many other ones, or so many seconds later.
 APART, APART_S = 10, 600.0
 NEVER = math.inf
@@ -65,25 +73,47 @@ class Stated:
         read: of values as they were read.
         repaired: of repaired ones, None where there are none.
         coverage: 0 to 1, of all the job's fields those that it covers: accepted without a person.
+        asked: the delta that was asked for; `read.delta` is larger where the sample was enlarged after a look at it.
+        left: fields of the sample, repaired ones among them, that are not known yet.
+        available: accepted fields, as they were read, that could still be drawn into the sample.
     """
 
     read: Promise
     repaired: Promise | None = None
     coverage: float = 0.0
+    asked: float = 0.05
+    left: int = 0
+    available: int = 0
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether something is promised, or would be if enough of the job's further fields were right."""
+        return self.read.threshold is not None or self.read.n_missing <= self.left + self.available
 
     def __str__(self) -> str:
         if self.read.threshold is None:
-            return f"cannot promise yet: {self.read.n_missing:,} more checked fields"
+            return self._why_not()
         said = (
             f"promise: at most {self.read.risk * 100:g} % wrong ({(1 - self.read.delta) * 100:g} % sure) at threshold "
             f"{self.read.threshold:g}, {self.coverage * 100:.1f} % accepted ({self.read.n_wrong:,} of "
-            f"{self.read.n_accepted:,} checked fields wrong)"
+            f"{counted(self.read.n_accepted, 'checked field')} wrong)"
         )
         if self.repaired is None:
             return said
         if self.repaired.threshold is None:
             return f"{said}; repaired values are keyed, {self.repaired.n_missing:,} more checked ones could promise"
         return f"{said}; repaired values from {self.repaired.threshold:g} on"
+
+    def _why_not(self) -> str:
+        if not self.is_possible:
+            return (
+                f"no promise of at most {self.read.risk * 100:g} % wrong is possible: it takes "
+                f"{counted(self.read.n_missing, 'more checked field')}, all right, and the job has "
+                f"{self.left + self.available:,} left; a larger --risk would help, or more pages"
+            )
+        if self.left:
+            return f"cannot promise yet: {counted(self.left, 'checked field')} to key, each twice"
+        return f"cannot promise yet: {counted(self.read.n_missing, 'more checked field')}, all right"
 
 
 @dataclass(frozen=True)
@@ -118,14 +148,15 @@ class Kept:
             return f"withdrawn: {self.withdrawn} than when it was given ({self.date}); draw a new sample"
         if self.watch.is_alarm:
             return (
-                f"drift: {self.watch.n_wrong:,} of {self.watch.n:,} fields checked since are wrong, more than promised "
-                f"({(1 - self.watch.delta) * 100:g} % sure); draw a new sample"
+                f"drift: {self.watch.n_wrong:,} of {counted(self.watch.n, 'field')} checked since wrong, more than "
+                f"promised ({(1 - self.watch.delta) * 100:g} % sure); draw a new sample"
             )
         return ""
 
     def __str__(self) -> str:
         since = f"; since then {self.watch.n_wrong:,} of {self.watch.n:,} wrong" if self.watch.n else ""
-        return f"{self.stated}, given on {self.date} for {self.forms:,} forms{since}"
+        sample = f"by a sample of {counted(self.stated.read.n, 'field')}"
+        return f"{self.stated}, given on {self.date} for {counted(self.forms, 'form')} {sample}{since}"
 
 
 @dataclass(frozen=True)
@@ -159,6 +190,20 @@ def basis_of(connection: sqlite3.Connection, basis: Basis) -> int:
     return int(row[0])
 
 
+def _check_enough(available: int, n: int | None, risk: float, delta: float) -> None:
+    """Raise FormError where so many fields cannot promise a risk, or are fewer than the n that are to be checked."""
+    least = least_checked(risk, delta)
+    if available < least:
+        best = math.ceil(least_risk(available, delta) * 1000) / 1000
+        larger = f"ask for --risk {best:g} or more, or " if best <= LARGEST_ADVISED else ""
+        raise FormError(
+            f"the job has {counted(available, 'accepted field')} to check, and at most {risk * 100:g} % wrong takes "
+            f"{least:,} at least; {larger}read more pages"
+        )
+    if n is not None and n > available:
+        raise FormError(f"the job has {counted(available, 'accepted field')} to check, not {n:,}")
+
+
 def verdict(texts: Sequence[str], is_same: Callable[[str, str], bool]) -> str | None:
     """Return the text on which two of a field's keyings agree, the oldest first; None where no two do."""
     for place, text in enumerate(texts):
@@ -182,12 +227,15 @@ class Audit:
     # --------------------------------------------------------------------------------------------------------- sample
 
     def draw(self, n: int | None, risk: float, delta: float) -> int:
-        """Choose accepted fields at random until there are n (and repaired ones for these); return how many there are.
+        """Choose accepted fields at random until there are n, and repaired ones for these; return how many were new.
 
         They come from all of the newest basis that no person has keyed, so that what comes out holds for these. Without
-        n a first sample has twice the fewest that can do, and one that is there grows by forms read since alone.
+        n a first sample has twice the fewest that can do (or all there are), and one that is there grows by fields
+        accepted since alone.
+
+        Raises:
+            FormError: there are not n fields, or too few to promise the risk even if all are right. Nothing is drawn.
         """
-        self._db.execute("INSERT OR REPLACE INTO asked VALUES (1, ?, ?)", (risk, delta))
         basis = self._newest()
         rows = self._db.execute(
             """SELECT fields.id, lot, coalesce(audit.repaired, fields.repaired), sampled, fields.text, fields.confidence
@@ -196,14 +244,16 @@ class Audit:
                (SELECT 1 FROM decisions WHERE field = fields.id AND NOT undone))) ORDER BY lot""",
             (basis,),
         ).fetchall()
-        if n is None:
-            n = 0 if any(row[3] is not None for row in rows) else 2 * least_checked(risk, delta)
         by_stratum = [[row for row in rows if bool(row[2]) == repaired] for repaired in (False, True)]
+        available = len(by_stratum[0])
+        _check_enough(available, n, risk, delta)
+        if n is None:
+            is_first = all(row[3] is None for row in rows)
+            n = min(available, 2 * least_checked(risk, delta)) if is_first else 0
+        self._db.execute("INSERT OR REPLACE INTO asked VALUES (1, ?, ?)", (risk, delta))
         share = n * len(by_stratum[1]) / max(1, len(by_stratum[0]))
         wanted = (n, max(math.ceil(share), min(LEAST_REPAIRED, len(by_stratum[1]))))
-        (look,) = self._db.execute(
-            "SELECT coalesce(max(sampled), 0) + (count(*) = count(right)) FROM audit WHERE sampled IS NOT NULL"
-        ).fetchone()
+        look, before = self._look(), self.size()
         for stratum, size in zip(by_stratum, wanted, strict=True):
             last = max([place for place, row in enumerate(stratum) if row[3] is not None], default=-1)
             for number, _, repaired, sampled, text, confidence in stratum[: max(size, last + 1)]:
@@ -211,9 +261,36 @@ class Audit:
                     self._db.execute(
                         """INSERT INTO audit VALUES (?, ?, ?, ?, ?, NULL, NULL)
                            ON CONFLICT DO UPDATE SET sampled = excluded.sampled""",
-                        (number, text, confidence, repaired, max(1, look)),
+                        (number, text, confidence, repaired, look),
                     )
-        return self.size()
+        return self.size() - before
+
+    def join(self, form: int) -> None:
+        """Take those fields of a form into the sample that were accepted after it was drawn and whose lots lie in it.
+
+        Once a promise is kept its pages' sample is closed: what is read later is watched.
+        """
+        basis, given = self._newest(), self._latest()
+        if given is not None and given[1] == basis:
+            return
+        last = self._db.execute(
+            """SELECT audit.repaired, max(lot) FROM audit JOIN fields ON fields.id = field
+               JOIN pages ON pages.id = page WHERE sampled IS NOT NULL AND basis = ? GROUP BY audit.repaired""",
+            (basis,),
+        ).fetchall()
+        for repaired, lot in last:
+            self._db.execute(
+                f"""INSERT INTO audit SELECT fields.id, fields.text, fields.confidence, fields.repaired, ?, NULL, NULL
+                    {DRAWABLE} AND fields.form = ? AND fields.repaired = ? AND lot < ?""",
+                (self._look(), basis, form, repaired, lot),
+            )
+
+    def _look(self) -> int:
+        """Return with which draw a field comes into the sample that does so now: another one once all is known."""
+        (look,) = self._db.execute(
+            "SELECT coalesce(max(sampled), 0) + (count(*) = count(right)) FROM audit WHERE sampled IS NOT NULL"
+        ).fetchone()
+        return max(1, int(look))
 
     def size(self) -> int:
         """Return how many fields were chosen for a sample."""
@@ -269,7 +346,14 @@ class Audit:
                FROM fields LEFT JOIN audit ON audit.field = fields.id""",
             (threshold,),
         ).fetchone()
-        return Stated(read, repaired, covered / max(1, n))
+        basis = self._newest()
+        (left,) = self._db.execute(
+            """SELECT count(*) FROM audit JOIN fields ON fields.id = field JOIN pages ON pages.id = page
+               WHERE sampled IS NOT NULL AND right IS NULL AND basis = ?""",
+            (basis,),
+        ).fetchone()
+        (available,) = self._db.execute(f"SELECT count(*) {DRAWABLE} AND NOT fields.repaired", (basis,)).fetchone()
+        return Stated(read, repaired, covered / max(1, n), delta, left, available)
 
     def _promise(self, repaired: int, risk: float, delta: float, floor: float) -> Promise:
         rows = self._db.execute(
@@ -284,13 +368,13 @@ class Audit:
         left = len(rows) - len(known)
         if left:
             missing = max(left, found.n_missing)
-            return replace(found, threshold=None, n_accepted=0, n_wrong=0, n_missing=missing)
+            return replace(found, threshold=None, n=len(rows), n_accepted=0, n_wrong=0, n_missing=missing)
         looks = max([row[2] for row in rows], default=1)
         return replace(found, delta=min(0.99, looks * delta))
 
     def keep(self, stated: Stated) -> None:
         """Keep a promise, with the sample and what it depends on."""
-        said = {"read": asdict(stated.read), "coverage": stated.coverage}
+        said = {"read": asdict(stated.read), "coverage": stated.coverage, "asked": stated.asked}
         self._db.execute(
             "INSERT INTO promises VALUES (NULL, ?, ?, ?, (SELECT count(*) FROM forms), ?)",
             (json.dumps(said), json.dumps(stated.repaired and asdict(stated.repaired)), self._newest(), time.time()),
@@ -315,7 +399,8 @@ class Audit:
         if row is None:
             return None
         said, repaired = json.loads(row[1]), json.loads(row[2])
-        stated = Stated(Promise(**said["read"]), repaired and Promise(**repaired), said["coverage"])
+        read = Promise(**said["read"])
+        stated = Stated(read, repaired and Promise(**repaired), said["coverage"], said["asked"])
         basis = Basis(*row[5:])
         found = watch(self._watched(row[0]), stated.read.risk, stated.read.delta)
         return Kept(stated, basis, row[3], row[4], self._withdrawn(basis), found)
@@ -325,8 +410,13 @@ class Audit:
         kept = self.kept()
         if kept is not None and not kept.withdrawn:
             return Standing(str(kept), kept.alarm)
-        asked = self._db.execute("SELECT risk, delta FROM asked").fetchone()
+        asked = self.asked()
         return Standing(str(self.stated(*asked)) if asked else "", kept.alarm if kept else "")
+
+    def asked(self) -> tuple[float, float] | None:
+        """Return the risk and the delta that the last sample was drawn for, None where none was."""
+        row = self._db.execute("SELECT risk, delta FROM asked").fetchone()
+        return None if row is None else (float(row[0]), float(row[1]))
 
     def in_force(self) -> Kept | None:
         """Return the promise that is kept and not withdrawn, None where there is none."""

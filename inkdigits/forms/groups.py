@@ -18,6 +18,7 @@ import numpy as np
 
 from inkdigits.arrays import Box, GrayImage
 from inkdigits.errors import FormError
+from inkdigits.evaluation.text import counted
 from inkdigits.forms.alignment import ink_of
 from inkdigits.forms.fields import cells_of
 from inkdigits.forms.template import FormField
@@ -71,7 +72,8 @@ class Attention:
     found: int
 
     def __str__(self) -> str:
-        return f"{self.screens:,} group screens accepted, found {self.found:,} of {self.controls:,} controls"
+        screens, controls = counted(self.screens, "group screen"), counted(self.controls, "control")
+        return f"{screens} accepted, found {self.found:,} of {controls}"
 
 
 class Groups:

@@ -26,7 +26,7 @@ from inkdigits.forms import audit
 from inkdigits.forms.audit import Audit, Kept, Standing, Stated
 from inkdigits.forms.fields import FieldReading, with_rules
 from inkdigits.forms.groups import Attention, Groups, Screen
-from inkdigits.forms.job_store import JobStore
+from inkdigits.forms.job_store import DATABASE, JobStore, create
 from inkdigits.forms.keying import KEYED_OTHERWISE, Outcome, is_confirmed, keyed_text, known, means_same, outcome_of
 from inkdigits.forms.pictures import PageStore
 from inkdigits.forms.read import Basis, FormAnswer, FormReader, PagePool, missing_pages
@@ -92,7 +92,7 @@ class Job:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if not (self.folder / "form" / "form.json").is_file():
+        if not ((self.folder / "form" / "form.json").is_file() and (self.folder / DATABASE).is_file()):
             raise FormError(f"{folder}: not a job; `inkdigits form read` makes one")
         self.form: Form = load_form(self.folder / "form")
         self._parts = {part.name: part for part in self.form.parts()}
@@ -117,6 +117,7 @@ class Job:
                 with whole_folder(Path(folder)) as new:
                     (new / "form").mkdir()
                     (new / "pages").mkdir()
+                    create(new)
                     save_form(form, new / "form" / "form.json")
                     for number, page in enumerate(form.pages):
                         load_picture(form, source, number)  # its hash is checked
@@ -384,6 +385,7 @@ class Job:
                WHERE form = ? AND name = ?""",
             [(r.text, r.confidence, r.accepted, r.problem, r.is_repaired, form, r.name) for r in weighed],
         )
+        self._audit(connection).join(form)
 
     def _keyed(self, connection: sqlite3.Connection, form: int) -> dict[str, list[str]]:
         """Return what was keyed for a form's fields, the oldest first; note of audited ones whether they are right.
@@ -438,14 +440,22 @@ class Job:
     # -------------------------------------------------------------------------------------------------------- promise
 
     def draw_audit(self, n: int | None, risk: float = 0.005, delta: float = 0.05) -> int:
-        """Choose accepted fields at random, to be keyed twice among the others; return how many there are.
+        """Choose accepted fields at random, to be keyed twice among the others; return how many were new.
 
         Args:
             n: how many there shall be, repaired ones besides; as many as are needed where None (`Audit.draw`).
             risk, delta: what is to be promised with them.
+
+        Raises:
+            FormError: there are too few. Nothing is drawn.
         """
         with self._writing() as connection:
             return self._audit(connection).draw(n, risk, delta)
+
+    def asked_promise(self) -> tuple[float, float] | None:
+        """Return the risk and the delta that the last sample was drawn for, None where none was."""
+        with self._session() as connection:
+            return self._audit(connection).asked()
 
     def promise(self, risk: float, delta: float = 0.05) -> Stated:
         """Return what the audited fields allow to promise of accepted ones, repaired ones apart."""

@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from inkdigits.errors import FormError, reason
@@ -11,6 +11,7 @@ from inkdigits.files.database import open_database
 from inkdigits.forms import audit, groups
 
 FORMAT = 2
+DATABASE = "job.sqlite3"
 SCHEMA = (
     "CREATE TABLE forms (id INTEGER PRIMARY KEY, problem TEXT NOT NULL)",
     """CREATE TABLE pages (
@@ -34,6 +35,16 @@ SCHEMA = (
     *audit.SCHEMA,
     *groups.SCHEMA,
 )
+
+
+def create(folder: Path) -> None:
+    """Make the database of a new job.
+
+    Raises:
+        FormError: it cannot be written.
+    """
+    with closing(JobStore(folder)) as store, store.session():
+        pass
 
 
 class JobStore:
@@ -65,7 +76,7 @@ class JobStore:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = open_database(self._folder / "job.sqlite3", FORMAT, {0: SCHEMA})
+                    self._connection = open_database(self._folder / DATABASE, FORMAT, {0: SCHEMA})
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise FormError(f"{self._folder}: the job cannot be kept or read ({reason(error)})") from None

@@ -12,6 +12,7 @@ import numpy as np
 from inkdigits.arrays import GrayImage
 from inkdigits.errors import DataError
 from inkdigits.evaluation.gate import Gate
+from inkdigits.evaluation.text import counted
 from inkdigits.personal.digits import fit_digits
 from inkdigits.personal.examples import NOT_A_DIGIT, Examples
 from inkdigits.personal.hands import add_version, hand_path, one_at_a_time
@@ -130,14 +131,17 @@ def adapt(
 
 def _check(examples: Examples, with_lines: bool) -> None:
     """Raise DataError for examples of which nothing can be learned."""
+    left_out = f"; left out: {examples.left_out}" if examples.left_out else ""
     if len(examples) < LEAST:
-        raise DataError(f"{len(examples)} examples of the hand: at least {LEAST} are needed")
+        n = counted(len(examples), "example")
+        raise DataError(f"{n} of the hand: at least {LEAST} are needed{left_out}")
     found = np.unique(examples.labels[examples.labels != NOT_A_DIGIT])
     if len(found) < 2:
         what = "none is a digit" if not len(found) else f"all are the digit {found[0]}"
-        raise DataError(f"{len(examples)} examples of the hand, but {what}: what it must be told from is missing")
+        n = counted(len(examples), "example")
+        raise DataError(f"{n} of the hand, but {what}: what it must be told from is missing{left_out}")
     if with_lines and len(examples.lines) < LEAST:
-        raise DataError(f"{len(examples.lines)} lines of the hand: at least {LEAST} are needed for --lines")
+        raise DataError(f"{counted(len(examples.lines), 'line')} of the hand: at least {LEAST} are needed for --lines")
 
 
 class _TunedLines:

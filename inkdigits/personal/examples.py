@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from inkdigits.data.corrections import Correction, Corrections, latest
 from inkdigits.data.loading import load_data
 from inkdigits.errors import DataError
 from inkdigits.evaluation.cells import load_cells
+from inkdigits.evaluation.text import counted
 from inkdigits.files.images import read_image
 from inkdigits.reading.geometry import hull_of
 from inkdigits.reading.reader import Reader
@@ -34,15 +35,29 @@ class Examples:
         labels: int64 (N,), 0 to 9, or `NOT_A_DIGIT`.
         lines: pictures of one number each, uint8 (H, W), and what is written there.
         n_contradicting: digits that were left out, for the same picture has another label elsewhere.
+        n_repeated: digits that were left out, for the same picture is there with the same label.
+        n_not_cut: numbers whose digits were left out, for not as many were found as are written.
     """
 
     images: DigitImages
     labels: Labels
     lines: tuple[tuple[GrayImage, str], ...] = ()
     n_contradicting: int = 0
+    n_repeated: int = 0
+    n_not_cut: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def left_out(self) -> str:
+        """What was left out and why, in words; "" for nothing."""
+        counts = (
+            (self.n_not_cut, "number", "in which not as many digits were found as are written"),
+            (self.n_contradicting, "digit", "labelled otherwise elsewhere"),
+            (self.n_repeated, "digit", "there twice"),
+        )
+        return ", ".join(f"{counted(n, noun)} {why}" for n, noun, why in counts if n)
 
 
 def examples_of(
@@ -59,7 +74,9 @@ def examples_of(
     kept = sorted(i for key, i in first.items() if len(known[key]) == 1)
     chosen = np.array([images[i] for i in kept], np.uint8).reshape(-1, 28, 28)
     n_contradicting = sum(len(known[key]) > 1 for key in keys)
-    return Examples(chosen, np.array([int(labels[i]) for i in kept], np.int64), tuple(lines), n_contradicting)
+    n_repeated = len(keys) - len(kept) - n_contradicting
+    kept_labels = np.array([int(labels[i]) for i in kept], np.int64)
+    return Examples(chosen, kept_labels, tuple(lines), n_contradicting, n_repeated)
 
 
 def of_corrections(corrections: Sequence[Correction]) -> Examples:
@@ -99,8 +116,10 @@ def of_cells(folder: Path, reader: Reader) -> Examples:
 def of_lines(lines: Sequence[tuple[GrayImage, str]], reader: Reader) -> Examples:
     """Return labelled lines, with their digits where as many are read as are written."""
     readings = reader.lines.read([picture for picture, _ in lines])
-    found = [pair for reading, (_, text) in zip(readings, lines, strict=True) for pair in _digits(reading, text)]
-    return examples_of([image for image, _ in found], [label for _, label in found], lines)
+    by_line = [_digits(reading, text) for reading, (_, text) in zip(readings, lines, strict=True)]
+    found = [pair for pairs in by_line for pair in pairs]
+    examples = examples_of([image for image, _ in found], [label for _, label in found], lines)
+    return replace(examples, n_not_cut=sum(not pairs for pairs in by_line))
 
 
 def _digits(reading: NumberReading, text: str) -> list[tuple[np.ndarray, int]]:
@@ -122,14 +141,14 @@ def of_job(job: "Job", reader: Reader) -> Examples:
     return of_lines([line for line in keyed if re.search(r"[0-9]", line[1])], reader)
 
 
-def lines_of_corrections(store: Corrections, reader: Reader) -> list[tuple[GrayImage, str]]:
-    """Return the rows in which digits were corrected, cut out, with their texts as corrected.
+def lines_of_corrections(store: Corrections, hand: str, reader: Reader) -> list[tuple[GrayImage, str]]:
+    """Return the rows in which a hand's digits were corrected, cut out, with their texts as corrected.
 
     Whoever corrects a digit looked at its row: the others in it count as right. Rows in which something is no digit are
     left out, and those that this reader cuts into other digits.
     """
     truths: dict[str, dict[Box, int | None]] = {}
-    for each in latest(store.all()):
+    for each in latest(store.all(hand)):
         truths.setdefault(each.picture_sha256, {})[each.box] = each.truth
     lines: list[tuple[GrayImage, str]] = []
     for sha256, boxes in truths.items():

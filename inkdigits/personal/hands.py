@@ -6,17 +6,19 @@ A version is a folder that appears whole or not at all: after a kill the one bef
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from inkdigits.data.home import inkdigits_home
-from inkdigits.errors import ModelError
+from inkdigits.errors import ModelError, reason
 from inkdigits.files.storage import cannot_write, whole_folder
 from inkdigits.reading.adapted import newest, versions
 
-DEFAULT = "me"
+# What --model means already: the networks that ship, and `evaluate`'s word for all of them.
+LOCK = ".lock"
+TAKEN = ("reader", "digit", "line", "finder")
 
 
 def hand_path(name: str) -> Path:
@@ -27,13 +29,22 @@ def hand_path(name: str) -> Path:
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
         raise ModelError(f"{name[:64]!r}: a hand's name has letters, digits, - _ and . in it, 64 at most")
+    if name.lower() in TAKEN or name.lower().endswith((".onnx", ".npz")):
+        raise ModelError(f"{name}: --model means a network by this name; name the hand otherwise")
     return inkdigits_home() / "hands" / name
 
 
 def hands() -> list[Path]:
-    """Return the folders of all hands that have a version, by name."""
+    """Return the folders of all hands that have a version, by name.
+
+    Raises:
+        ModelError: their folder cannot be read.
+    """
     folder = inkdigits_home() / "hands"
-    return sorted(each for each in folder.iterdir() if newest(each)) if folder.is_dir() else []
+    try:
+        return sorted(each for each in folder.iterdir() if newest(each)) if folder.is_dir() else []
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read ({reason(error)})") from None
 
 
 def known_hand(name: str) -> Path:
@@ -52,7 +63,7 @@ def known_hand(name: str) -> Path:
 
 @contextmanager
 def one_at_a_time(hand: Path) -> Iterator[None]:
-    """Let no other process adapt the same hand meanwhile.
+    """Let no other process adapt the same hand meanwhile; leave no folder of a hand that has no version.
 
     Raises:
         ModelError: one does.
@@ -60,8 +71,14 @@ def one_at_a_time(hand: Path) -> Iterator[None]:
     """
     try:
         hand.mkdir(parents=True, exist_ok=True)
-        with FileLock(hand / ".lock", timeout=0):
-            yield
+        with FileLock(hand / LOCK, timeout=0):
+            try:
+                yield
+            finally:
+                if newest(hand) is None:
+                    with suppress(OSError):
+                        (hand / LOCK).unlink()
+                        hand.rmdir()
     except Timeout:
         raise ModelError(f"{hand.name}: another process adapts this hand; wait for it to end") from None
     except OSError as error:

@@ -6,7 +6,8 @@ most alike vote, those of the hand and, so that other hands are not forgotten, d
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,11 @@ def load_adaptation(path: Path) -> Adaptation:
     Raises:
         ModelError: the file is missing, damaged or of another version.
     """
+    with naming_undo(path):
+        return _loaded(path)
+
+
+def _loaded(path: Path) -> Adaptation:
     arrays = load_arrays(path, ("about", "weights", "bias", "neighbours", "labels"))
     try:
         about = json.loads(str(arrays.pop("about")))
@@ -235,10 +241,33 @@ def parts_of(model: str | Path | None) -> tuple[str | Path | None, Path | None]:
 
 
 def versions(hand: Path) -> list[Path]:
-    """Return the versions in a hand's folder, the oldest first."""
-    if not hand.is_dir():
-        return []
-    return sorted(each for each in hand.iterdir() if each.is_dir() and each.name.isdecimal())
+    """Return the versions in a hand's folder, the oldest first.
+
+    Raises:
+        ModelError: the folder cannot be read.
+    """
+    try:
+        return (
+            sorted(each for each in hand.iterdir() if each.is_dir() and each.name.isdecimal()) if hand.is_dir() else []
+        )
+    except OSError as error:
+        raise ModelError(f"{hand}: cannot be read ({reason(error)})") from None
+
+
+@contextmanager
+def naming_undo(path: Path | None) -> Iterator[None]:
+    """Add to what is wrong with a file of a hand's version how to take that version away.
+
+    Args:
+        path: the file, None or any other file where there is nothing to add.
+    """
+    try:
+        yield
+    except ModelError as error:
+        if path is None or path.name not in (DIGIT, LINE) or not path.parent.name.isdecimal():
+            raise
+        hand = path.parent.parent.name
+        raise ModelError(f"{error}; `inkdigits adapt {hand} --undo` takes this version away") from None
 
 
 def newest(hand: Path) -> Path | None:

@@ -11,7 +11,7 @@ import numpy as np
 from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage
 from inkdigits.errors import require
 from inkdigits.files.images import ImageSource, LoadedImage, load_image, read_image
-from inkdigits.reading.adapted import open_model, parts_of
+from inkdigits.reading.adapted import naming_undo, open_model, parts_of
 from inkdigits.reading.digit_reader import DigitReader
 from inkdigits.reading.line_reader import LineReader
 from inkdigits.reading.model import SHIPPED
@@ -91,7 +91,8 @@ class Reader:
         own = open_model(digit, threads)
         is_line = own.card.get("kind") == "line"
         self.digits = DigitReader(None if is_line else own, threads)
-        self.lines = LineReader(own if is_line else line, threads)
+        with naming_undo(line):
+            self.lines = LineReader(own if is_line else line, threads)
         rows = RowReader(self.digits, self.lines, threads=threads, text_detector=text_detector)
         self.pages = PageReader(self.digits, self.lines, rows)
         self.threshold, self.promise = threshold, None

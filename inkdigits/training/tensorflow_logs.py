@@ -6,7 +6,6 @@ written by C++ to the file descriptor, so they are filtered there, and only whil
 model. (A program that imports TensorFlow first has set its log level, and then a conversion logs its start, too.)
 """
 
-import importlib.util
 import logging
 import os
 import re
@@ -39,28 +38,30 @@ def silence_warnings() -> None:
 
 
 class _Finder(MetaPathFinder):
-    """Finds TensorFlow where the finders after it do, once."""
+    """Finds TensorFlow where the other finders do, until it was imported: to ask for it alone changes nothing."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname != "tensorflow":
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        others = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((found for found in others if found is not None), None)
         if spec and spec.loader:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = _Loader(spec.loader, self)
         return spec
 
 
 class _Loader(Loader):
-    def __init__(self, loader: Loader) -> None:
-        self._loader = loader
+    def __init__(self, loader: Loader, finder: _Finder) -> None:
+        self._loader, self._finder = loader, finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
         with filtered_stderr():
             self._loader.exec_module(module)
         silence_warnings()

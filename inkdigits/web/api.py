@@ -121,7 +121,7 @@ class Api:
             answer = item.digit if item and asked.answer is None else asked.answer
             confidence = item.confidence if item and item.digit == answer else None
             number = await asyncio.to_thread(
-                self._corrections.add, data, box, answer, confidence, truth, self.model, framed
+                self._corrections.add, data, box, answer, confidence, truth, self.model, framed, self.hand.name
             )
         self._metrics.count_correction()
         return _json({"id": number, "truth": truth, "answer": answer, "box": list(box)})

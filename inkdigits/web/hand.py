@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from inkdigits.data.corrections import Corrections, latest
-from inkdigits.errors import DataError, ModelError
+from inkdigits.data.corrections import DEFAULT_HAND, Corrections, latest
+from inkdigits.errors import DataError, ModelError, OutputError
 from inkdigits.reading.adapted import newest, versions
 from inkdigits.reading.model import SHIPPED
 from inkdigits.reading.reader import Reader
@@ -36,7 +37,13 @@ class Hand:
 
     async def state(self, request: Request) -> Response:
         """`GET /v1/hand`: how many corrections there are, and what was learned."""
-        return JSONResponse(await asyncio.to_thread(self._state))
+        with _as_answers():
+            return JSONResponse(await asyncio.to_thread(self._state))
+
+    @property
+    def name(self) -> str:
+        """Whose corrections those are that are made now."""
+        return self._folder.name if self._folder else DEFAULT_HAND
 
     def _state(self) -> dict[str, Any]:
         folder, facts = self._folder, None
@@ -47,7 +54,7 @@ class Hand:
             facts = dict(load_adaptation(path).facts) if path.is_file() else None
         return {
             "hand": folder.name if folder else None,
-            "corrections": len(latest(self._corrections.all())),
+            "corrections": len(latest(self._corrections.all(self.name))),
             "needed": LEAST,
             "can_learn": folder is not None and find_spec("scipy") is not None,
             "learned": facts,
@@ -61,7 +68,7 @@ class Hand:
         from inkdigits.personal.adapt import adapt
         from inkdigits.personal.examples import of_corrections
 
-        outcome = adapt(folder.name, of_corrections(self._corrections.all()))
+        outcome = adapt(folder.name, of_corrections(self._corrections.all(folder.name)))
         if outcome.version is not None:
             self._use(Reader(folder))
         return outcome.to_dict()
@@ -83,19 +90,29 @@ class Hand:
         if not self._busy.acquire(blocking=False):
             raise RequestError(503, "busy", "a hand is being learned at the moment", {"Retry-After": "10"})
         try:
-            return JSONResponse(await asyncio.to_thread(step, self._folder))
-        except (DataError, ModelError) as error:
-            raise RequestError(409, "not_learned", str(error)) from None
+            with _as_answers():
+                return JSONResponse(await asyncio.to_thread(step, self._folder))
         finally:
             self._busy.release()
 
 
+@contextmanager
+def _as_answers() -> Iterator[None]:
+    """Answer what is wrong with a hand or with corrections in its own words."""
+    try:
+        yield
+    except (DataError, ModelError) as error:
+        raise RequestError(409, "not_learned", str(error)) from None
+    except OutputError as error:
+        raise RequestError(507, "not_kept", str(error)) from None
+
+
 def _folder_of(reader: Reader) -> Path | None:
     """Return the folder of the hand that this reader is, or that it would become; None where it is neither."""
-    from inkdigits.personal.hands import DEFAULT, hand_path
+    from inkdigits.personal.hands import hand_path
 
     path = reader.digits.model.path
     if path == SHIPPED / "digit.onnx":
-        return hand_path(DEFAULT)
+        return hand_path(DEFAULT_HAND)
     folder = path.parent.parent
-    return folder if folder.parent == hand_path(DEFAULT).parent else None
+    return folder if folder.parent == hand_path(DEFAULT_HAND).parent else None

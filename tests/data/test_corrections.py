@@ -192,13 +192,15 @@ CREATE TABLE corrections (
 );
 PRAGMA user_version = 1;
 """
+FORMAT_2 = FORMAT_1.replace("truth INTEGER NOT NULL", "truth INTEGER").replace("version = 1", "version = 2")
 
 
-def test_a_file_of_an_older_version_is_upgraded_and_loses_nothing(store: Corrections) -> None:
+@pytest.mark.parametrize("schema", [FORMAT_1, FORMAT_2])
+def test_a_file_of_an_older_version_is_upgraded_and_loses_nothing(store: Corrections, schema: str) -> None:
     store.path.parent.mkdir()
     insert = "INSERT INTO corrections VALUES (?, 'sum', 1, 2, 30, 40, 1, 0.5, ?, '2026-01-01T00:00:00Z', 'net', ?)"
     with contextlib.closing(sqlite3.connect(store.path)) as old:
-        old.executescript(FORMAT_1)
+        old.executescript(schema)
         old.execute("INSERT INTO pictures VALUES ('sum', 'picture')")
         for number in (1, 2, 7):
             old.execute(insert, (number, number, framed(number).tobytes()))
@@ -212,8 +214,33 @@ def test_a_file_of_an_older_version_is_upgraded_and_loses_nothing(store: Correct
             (2, 2, BOX, "sum"),
         ]
         assert np.array_equal(corrections[1].framed, framed(2))
+        assert {correction.hand for correction in corrections} == {"me"}
     assert add(store, None) == 8
+    assert len(store.all("me")) == 3
+    assert store.all("anna") == []
     store.close()
+
+
+def test_a_file_in_a_folder_that_may_not_be_written_is_read(
+    store: Corrections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, 3, b"one")
+    monkeypatch.setattr("inkdigits.data.corrections.open_database", _forbidden)
+    behind = Corrections(store.path)
+    assert [each.truth for each in behind.all()] == [3]  # another program has it open, its log is not merged yet
+    behind.close()
+    store.close()
+    again = Corrections(store.path)
+    assert [each.truth for each in again.all()] == [3]
+    with pytest.raises(DataError, match="attempt to write a readonly database"):
+        add(again, 4)
+    again.close()
+    with pytest.raises(DataError, match=r"sqlite3: corrections cannot be kept or read \(Permission denied\)"):
+        add(Corrections(store.path), 4)
+
+
+def _forbidden(path: Path, *_: object) -> None:
+    raise PermissionError(13, "Permission denied", str(path))
 
 
 def test_of_two_truths_for_one_digit_the_last_stands(store: Corrections) -> None:

@@ -93,12 +93,21 @@ def test_how_many_must_be_checked() -> None:
 
 
 def test_the_sequence_ends_at_the_first_threshold_that_fails() -> None:
-    confidences = np.repeat([0.9995, 0.96, 0.5], [400, 100, 5000])
-    right = np.concatenate([np.full(400, True), np.full(100, False), np.full(5000, True)])
+    confidences = np.repeat([0.9995, 0.96, 0.5], [400, 100, 3000])
+    right = np.concatenate([np.full(400, True), np.full(100, False), np.full(3000, True)])
     found = promise(confidences, right, 0.01)
     assert found.threshold == 0.97
     assert found.n_accepted == 400
-    assert str(found).startswith("promise: at most 1 % wrong (95 % sure) at threshold 0.97, 7.3 % accepted (0 of 400")
+    assert str(found).startswith("promise: at most 1 % wrong (95 % sure) at threshold 0.97, 11.4 % accepted (0 of 400")
+
+
+def test_the_sequence_begins_where_a_tenth_of_the_sample_lies() -> None:
+    """Two wrong ones of the 70 surest end nothing where 700 further ones are checked; of 700 in all, 70 are a tenth."""
+    confidences = np.repeat([0.9995, 0.985], [70, 700])
+    right = np.concatenate([np.arange(70) > 1, np.arange(700) > 9])
+    found = promise(confidences, right, 0.05)
+    assert (found.threshold, found.n_accepted, found.n_wrong) == (0.0, 770, 12)
+    assert promise(confidences[:700], right[:700], 0.05).threshold is None
 
 
 @pytest.mark.parametrize(("risk", "delta"), [(0.05, 0.05), (0.01, 0.1)])
@@ -211,8 +220,17 @@ def test_evaluate_promises_for_cells(
     said = capsys.readouterr()
     assert "string exact       100.00 %" in said.out
     assert re.search(r"^cannot promise yet: 2\d\d more checked values, all right$", said.out, re.MULTILINE)
-    assert re.fullmatch(r"error: cannot promise yet: 2\d\d more checked values, all right\n", said.err)
+    assert said.err == f"error: {cells / 'p.json'}: not written, since at most 1 % wrong cannot be promised\n"
     assert not (cells / "p.json").exists()
+    (cells / "p.json").write_text("kept")
+    assert run(monkeypatch, *words, "0.1", "--save", str(cells / "p.json")) == 1
+    said = capsys.readouterr()
+    assert said.err == f"error: {cells / 'p.json'}: exists already; name another file, or say --overwrite\n"
+    assert said.out == ""
+    assert (cells / "p.json").read_text() == "kept"
+    assert run(monkeypatch, *words, "0.1", "--save", str(cells / "p.json"), "--overwrite") == 0
+    assert json.loads((cells / "p.json").read_text())["risk"] == 0.1
+    capsys.readouterr()
     assert run(monkeypatch, *words, "2") == 2
     assert "--risk belongs to --cells" in capsys.readouterr().err
     assert run(monkeypatch, *words[:-1], "--save", "p.json") == 2

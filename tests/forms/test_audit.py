@@ -1,6 +1,7 @@
 """The audit of a job: a fair sample, keyed blind twice, what it promises, when that ends, and what watches it."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,10 +26,11 @@ def job(folder: Path, tmp_path: Path) -> Job:
     return Job.begin(tmp_path / "job", folder)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
+def run(monkeypatch: pytest.MonkeyPatch, *words: str, code: int = 0) -> None:
     monkeypatch.setattr("sys.argv", ["inkdigits", *words])
-    with pytest.raises(SystemExit, match="0"):
+    with pytest.raises(SystemExit) as end:
         main()
+    assert (end.value.code or 0) == code
 
 
 def add(
@@ -68,6 +70,7 @@ def test_a_random_sample_is_keyed_twice_and_promises(
     run(monkeypatch, "form", "promise", str(job.folder), "--risk", "0.01", "--sample", "400", "--json")
     said = json.loads(capsys.readouterr().out)
     assert (said["read"]["threshold"], said["left"], said["read"]["n_missing"]) == (None, 400, 400)
+    assert said["kept"] is None
     keyed = key_all(job, lambda name: "4.5" if name == "fridge" else "")
     assert len(keyed) == 800
     assert len(set(keyed)) == 400 or {who for who, _ in keyed} == {"ann", "ben"}
@@ -80,18 +83,22 @@ def test_a_random_sample_is_keyed_twice_and_promises(
     said = capsys.readouterr()
     assert said.out.startswith("promise: at most 1 % wrong (95 % sure) at threshold 0.96, 97.8 % accepted")
     left = [each for answer in job.answers() for each in answer.readings if not each.accepted]
-    assert f"{len(left)} more fields are to be keyed" in said.err
+    assert f"{len(left)} more fields to key" in said.err
     assert {each.name for each in left} == {"fridge"}
     # Whoever was audited wrong is put right by the two keyings.
     fixed = [each for answer in job.answers() for each in answer.readings if each.name == "fridge" and each.accepted]
     assert {each.text for each in fixed} == {"4.5"}
-    run(monkeypatch, "form", "promise", str(job.folder), "--risk", "0.01")
-    assert "for 12 forms" in capsys.readouterr().out
+    for words in ([], ["--risk", "0.01"], ["--risk", "0.01", "--delta", "0.05"]):
+        run(monkeypatch, "form", "promise", str(job.folder), *words)
+        assert re.search(r"given on 20..-..-.. for 12 forms by a sample of 400 fields$", capsys.readouterr().out)
+    run(monkeypatch, "form", "promise", str(job.folder), "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert (said["kept"]["forms"], said["kept"]["watch"]["n"], said["read"]["n"]) == (12, 0, 400)
 
 
 def test_two_keyings_must_agree_and_a_third_decides(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     add(job, range(1))
-    assert job.draw_audit(1) == 1
+    assert job.draw_audit(1, 0.5) == 1
     (task,) = job.tasks("ann", 9)
     outcome = job.key(task.field, "8", "ann")
     assert (outcome.accepted, outcome.read) == (True, None)  # nothing of what was read is shown
@@ -116,7 +123,7 @@ def test_two_keyings_must_agree_and_a_third_decides(job: Job, monkeypatch: pytes
 
 def test_one_person_keys_a_field_again_after_others(job: Job) -> None:
     add(job, range(1))
-    job.draw_audit(40)
+    job.draw_audit(40, 0.5)
     order = [field for _, field in key_all(job, lambda name: "", "ann")]
     for field in set(order):
         first, *more = [place for place, each in enumerate(order) if each == field]
@@ -144,10 +151,11 @@ def test_lots_are_even_and_depend_on_scan_and_name_alone() -> None:
 
 def test_forms_that_are_read_later_join_the_sample_by_their_lots(job: Job) -> None:
     add(job, range(4))
-    job.draw_audit(90)
+    assert job.draw_audit(90, 0.05) == 90
     add(job, range(4, 8))
-    n = job.draw_audit(None)
+    n = job.progress().audits_left
     assert 150 < n < 220  # half of all accepted fields, old and new
+    assert job.draw_audit(None, 0.05) == 0
     with job._session() as connection:
         shares = connection.execute(
             "SELECT form <= 4, avg(id IN (SELECT field FROM audit)) FROM fields GROUP BY 1"
@@ -172,7 +180,9 @@ def test_repaired_values_have_a_sample_and_a_promise_of_their_own(job: Job) -> N
     assert job.keep_promise(found) == 40 - audit.LEAST_REPAIRED  # the others of them are to be keyed
 
 
-def test_a_second_look_is_less_sure(job: Job) -> None:
+def test_a_second_look_is_less_sure(
+    job: Job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     add(job, range(6))
     job.draw_audit(70, 0.05)
     key_all(job)
@@ -184,6 +194,20 @@ def test_a_second_look_is_less_sure(job: Job) -> None:
     found = job.promise(0.05)
     assert (found.read.n, found.read.delta) == (100, 0.1)
     assert "(90 % sure)" in str(found)
+    # What was asked for is not forgotten for that: no sample is drawn when the same is asked again.
+    run(monkeypatch, "form", "promise", str(job.folder), "--risk", "0.05", "--keep")
+    capsys.readouterr()
+    for words in ([], ["--risk", "0.05"], ["--risk", "0.05", "--delta", "0.05"]):
+        run(monkeypatch, "form", "promise", str(job.folder), *words)
+        said = capsys.readouterr()
+        assert said.out.startswith("promise: at most 5 % wrong (90 % sure)")
+        assert "for 6 forms by a sample of 100 fields" in said.out
+        assert said.err == ""
+    run(monkeypatch, "form", "promise", str(job.folder), "--risk", "0.05", "--delta", "0.04", "--keep")
+    capsys.readouterr()
+    run(monkeypatch, "form", "promise", str(job.folder), "--risk", "0.05", "--json")
+    said = json.loads(capsys.readouterr().out)
+    assert (said["asked"], said["read"]["delta"]) == (0.04, 0.08)
 
 
 def test_a_promise_ends_with_the_weights_it_was_given_for(
@@ -197,7 +221,7 @@ def test_a_promise_ends_with_the_weights_it_was_given_for(
     with job._session() as connection, connection:
         connection.execute("UPDATE fields SET lot = lot / 2 + (name = 'fridge') / 2.0")  # those come last
     job.draw_audit(70, 0.05)
-    assert job.standing().said == "cannot promise yet: 70 more checked fields"
+    assert job.standing().said == "cannot promise yet: 70 checked fields to key, each twice"
     key_all(job)
     found = job.promise(0.05)
     job.keep_promise(replace(found, read=replace(found.read, threshold=0.96)))
@@ -209,11 +233,12 @@ def test_a_promise_ends_with_the_weights_it_was_given_for(
     add(job, range(6, 7), NEW, less_sure)
     assert job.progress().doubts_left == 6  # and says nothing of what others read
     assert job.standing().alarm.startswith("withdrawn: other weights than when it was given (20")
-    assert job.standing().said.startswith("cannot promise yet")
-    run(monkeypatch, "form", "promise", str(job.folder), "--risk", "0.05")
+    assert job.standing().said.startswith("no promise of at most 5 % wrong is possible")  # one form is too few
+    add(job, range(7, 9), NEW, less_sure)
+    run(monkeypatch, "form", "promise", str(job.folder))
     said = capsys.readouterr()
     assert "withdrawn: other weights" in said.err
-    assert said.out.strip() == "cannot promise yet: 59 more checked fields"
+    assert said.out.strip() == "cannot promise yet: 59 more checked fields, all right"
     (job.folder / "form" / "form.json").write_text(
         json.dumps(json.loads((job.folder / "form" / "form.json").read_text()) | {"title": "Another"})
     )
@@ -240,8 +265,94 @@ def test_more_errors_than_promised_on_later_pages_raise_a_flag(job: Job, monkeyp
 
 def test_no_promise_is_kept_that_was_not_given(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     job.add(page_of(job.form, "a.png", {}))
-    with pytest.raises(FormError, match="cannot promise yet"):
+    with pytest.raises(FormError, match=r"no promise of at most 0\.5 % wrong is possible"):
         job.keep_promise(job.promise(0.005))
     monkeypatch.setattr("sys.argv", ["inkdigits", "form", "promise", str(job.folder), "--risk", "2"])
     with pytest.raises(SystemExit, match="2"):
         main()
+
+
+def test_to_look_draws_nothing(job: Job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    look = ("form", "promise", str(job.folder))
+    add(job, range(4))
+    run(monkeypatch, *look)
+    assert capsys.readouterr().out.startswith("no promise was asked for; `inkdigits form promise ")
+    run(monkeypatch, *look, "--json")
+    assert json.loads(capsys.readouterr().out)["read"] is None
+    assert job.progress().audits_left == 0
+    run(monkeypatch, *look, "--risk", "0.05")
+    said = capsys.readouterr()
+    assert said.out == "cannot promise yet: 118 checked fields to key, each twice\n"
+    assert said.err.startswith(
+        "118 fields drawn at random\n118 fields to check, each keyed twice; next: inkdigits form"
+    )
+    for more in (["--sample", "130"], ["--keep"], ["--delta", "0.1"]):
+        run(monkeypatch, *look, *more, code=2)
+        assert "--delta, --sample and --keep belong to --risk" in capsys.readouterr().err
+    key_all(job)
+    run(monkeypatch, *look)
+    said = capsys.readouterr()
+    assert said.out.endswith("(0 of 118 checked fields wrong) (not kept)\n")
+    assert said.err == f"next: inkdigits form promise {job.folder} --risk 0.05 --keep\n"
+    assert job.progress().audits_left == 0
+
+
+def test_a_field_accepted_after_another_was_keyed_joins_the_sample_at_once(job: Job) -> None:
+    """The sum of a form does not hold; a person keys one of its fields, and the others are accepted."""
+    add(job, range(4))
+    answer = page_of(job.form, "a.png", {"cases_1_1": ("12", 1.0), "total": ("13", 1.0)})
+    job.add(answer, replace(OLD, template=job._template))
+    with job._session() as connection, connection:
+        connection.execute("UPDATE fields SET lot = 0.0 WHERE form = 5 AND name = 'total'")
+    assert job.draw_audit(60, 0.5) == 60
+    (task,) = [each for each in job.tasks("ann", 99) if each.problem and each.name == "cases_1_1"]
+    job.key(task.field, "13", "ann")
+    job.key(task.field, "13", "ben")
+    with job._session() as connection:
+        left_out = connection.execute(
+            """SELECT count(*) FROM fields WHERE accepted AND name <> 'cases_1_1'
+               AND id NOT IN (SELECT field FROM audit)
+               AND lot < (SELECT max(lot) FROM audit JOIN fields ON fields.id = field)"""
+        ).fetchone()
+    assert job.progress().audits_left > 60
+    assert left_out == (0,)
+    assert job.draw_audit(None, 0.5) == 0
+
+
+def test_a_job_that_is_too_small_says_so(
+    job: Job, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = ("form", "promise", str(job.folder), "--risk")
+    add(job, range(2))
+    run(monkeypatch, *ask, "0.01", code=1)
+    assert capsys.readouterr().err == (
+        "error: the job has 90 accepted fields to check, and at most 1 % wrong takes 299 at least; "
+        "ask for --risk 0.033 or more, or read more pages\n"
+    )
+    run(monkeypatch, *ask, "0.05", "--sample", "100000", code=1)
+    assert capsys.readouterr().err == "error: the job has 90 accepted fields to check, not 100,000\n"
+    assert job.progress().audits_left == 0
+    assert job.asked_promise() is None
+    run(monkeypatch, *ask, "0.05")  # twice the fewest would be 118
+    assert job.progress().audits_left == 90
+    key_all(job, lambda name: "1" if name in ("fridge", "total", "cases_1_1") else "")
+    capsys.readouterr()
+    run(monkeypatch, *ask, "0.05")
+    said = capsys.readouterr()
+    assert re.fullmatch(
+        r"no promise of at most 5 % wrong is possible: it takes \d+ more checked fields, all right, and the job has 0 "
+        r"left; a larger --risk would help, or more pages\n",
+        said.out,
+    )
+    assert said.err == ""  # nothing is advised that cannot be done
+
+
+def test_a_folder_that_is_no_job_is_an_error(
+    job: Job, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job.close()
+    (job.folder / "job.sqlite3").unlink()
+    for path in (job.folder, folder):
+        run(monkeypatch, "form", "promise", str(path), code=1)
+        assert capsys.readouterr().err == f"error: {path}: not a job; `inkdigits form read` makes one\n"
+    assert not (job.folder / "job.sqlite3").exists()

@@ -133,6 +133,6 @@ def test_a_tile_shows_all_of_a_wide_box_that_is_written_on() -> None:
 
 
 def test_fields_under_audit_are_not_shown(job: Job) -> None:
-    job.draw_audit(100_000)
+    job.draw_audit(job.promise(0.5).available, 0.5)
     assert job.screens("ann") == []
     assert json.loads(json.dumps(list(job.history()))) == []

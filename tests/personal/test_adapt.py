@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ pytest.importorskip("scipy", reason="the extra `adapt` is not installed")
 from inkdigits.data.corrections import Corrections, default_path
 from inkdigits.data.idx import save_idx_folder
 from inkdigits.data.splits import Split
-from inkdigits.errors import DataError, ModelError
+from inkdigits.errors import DataError, ModelError, OutputError
 from inkdigits.evaluation.gate import Gate
 from inkdigits.personal.adapt import Outcome, adapt
 from inkdigits.personal.examples import NOT_A_DIGIT, Examples, examples_of, of_corrections, of_data
@@ -111,6 +112,7 @@ def test_examples_that_contradict_each_other_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
+        (np.arange(1), "^1 example of the hand: at least 20 are needed$"),
         (np.arange(19) % 10, "19 examples of the hand: at least 20 are needed"),
         (np.full(30, 7), "all are the digit 7"),
         (np.full(30, NOT_A_DIGIT), "none is a digit"),
@@ -131,7 +133,12 @@ def test_an_adaptation_of_other_weights_is_rejected(learned: Outcome) -> None:
     with pytest.raises(ModelError, match=r"adapted from other weights than .*digit.onnx; run `inkdigits adapt` again"):
         Reader(learned.version.parent)
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ModelError, match=r"digit.npz: cannot be read"):
+    undo_helps = r"digit.npz: cannot be read .*; `inkdigits adapt anna --undo` takes this version away$"
+    with pytest.raises(ModelError, match=undo_helps):
+        Reader(learned.version.parent)
+    path.unlink()
+    (learned.version / "line.onnx").write_bytes(b"no network")
+    with pytest.raises(ModelError, match=r"line.onnx: .*`inkdigits adapt anna --undo` takes this version away$"):
         Reader(learned.version.parent)
 
 
@@ -142,6 +149,46 @@ def test_two_adaptations_at_once(home: Path, hand: tuple[Examples, Examples]) ->
         one_at_a_time(hand_path("anna")),
         pytest.raises(ModelError, match="anna: another process adapts this hand; wait for it to end"),
     ):
+        adapt("anna", hand[0])
+
+
+def test_what_was_left_out_is_said(home: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 28, 28)).astype(np.uint8)
+    found = examples_of([*images, images[0], images[1], images[1]], [*range(10), 0, 1, 5, 1, 1])
+    assert (len(found), found.n_contradicting, found.n_repeated) == (11, 2, 2)
+    with pytest.raises(DataError) as error:
+        adapt("me", replace(found, n_not_cut=14))
+    assert str(error.value) == (
+        "11 examples of the hand: at least 20 are needed; left out: 14 numbers in which not as many digits were found "
+        "as are written, 2 digits labelled otherwise elsewhere, 2 digits there twice"
+    )
+
+
+@pytest.mark.parametrize("name", ["reader", "Line", "digit", "finder", "x.onnx", "y.npz"])
+def test_a_name_that_means_a_network(home: Path, name: str) -> None:
+    with pytest.raises(ModelError, match="--model means a network by this name"):
+        hand_path(name)
+
+
+def test_a_failed_adaptation_leaves_no_folder(home: Path, hand: tuple[Examples, Examples]) -> None:
+    class Fails:
+        def gate(self, lines: object) -> None:
+            raise DataError("no")
+
+    lines = tuple((np.zeros((9, 9), np.uint8), "1") for _ in range(20))
+    with pytest.raises(DataError, match="no"):
+        adapt("anna", replace(hand[0], lines=lines), make_tuner=Fails)  # type: ignore[arg-type]
+    assert not hand_path("anna").exists()
+
+
+def test_a_hand_that_cannot_be_written_is_one_line(
+    home: Path, hand: tuple[Examples, Examples], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(self: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    with pytest.raises(OutputError, match=r"hands.anna: cannot be written \(Permission denied\)"):
         adapt("anna", hand[0])
 
 
@@ -186,6 +233,12 @@ def test_the_command_learns_lists_reads_and_undoes(data: Path, hand: tuple[Examp
     table = tmp_path / "rows.csv"
     assert run("read", picture, "--layout", "digit", "--model", "anna", "--output", table).returncode == 0
     assert run("evaluate", "--model", "anna", "--data", data, "--json").returncode == 0
+    assert run("read", picture, "--model", "zz").stderr == (
+        "error: zz: no such model file, run or hand; the hands there are: anna\n"
+    )
+    assert run("evaluate", "--model", "zz").stderr == (
+        "error: zz: no such run; none is in runs; the hands there are: anna\n"
+    )
     assert run("adapt", "anna", "--undo").stdout == "anna: back to the networks that ship\n"
     assert run("read", picture, "--model", "anna").stderr.startswith("error: anna: no such model file")
 
@@ -197,6 +250,11 @@ def test_the_command_learns_from_corrections(home: Path, hand: tuple[Examples, E
         store.add(b"%d" % i, (0, 0, 28, 28), 1, 0.9, int(hand[0].labels[i]), "model", framed)
     assert len(of_corrections(store.all())) == N
     store.close()
+    done = run("adapt", "ben")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: ben: no corrections of this hand (`inkdigits serve --model ben` collects them), only of: me\n"
+    )
     done = run("adapt", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept"] is True

@@ -26,3 +26,15 @@ def test_errors_pass(capfd: pytest.CaptureFixture[str]) -> None:
 def test_chatter_is_recognised() -> None:
     assert CHATTER.match(b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
     assert not CHATTER.match(b"Traceback (most recent call last):\n")
+
+
+def test_to_ask_whether_tensorflow_is_there_leaves_its_import_filtered() -> None:
+    """As `inkdigits adapt --lines` does before it begins."""
+    program = (
+        "from importlib.util import find_spec\n"
+        "import inkdigits.training\n"
+        "from inkdigits.training.tensorflow_logs import _Loader\n"
+        "assert [isinstance(find_spec('tensorflow').loader, _Loader) for _ in range(2)] == [True, True]\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

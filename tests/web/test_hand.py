@@ -13,6 +13,8 @@ from starlette.testclient import TestClient
 from web.page import FOUR, SEVEN, WAIT_MS, Stroke, draw, needs_browser
 from web.server import start_server, stop
 
+from inkdigits.data import corrections
+from inkdigits.personal.hands import hand_path
 from inkdigits.reading.adapted import newest
 from inkdigits.reading.reader import Reader
 from inkdigits.web import Settings, create_app
@@ -40,8 +42,8 @@ def client(home: Path) -> TestClient:
     return TestClient(create_app(Reader(), Settings(patience_ms=0)))
 
 
-def correct(client: TestClient, n: int) -> None:
-    rng = np.random.default_rng(0)
+def correct(client: TestClient, n: int, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
     for i in range(n):
         truth, strokes = ((7, THEIR_SEVEN), (4, THEIR_FOUR))[i % 2]
         assert client.post(f"/v1/corrections?layout=digit&truth={truth}", content=drawing(strokes, rng)).is_success
@@ -63,10 +65,45 @@ def test_a_hand_is_learned_used_at_once_and_forgotten(client: TestClient, home: 
     assert answer["digits"]["errors_after"] < answer["digits"]["errors_before"]
     assert [digit_of(client, strokes) for strokes in (THEIR_SEVEN, THEIR_FOUR)] == [7, 4] != wrong
     assert client.get("/v1/hand").json()["learned"]["n"] == 24
+    correct(client, 1, seed=1)
+    assert client.get("/v1/hand").json()["corrections"] == 25
     assert client.get("/v1/model").json()["name"] == "me-0001"
     assert newest(home / "hands" / "me") is not None
     assert client.delete("/v1/hand").json()["learned"] is None
     assert client.get("/v1/model").json() == model
+
+
+def test_each_hand_has_corrections_of_its_own(client: TestClient, home: Path) -> None:
+    correct(client, 24)
+    assert client.post("/v1/hand").json()["kept"]
+    (home / "hands" / "me").rename(home / "hands" / "anna")
+    as_anna = TestClient(create_app(Reader(home / "hands" / "anna"), Settings(patience_ms=0)))
+    assert as_anna.get("/v1/hand").json() | {"learned": None} == {
+        "hand": "anna", "corrections": 0, "needed": 20, "can_learn": True, "learned": None
+    }  # fmt: skip
+    correct(as_anna, 2, seed=1)
+    assert as_anna.get("/v1/hand").json()["corrections"] == 2
+    assert as_anna.post("/v1/hand").json()["error"]["message"].startswith("2 examples of the hand")
+    assert client.get("/v1/hand").json()["corrections"] == 24
+
+
+def test_a_home_that_may_only_be_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is there is read; what would be written is one clear line."""
+    correct(client, 24)
+    assert client.post("/v1/hand").json()["kept"]
+
+    def forbidden(path: Path, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(corrections, "open_database", forbidden)
+    monkeypatch.setattr(Path, "rename", forbidden)
+    other = TestClient(create_app(Reader(hand_path("me")), Settings(patience_ms=0)))
+    state = other.get("/v1/hand")
+    assert (state.status_code, state.json()["corrections"]) == (200, 24)
+    answer = other.delete("/v1/hand")
+    assert answer.status_code == 507
+    assert "cannot be written (Permission denied)" in answer.json()["error"]["message"]
+    assert len(corrections.load_corrections()) == 24
 
 
 def test_too_few_corrections_are_an_error(client: TestClient) -> None:
@@ -104,7 +141,7 @@ def test_25_corrections_in_the_browser_and_the_figure(browser: Any, tmp_path: Pa
             page.click("#clear")
         page.click("#learn")
         page.wait_for_function("() => document.querySelector('#hand-state').textContent.startsWith('Learned from 25')")
-        assert "errors on held-out ones" in page.locator("#hand-state").inner_text()
+        assert "errors on held-out ones. · 25 corrections" in page.locator("#hand-state").inner_text()
         page.screenshot(path=tmp_path / "hand.png")
         draw(page, THEIR_FOUR, 200, 120)
         page.wait_for_selector("#lines:not([aria-busy=true]) .digit")

@@ -174,7 +174,7 @@ def test_the_page_says_what_is_promised_and_what_is_wrong_with_it(open_review: C
         job.key(tasks[0].field, "", "ben")
     job.draw_audit(2, 0.5)
     page = open_review()
-    wait_for(page, "#promise", "cannot promise yet: 5 more checked fields")
+    wait_for(page, "#promise", "cannot promise yet: 2 checked fields to key, each twice")
     key(page, "//")
     page.wait_for_selector("#done:not([hidden])")
     assert page.locator("#outcome").text_content() == ""  # a checked field tells nothing

@@ -248,7 +248,9 @@ async function showHand(said) {
   $("forget").hidden = !learned;
   const counts = { n: corrections, m: needed };
   const state = corrections < needed ? filled(words.toLearn, counts) : filled(words.ready, counts);
-  $("hand-state").textContent = said ?? (learned ? filled(words.learned, errorsOf(learned.n, learned.errors)) : state);
+  const shown = said ?? (learned ? filled(words.learned, errorsOf(learned.n, learned.errors)) : state);
+  // New corrections count after it was learned, too.
+  $("hand-state").textContent = learned ? `${shown} · ${filled(words.ready, counts)}` : shown;
 }
 
 async function learn() {

@@ -57,7 +57,7 @@ function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_lef
   $("bar").value = fields - left;
   const parts = [`${left} of ${fields} fields left`];
   if (rules) parts.push(`${rules} break a rule`);
-  if (audits) parts.push(`${audits} to check what is accepted`);
+  if (audits) parts.push(audits === 1 ? "1 accepted field to check, keyed twice" : `${audits} accepted fields to check, each keyed twice`);
   if (pages) parts.push(pages === 1 ? "1 page to align" : `${pages} pages to align`);
   if (attention.controls) parts.push(`found ${attention.found} of ${attention.controls} controls`);
   if (nFields) parts.push(`${(nKeys / nFields).toFixed(1)} keys a field`);
