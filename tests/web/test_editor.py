@@ -305,8 +305,8 @@ def test_two_pages_from_the_blank_pdf_to_one_row_a_form(
     assert client.put("/v1/forms/a-pair", content=json.dumps(body)).status_code == 200
     assert client.get("/v1/forms/a-pair/pages/1").status_code == 200
     wrong = body | {"fields": [fields[0] | {"page": 2}]}
-    refused = client.put("/v1/forms/a-pair", content=json.dumps(wrong)).json()["error"]["message"]
-    assert refused == "fields[total]: there is no page 2; the first is 0"
+    rejected = client.put("/v1/forms/a-pair", content=json.dumps(wrong)).json()["error"]["message"]
+    assert rejected == "fields[total]: there is no page 2; the first is 0"
 
     blanks = [Image.fromarray(blank_form()[0]), second_page()]
     places = [{"total": (530, 1850)}, {"stock": (700, 302), "left": (710, 550)}]
