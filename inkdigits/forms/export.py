@@ -30,7 +30,12 @@ MOST_NOTES = 10_000  # kept in memory until the end, and slow to open; the sheet
 HISTORY = ("form", "field", "keyed", "reviewer", "time (UTC)", "undone", "how")
 FORMS_AT_ONCE = 1000  # in a row group of a Parquet file
 PICTURE_PX = 40  # high, of a field's picture in a workbook
+WIDEST_PRINT = 14  # columns of a sheet that is printed as wide as a page
+# LibreOffice shows a boolean without a format of its own as a number, Excel whatever its format is.
+BOOLEAN = '"TRUE";"TRUE";"FALSE"'
 EXACT_DIGITS = 15  # a spreadsheet keeps no more of a number
+TEXT, NUMBER = "left", "right"  # where a column's values and its title stand
+NUMBERS_IN = dict.fromkeys(("integer", "decimal", "date"), NUMBER)  # by a field's type
 # Excel's and LibreOffice's programs run what begins with one of these in a CSV.
 FORMULA = ("=", "+", "@", "\t", "\r")
 
@@ -130,10 +135,10 @@ def write_xlsx(file: IO[bytes], form: Form, answers: Iterable[FormAnswer], more:
     """
     # Without the last two options a text that begins with = or http:// would become a formula or a link.
     options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-    with tempfile.TemporaryDirectory() as beside:  # where complete rows go
+    with tempfile.TemporaryDirectory() as beside:  # where complete rows and pictures go
         book = xlsxwriter.Workbook(file, options | {"tmpdir": beside})
         try:
-            _fill(_Writer(book), form, answers, more)
+            _fill(_Writer(book, Path(beside)), form, answers, more)
             book.close()
         except FileCreateError as error:
             raise OSError(str(error)) from None
@@ -145,14 +150,15 @@ def write_xlsx(file: IO[bytes], form: Form, answers: Iterable[FormAnswer], more:
 def _fill(write: "_Writer", form: Form, answers: Iterable[FormAnswer], more: Extras) -> None:
     singles = [each for each in form.fields if each.layout != "table"]
     tables = [each for each in form.fields if each.layout == "table"]
-    forms = write.sheet("forms", ["form", "source", "to review", *(each.name for each in singles)], [8, 30, 10])
-    of_tables = [
-        write.sheet(each.name, ["form", "row", *(str(j + 1) for j in range(each.columns or 0))], [8, 8])
-        for each in tables
-    ]
-    head = ["form", "field", "text", "confidence", "accepted", "problem", *(["picture"] if more.picture_of else [])]
-    fields = write.sheet("fields", head, [8, 22, 14, 12, 10, 40])
-    rejected = write.sheet("rejected", ["source", "problem"], [40, 80])
+    values = [(each.name, NUMBERS_IN.get(each.type, TEXT)) for each in singles]
+    forms = write.sheet("forms", [*_texts("form", "source", "to review"), *values], [8, 30, 10])
+    of_tables = []
+    for each in tables:
+        columns = [(str(j + 1), NUMBERS_IN.get(each.type, TEXT)) for j in range(each.columns or 0)]
+        of_tables.append(write.sheet(each.name, [*_texts("form", "row"), *columns], [8, 8]))
+    head = [*_texts("form", "field", "text"), ("confidence", NUMBER), *_texts("accepted", "problem")]
+    fields = write.sheet("fields", head + (_texts("picture") if more.picture_of else []), [8, 22, 14, 12, 10, 40, 40])
+    rejected = write.sheet("rejected", _texts("source", "problem"), [40, 80])
     number = 0
     for answer in answers:
         if answer.problem:
@@ -172,21 +178,28 @@ def _fill(write: "_Writer", form: Form, answers: Iterable[FormAnswer], more: Ext
         for table, rows in zip(tables, of_tables, strict=True):
             _write_table(write, rows, table, number, found)
         for reading in answer.readings:
-            _write_field(fields, number, reading, more)
+            _write_field(write, fields, number, reading, more)
     history = None
     for decision in more.history:
-        history = history or write.sheet("history", HISTORY, [8, 22, 14, 16, 20, 10, 24])
-        _write_decision(history, decision)
+        history = history or write.sheet("history", _texts(*HISTORY), [8, 22, 14, 16, 20, 10, 24])
+        _write_decision(write, history, decision)
 
 
-def _write_field(rows: "_Rows", number: int, reading: FieldReading, more: Extras) -> None:
+def _texts(*titles: str) -> list[tuple[str, str]]:
+    return [(title, TEXT) for title in titles]
+
+
+def _write_field(write: "_Writer", rows: "_Rows", number: int, reading: FieldReading, more: Extras) -> None:
     row, sheet = rows.next(), rows.sheet
     sheet.write_row(row, 0, [number, reading.name])
-    sheet.write_string(row, 2, reading.text)
-    sheet.write_row(row, 3, [round(reading.confidence, 4), reading.accepted])
-    sheet.write_string(row, 5, reading.problem)
+    if reading.text:
+        sheet.write_string(row, 2, reading.text)
+    sheet.write_number(row, 3, round(reading.confidence, 4))
+    sheet.write_boolean(row, 4, reading.accepted, write.boolean)
+    if reading.problem:
+        sheet.write_string(row, 5, reading.problem)
     if more.picture_of:
-        _insert(sheet, row, 6, more.picture_of(number, reading.name))
+        write.picture(sheet, row, 6, more.picture_of(number, reading.name), f"{reading.name} of form {number}")
 
 
 def _write_table(
@@ -199,23 +212,14 @@ def _write_table(
             write.reading(rows.sheet, line, j + 2, table, found.get(f"{table.name}_{i + 1}_{j + 1}"))
 
 
-def _write_decision(rows: "_Rows", each: Mapping[str, Any]) -> None:
+def _write_decision(write: "_Writer", rows: "_Rows", each: Mapping[str, Any]) -> None:
     row, sheet = rows.next(), rows.sheet
     moment = datetime.fromtimestamp(each["time"], UTC).strftime("%Y-%m-%d %H:%M:%S")
     sheet.write_number(row, 0, each["form"])
     for column, text in enumerate((each["field"], each["text"], each["reviewer"], moment), 1):
         sheet.write_string(row, column, text)
-    sheet.write_boolean(row, 5, bool(each["undone"]))
+    sheet.write_boolean(row, 5, bool(each["undone"]), write.boolean)
     sheet.write_string(row, 6, each["how"])
-
-
-def _insert(sheet: Any, row: int, column: int, png: bytes) -> None:
-    """Put a picture into a cell's row, as high as that."""
-    with Image.open(io.BytesIO(png)) as picture:
-        scale = PICTURE_PX / picture.height
-    options = {"image_data": io.BytesIO(png), "x_scale": scale, "y_scale": scale, "object_position": 1}
-    sheet.set_row_pixels(row, PICTURE_PX + 2)
-    sheet.insert_image(row, column, "", options)
 
 
 class _Rows:
@@ -234,21 +238,40 @@ class _Rows:
 
 
 class _Writer:
-    """The formats of a workbook, and cells in them."""
+    """The formats of a workbook, and cells in them.
 
-    def __init__(self, book: xlsxwriter.Workbook) -> None:
+    Args:
+        book: the workbook.
+        beside: a folder for pictures until the workbook is closed.
+    """
+
+    def __init__(self, book: xlsxwriter.Workbook, beside: Path) -> None:
         self._book = book
+        self._beside = beside
         self._n_notes = 0
-        self._head = book.add_format({"bold": True, "bottom": 1})
-        self._sure = {name: book.add_format({"num_format": name}) for name in ("General", "@", "yyyy-mm-dd")}
-        doubt = {"bg_color": "#FFE2B8"}
-        self._uncertain = {name: book.add_format({"num_format": name} | doubt) for name in self._sure}
+        # Headers stand above what is below them, numbers at the right, all else at the left.
+        # A text keeps off the number at its left.
+        sides: dict[str, dict[str, Any]] = {TEXT: {"align": TEXT, "indent": 1}, NUMBER: {"align": NUMBER}}
+        self._heads = {side: book.add_format(style | {"bold": True, "bottom": 1}) for side, style in sides.items()}
+        self._left = book.add_format(sides[TEXT])
+        self.boolean = book.add_format(sides[TEXT] | {"num_format": BOOLEAN})
+        kinds = {"General": NUMBER, "@": TEXT, "yyyy-mm-dd": NUMBER}
+        styles = {name: sides[side] | {"num_format": name} for name, side in kinds.items()}
+        self._sure = {name: book.add_format(style) for name, style in styles.items()}
+        self._uncertain = {name: book.add_format(style | {"bg_color": "#FFE2B8"}) for name, style in styles.items()}
 
-    def sheet(self, name: str, header: Sequence[str], widths: Sequence[int]) -> _Rows:
+    def sheet(self, name: str, header: Sequence[tuple[str, str]], widths: Sequence[int]) -> _Rows:
+        """Begin a sheet: its columns' titles, each with its side, TEXT or NUMBER, and the widths of the first ones."""
         sheet = self._book.add_worksheet(name[:31])
-        for column, (title, width) in enumerate(zip(header, [*widths, *[12] * len(header)], strict=False)):
-            sheet.write_string(0, column, title, self._head)
-            sheet.set_column(column, column, width)
+        for column, (title, side) in enumerate(header):
+            width = widths[column] if column < len(widths) else max(12, len(title) + 4)  # the filter's arrow beside it
+            sheet.write_string(0, column, title, self._heads[side])
+            sheet.set_column(column, column, width, self._left if side == TEXT else None)
+        sheet.ignore_errors({"number_stored_as_text": f"A1:XFD{MOST_ROWS + 1}"})  # ids, and texts as they were read
+        sheet.repeat_rows(0)
+        if len(header) <= WIDEST_PRINT:
+            sheet.set_landscape()
+            sheet.fit_to_pages(1, 0)
         sheet.freeze_panes(1, 0)
         sheet.autofilter(0, 0, 0, len(header) - 1)
         return _Rows(sheet)
@@ -272,6 +295,16 @@ class _Writer:
             self._n_notes += 1
             note = f"confidence {reading.confidence:.0%}" + (f"; {reading.problem}" if reading.problem else "")
             sheet.write_comment(row, column, note)
+
+    def picture(self, sheet: Any, row: int, column: int, png: bytes, description: str) -> None:
+        """Put a picture into a cell's row, as high as that. It lies in a file until the workbook is closed."""
+        with Image.open(io.BytesIO(png)) as picture:
+            scale = PICTURE_PX / picture.height
+        file = self._beside / f"{row}.png"
+        file.write_bytes(png)
+        options = {"x_scale": scale, "y_scale": scale, "object_position": 1, "description": description}
+        sheet.set_row_pixels(row, PICTURE_PX + 2)
+        sheet.insert_image(row, column, str(file), options)
 
 
 def _date_of(text: str) -> date | None:

@@ -4,18 +4,16 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import import_module
-from typing import Any
 
 import cv2
 import numpy as np
-import re2
 
-from inkdigits.arrays import Box, GrayImage
+from inkdigits.arrays import Box, Floats, GrayImage
 from inkdigits.forms import rules
 from inkdigits.forms.alignment import ink_of, print_of
+from inkdigits.forms.constraints import allowed_in, as_type, problem_of
 from inkdigits.forms.template import Form, FormField
+from inkdigits.reading import decoding
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, NumberReading
 
@@ -33,6 +31,8 @@ LEAST_CANDIDATE, MOST_CANDIDATES = 0.002, 12
 # random 1 in 18 does or fewer.
 CANCELLING = 1 / 18
 MOST_REPAIRS = 500  # that are tried on a form whose rules are broken, the likeliest first
+COMB_ALPHABET = "0123456789 "  # a space is a box that is struck out
+LEAST_CHANCE = 1e-6  # of a digit in a box of a comb that no reading of it sees
 INSIDE = 0.12  # of a tick box's side that its border may take
 
 
@@ -98,7 +98,8 @@ class FieldReader:
         cells = [(f"{f.name} {i}", _with_margin(box, flat, 0.0)) for f in combs for i, box in enumerate(cells_of(f))]
         as_lines = self._read(clean, cells, "number")
         found |= self._read(clean, cells, "digit") | {f"{name} alone": each for name, each in as_lines.items()}
-        return [self._answer(field, ink, found, field.name in written) for field in self._fields]
+        answers = [self._answer(field, ink, found, field.name in written) for field in self._fields]
+        return self._allowed(clean, ink, found, answers)
 
     def without_print(self, flat: GrayImage) -> GrayImage:
         """Return a page uint8 (H, W) as it lies on the template, without what is printed in its fields."""
@@ -118,32 +119,60 @@ class FieldReader:
             text, accepted = "", True
             confidence = float(np.clip(1 - 0.5 * _ink_share(ink, field) / EMPTY_INK, 0.5, 1.0))
         elif field.layout == "comb":
-            cells = [_cell(field, i, box, found) for i, box in enumerate(cells_of(field)) if _is_filled(ink, box)]
+            cells = _cells(field, ink, found)
             text = "".join(cell.text for cell in cells)
             items = [cell.item for cell in cells if cell.text and cell.item]
             confidence = math.prod(cell.confidence for cell in cells) if _is_in_one_piece(cells) else 0.0
             accepted = bool(cells)
         else:
             reading = found[field.name]
-            text, confidence, accepted = _as_type(field, reading.text), reading.confidence, reading.accepted
+            text, confidence, accepted = as_type(field, reading.text), reading.confidence, reading.accepted
             items = list(reading.items)
         problem = problem_of(field, text)
         candidates = _candidates(field, text, items)
         if is_written and not text and field.type != "mark" and not (field.layout == "comb" and accepted):
             problem = "written on, but not readable"
         accepted &= confidence >= LEAST_SURE or not is_written
-        answer = FieldReading(field.name, text, confidence, accepted and not problem, problem, field.box, candidates)
-        return _repaired(answer, *candidates[0]) if problem and candidates else answer
+        return FieldReading(field.name, text, confidence, accepted and not problem, problem, field.box, candidates)
+
+    def _allowed(
+        self, page: GrayImage, ink: GrayImage, found: Mapping[str, NumberReading], answers: Sequence[FieldReading]
+    ) -> list[FieldReading]:
+        """Return answers with the likeliest value that is allowed in place of each that breaks a constraint."""
+        broken = [field for field, each in zip(self._fields, answers, strict=True) if each.problem and each.text]
+        lines = [field for field in broken if field.layout == "line"]
+        boxes = [_with_margin(field.box, page) for field in lines]
+        read = self._reader.read_allowed(page, boxes, [allowed_in(field) for field in lines]) if lines else []
+        values = {field.name: each for field, each in zip(lines, read, strict=True)}
+        for field in broken:
+            if field.layout == "comb":
+                columns = _columns(_cells(field, ink, found))
+                values[field.name] = decoding.decode_allowed([columns], COMB_ALPHABET, allowed_in(field))
+        return [_within(each, values[each.name]) if values.get(each.name) else each for each in answers]
 
 
 @dataclass(frozen=True)
 class _Cell:
-    """What is written in a box of a comb: `text` is "" where it is struck out, `place` its number from 0 on."""
+    """What is written in a box of a comb.
+
+    Attributes:
+        place: its number, from 0 on.
+        text: "" where it is struck out.
+        confidence: 0 to 1.
+        item: the digit network's answer, None where there is no ink.
+        chances: float (11,), of the ten digits and of a box struck out, the mean of its readings; sums to 1.
+    """
 
     place: int
     text: str
     confidence: float
     item: Item | None
+    chances: Floats
+
+
+def _cells(field: FormField, ink: GrayImage, found: Mapping[str, NumberReading]) -> list[_Cell]:
+    """Return what is written in the boxes of a comb, without empty ones."""
+    return [_cell(field, i, box, found) for i, box in enumerate(cells_of(field)) if _is_filled(ink, box)]
 
 
 def _cell(field: FormField, place: int, box: Box, found: Mapping[str, NumberReading]) -> _Cell:
@@ -156,16 +185,44 @@ def _cell(field: FormField, place: int, box: Box, found: Mapping[str, NumberRead
     alone = found[f"{field.name} {place}"].items
     as_line = found[f"{field.name} {place} alone"].items
     in_comb = [item for item in found[field.name].items if box[0] <= item.box[0] + item.box[2] / 2 < box[0] + box[2]]
+    chances = np.mean([_chances(items) for items in (alone, as_line, in_comb)], axis=0)
     if not alone:
-        return _Cell(place, "", 0.0, None)
+        return _Cell(place, "", 0.0, None, chances)
     digit = alone[0]
     if not as_line and not in_comb:
-        return _Cell(place, "", 1 - digit.confidence, digit)
+        return _Cell(place, "", 1 - digit.confidence, digit, chances)
     agreeing = [item for items in (as_line, in_comb) if len(items) == 1 for item in items if item.digit == digit.digit]
     if not agreeing:
-        return _Cell(place, str(digit.digit), 0.5 * digit.confidence, digit)
+        return _Cell(place, str(digit.digit), 0.5 * digit.confidence, digit, chances)
     confidence = max(digit.confidence, *(item.confidence for item in agreeing))
-    return _Cell(place, str(digit.digit), confidence if len(agreeing) == 2 else confidence * SECOND_LOOK, digit)
+    confidence *= 1.0 if len(agreeing) == 2 else SECOND_LOOK
+    return _Cell(place, str(digit.digit), confidence, digit, chances)
+
+
+def _chances(items: Sequence[Item]) -> Floats:
+    """Return the chances float (11,) of a box's digits, and of none, as one reading of it has them."""
+    chances = np.zeros(11)
+    if len(items) == 1:
+        for digit, chance in ((items[0].digit, items[0].confidence), *items[0].alternatives):
+            chances[digit] = chance
+    chances[10] = max(0.0, 1 - chances.sum())
+    return chances
+
+
+def _columns(cells: Sequence[_Cell]) -> Floats:
+    """Return a comb as columns to decode, float (2 n, 12): a box, then a blank, so that digits may repeat.
+
+    What was read in a box has its confidence; the rest goes to what else its readings see there.
+    """
+    columns = np.zeros((2 * len(cells), 12))
+    columns[1::2, 11] = 1.0
+    for row, cell in zip(columns[::2], cells, strict=True):
+        read = int(cell.text) if cell.text else 10
+        others = cell.chances + LEAST_CHANCE
+        others[read] = 0.0
+        row[:11] = others / others.sum() * (1 - cell.confidence)
+        row[read] = cell.confidence
+    return columns
 
 
 def _is_in_one_piece(cells: Sequence[_Cell]) -> bool:
@@ -214,16 +271,6 @@ def _mark(share: float) -> tuple[str, float, bool]:
     return "x" if is_marked else "", 1 - 0.5 * doubt, doubt < 0.6
 
 
-def _as_type(field: FormField, text: str) -> str:
-    """Return a number's text in the form of its field's type."""
-    text = text.replace(" ", "").replace(",", ".")
-    if field.type in ("digits", "date"):
-        return "".join(char for char in text if char.isdigit())
-    if field.type == "decimal" and field.decimals and "." not in text and len(text.lstrip("-")) > field.decimals:
-        return f"{text[: -field.decimals]}.{text[-field.decimals :]}"
-    return text
-
-
 def _value_of(text: str) -> float | None:
     try:
         return float(text)
@@ -246,61 +293,28 @@ def _candidates(field: FormField, text: str, items: Sequence[Item]) -> tuple[tup
     return tuple(sorted(fitting, key=lambda pair: -pair[1])[:MOST_CANDIDATES])
 
 
+def _within(reading: FieldReading, values: Sequence[tuple[str, float]]) -> FieldReading:
+    """Return a reading that breaks a constraint with the likeliest of the values that are allowed in its place.
+
+    It is to be reviewed, for it was not what was seen first; its confidence is the value's own probability.
+    """
+    (text, confidence), *others = values[: MOST_CANDIDATES + 1]
+    candidates = tuple((each, p / confidence) for each, p in others if p >= LEAST_CANDIDATE * confidence)
+    return replace(
+        reading,
+        text=text,
+        confidence=confidence,
+        accepted=False,
+        problem="",
+        candidates=candidates,
+        is_repaired=True,
+    )
+
+
 def _repaired(reading: FieldReading, text: str, share: float) -> FieldReading:
     """Return a reading with one of its candidates in its place: to be reviewed, for it was not what was seen first."""
     confidence = reading.confidence * share / (1 + share)
     return replace(reading, text=text, confidence=confidence, accepted=False, is_repaired=True, problem="")
-
-
-# ------------------------------------------------------------------------------------------------------- what may stand
-
-
-def problem_of(field: FormField, text: str) -> str:
-    """Return in a few words which constraint a field's text breaks, "" for none."""
-    limits = field.constraints
-    if not text:
-        return "required, but empty" if limits.required else ""
-    if field.type == "mark":
-        return ""
-    if field.type in ("integer", "decimal"):
-        try:
-            value = float(text)
-        except ValueError:
-            return "no number"
-        if field.type == "integer" and not value.is_integer():
-            return "no whole number"
-        if limits.minimum is not None and value < limits.minimum:
-            return f"below {limits.minimum:g}"
-        if limits.maximum is not None and value > limits.maximum:
-            return f"above {limits.maximum:g}"
-    if field.type == "date" and not _is_date(text):
-        return "no date"
-    if limits.minLength is not None and len(text) < limits.minLength:
-        return f"fewer than {limits.minLength} characters"
-    if limits.maxLength is not None and len(text) > limits.maxLength:
-        return f"more than {limits.maxLength} characters"
-    if limits.pattern is not None and not re2.fullmatch(limits.pattern, text):
-        return f"does not match {limits.pattern}"
-    if limits.enum is not None and text not in limits.enum:
-        return "not among the values allowed"
-    if field.check is not None and not _format(field.check).is_valid(text):
-        return f"check digit: no {field.check}"
-    return ""
-
-
-@cache
-def _format(name: str) -> Any:
-    return import_module(f"stdnum.{name}")
-
-
-def _is_date(text: str) -> bool:
-    from datetime import date
-
-    try:
-        date(int(text[4:8]), int(text[2:4]), int(text[:2]))
-    except ValueError:
-        return False
-    return len(text) == 8
 
 
 def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReading]:

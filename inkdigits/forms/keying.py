@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from inkdigits.errors import FormError
-from inkdigits.forms.fields import FieldReading, problem_of
+from inkdigits.forms.constraints import problem_of
+from inkdigits.forms.fields import FieldReading
 from inkdigits.forms.template import FormField
 
 KEYED_OTHERWISE = "keyed otherwise than read"

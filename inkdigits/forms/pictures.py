@@ -23,6 +23,7 @@ class PageStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._last: tuple[str, GrayImage] | None = None  # that was cut from: the next field is mostly of the same page
 
     def keep(self, digest: str, picture: GrayImage) -> str:
         """Write a picture uint8 (H, W) of this digest; return its name.
@@ -65,11 +66,14 @@ class PageStore:
         Raises:
             FormError: there is no such picture.
         """
-        page = self.decoded(name)
+        last = self._last
+        if last is None or last[0] != name:
+            self._last = last = name, self.decoded(name)
+        page = last[1]
         x, y, width, height = box
         margin = round(room * height)
         if room >= 1:
-            page = np.asarray(cv2.rectangle(page, (x - 3, y - 3, width + 6, height + 6), 0, 2), np.uint8)
+            page = np.asarray(cv2.rectangle(page.copy(), (x - 3, y - 3, width + 6, height + 6), 0, 2), np.uint8)
         return _png(page[max(0, y - margin) : y + height + margin, max(0, x - 3 * margin) : x + width + 3 * margin])
 
     def sheet(self, cuts: Iterable[tuple[int, str, Box]]) -> bytes:

@@ -3,6 +3,7 @@
 Connectionist temporal classification (Graves et al. 2006): a column says a character or "blank"; a text's probability
 is the sum over all its alignments. `beam_search` keeps the likeliest prefixes (their section 3.2; Hannun et al. 2014),
 `align` finds the best single alignment of a text, and `decode` joins the two over one or several views of a row.
+`decode_allowed` searches among the texts that are allowed in a place, such as a field of a form.
 """
 
 import itertools
@@ -19,6 +20,9 @@ OTHER = "#"  # its class for ink that belongs to no number
 # Characters less likely than this in a column open no new prefix there.
 FLOOR = 1e-3
 BEAM = 10
+# The same where only some texts are allowed: what is allowed may be what the network thinks unlikely.
+ALLOWED_FLOOR = 1e-4
+ALLOWED_BEAM = 30
 
 
 Span: TypeAlias = tuple[float, float]
@@ -67,20 +71,48 @@ def readable(text: str) -> str:
     return " ".join(text.replace(OTHER, SPACE).split())
 
 
-def beam_search(probabilities: Floats, alphabet: str, beam: int = BEAM) -> dict[str, float]:
+@dataclass(frozen=True)
+class Allowed:
+    """Which texts are allowed in a place.
+
+    Attributes:
+        value_of: a text of the network's characters -> the value that it means, such as "1 2#" -> "12".
+        may_begin: whether a text that is allowed can begin so. True of every beginning of one that is; the more
+            others it turns down, the better the search.
+        is_allowed: whether a value is.
+    """
+
+    value_of: Callable[[str], str]
+    may_begin: Callable[[str], bool]
+    is_allowed: Callable[[str], bool]
+
+
+def beam_search(
+    probabilities: Floats,
+    alphabet: str,
+    beam: int = BEAM,
+    may_begin: Callable[[str], bool] | None = None,
+    floor: float = FLOOR,
+) -> dict[str, float]:
     """Return the likeliest texts and their probabilities, at most `beam` of them.
 
     Args:
         probabilities: float (columns, classes), each row sums to 1; the last class is the blank.
         alphabet: the characters of the other classes, in order.
         beam: how many prefixes go on from column to column.
+        may_begin: whether a text that is looked for can begin with a prefix; others are dropped. None: all can.
+        floor: 0 to 1; characters less likely than this in a column open no new prefix there.
     """
     blank = len(alphabet)
     # prefix -> (probability of its alignments that end in a blank, and of those that end in its last character)
     prefixes: dict[str, tuple[float, float]] = {"": (1.0, 0.0)}
+    known = {"": True}
     for row in probabilities.tolist():
-        heard = [(alphabet[i], p) for i, p in enumerate(row[:blank]) if p > FLOOR]
+        heard = [(alphabet[i], p) for i, p in enumerate(row[:blank]) if p > floor]
         prefixes = _advance(prefixes, heard, row[blank])
+        if may_begin is not None:
+            known |= {prefix: may_begin(prefix) for prefix in prefixes.keys() - known.keys()}
+            prefixes = {prefix: pair for prefix, pair in prefixes.items() if known[prefix]}
         if len(prefixes) > beam:
             best = sorted(prefixes.items(), key=_mass, reverse=True)[:beam]
             prefixes = dict(best)
@@ -198,6 +230,32 @@ def decode(
         marks=tuple((char, span) for char, span in spans if not char.isdigit() and char not in (SPACE, OTHER)),
         others=tuple(span for char, span in spans if char == OTHER),
     )
+
+
+def decode_allowed(
+    views: Sequence[Floats], alphabet: str, allowed: Allowed, temperature: float = 1.0
+) -> tuple[tuple[str, float], ...]:
+    """Return the allowed values that a row may say, the likeliest first, each with its probability among all texts.
+
+    The probability is the one that is given to a value where everything is allowed: what is allowed but does not look
+    like what is written stays unlikely.
+
+    Args:
+        views: float (columns, classes) each, probabilities (`softmax` of the network's scores); the last class is the
+            blank. Texts' probabilities are averaged over the views.
+        alphabet: the characters of the classes but the last.
+        allowed: which texts are.
+        temperature: as in `decode`.
+    """
+    texts: dict[str, float] = {}
+    for view in views:
+        found = beam_search(view, alphabet)
+        found |= beam_search(view, alphabet, ALLOWED_BEAM, allowed.may_begin, ALLOWED_FLOOR)
+        for text, p in found.items():
+            texts[text] = texts.get(text, 0.0) + p / len(views)
+    values = _summed(_cooled(texts, temperature), allowed.value_of)
+    fitting = [(value, min(1.0, p)) for value, p in values.items() if p > 0 and allowed.is_allowed(value)]
+    return tuple(sorted(fitting, key=lambda pair: -pair[1]))
 
 
 def _summed(texts: dict[str, float], form: Callable[[str], str]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Line images -> numbers, by the line network."""
 
+import itertools
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,17 +71,41 @@ class LineReader:
         Every view of every row goes through the network in few calls.
         """
         card = self.card
-        height, views = card["height"], card.get("views", [{}])
         # A row of a pixel's height, stretched to the network's, would be a line image of a million columns.
         crops = [(crop[:, : LONGEST_ROW * len(crop)], to_picture) for crop, to_picture in crops]
-        images = [[place_line(crop, height, **view) for view in views] for crop, _ in crops]
-        scores = self._scores([line.image for row in images for line in row])
-        alphabet, temperature = "".join(card["classes"]), card["temperature"]
         answers = []
-        for i, crop in enumerate(crops):
-            found = decoding.decode(scores[i * len(views) : (i + 1) * len(views)], alphabet, temperature)
-            answers.append(_number(found, crop, images[i][0], card["stride"], card["threshold"]))
+        for crop, (lines, scores) in zip(crops, self._views([image for image, _ in crops]), strict=True):
+            found = decoding.decode(scores, self._alphabet, card["temperature"])
+            answers.append(_number(found, crop, lines[0], card["stride"], card["threshold"]))
         return answers
+
+    def read_allowed(
+        self, images: Sequence[GrayImage], allowed: Sequence[decoding.Allowed]
+    ) -> list[tuple[tuple[str, float], ...]]:
+        """Return the allowed values that pictures of one row each may say, as `decoding.decode_allowed` does.
+
+        Args:
+            images: uint8 (H, W), as for `read`.
+            allowed: which texts are, one for each picture.
+        """
+        images = [image[:, : LONGEST_ROW * len(image)] for image in images]
+        return [
+            decoding.decode_allowed(
+                [decoding.softmax(view) for view in scores], self._alphabet, each, self.card["temperature"]
+            )
+            for (_, scores), each in zip(self._views(images), allowed, strict=True)
+        ]
+
+    @property
+    def _alphabet(self) -> str:
+        return "".join(self.card["classes"])
+
+    def _views(self, images: Sequence[GrayImage]) -> list[tuple[list[LineImage], list[Scores]]]:
+        """Return each picture's line images, one a view, with the network's scores (columns, classes) of each."""
+        height, views = self.card["height"], self.card.get("views", [{}])
+        rows = [[place_line(image, height, **view) for view in views] for image in images]
+        scores = iter(self._scores([line.image for row in rows for line in row]))
+        return [(row, list(itertools.islice(scores, len(row)))) for row in rows]
 
     def _scores(self, images: Sequence[GrayImage]) -> list[Scores]:
         """Return the network's scores (columns, classes) of images (height, width), images of one width in one batch.

@@ -12,6 +12,7 @@ from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage
 from inkdigits.errors import require
 from inkdigits.files.images import ImageSource, LoadedImage, load_image, read_image
 from inkdigits.reading.adapted import naming_undo, open_model, parts_of
+from inkdigits.reading.decoding import Allowed
 from inkdigits.reading.digit_reader import DigitReader
 from inkdigits.reading.line_reader import LineReader
 from inkdigits.reading.model import SHIPPED
@@ -264,14 +265,35 @@ class Reader:
         if layout not in ("digit", "number"):
             raise ValueError(f"layout must be digit or number, got {layout!r}")
         picture = load_image(image)
-        places = [_place_in(picture, box, index) for index, box in enumerate(boxes)]
-        crops = [np.ascontiguousarray(picture.pixels[y : y + h, x : x + w]) for x, y, w, h in places]
+        places, crops = _cut_out(picture, boxes)
 
         def moved(line: NumberReading, left: int, top: int) -> NumberReading:
             return line.with_boxes(lambda box: picture.to_stored((box[0] + left, box[1] + top, box[2], box[3])))
 
         lines = self._read_one_each(crops, layout)
         return [moved(line, x, y) for line, (x, y, _, _) in zip(lines, places, strict=True)]
+
+    def read_allowed(
+        self, image: ImageSource, boxes: Sequence[Box], allowed: Sequence[Allowed]
+    ) -> list[tuple[tuple[str, float], ...]]:
+        """Return for places of one picture, each of one number, the allowed values that may stand there.
+
+        The line network's search keeps to what is allowed, so that an allowed value is found that `read_regions` would
+        not think of.
+
+        Args:
+            image: the picture.
+            boxes: as for `read_regions`.
+            allowed: which texts are, one for each box.
+
+        Returns:
+            For each box values, the likeliest first, each with its calibrated probability among all texts, 0 to 1:
+            what is allowed but does not look like what is written stays unlikely. None where none is found.
+
+        Raises:
+            ImageError, ValueError: as for `read_regions`.
+        """
+        return self.lines.read_allowed(_cut_out(load_image(image), boxes)[1], allowed)
 
     def _read_one_each(self, greys: Sequence[GrayImage], layout: str) -> list[NumberReading]:
         """Return the one digit or number of each picture."""
@@ -336,6 +358,16 @@ def _as_stored(picture: LoadedImage, page: PageReading) -> PageReading:
         lines = tuple(line.with_boxes(picture.to_stored) for line in lines)
         left_out = tuple(replace(ink, box=picture.to_stored(ink.box)) for ink in left_out)
     return PageReading(picture.width, picture.height, lines, left_out)
+
+
+def _cut_out(picture: LoadedImage, boxes: Sequence[Box]) -> tuple[list[Box], list[GrayImage]]:
+    """Return the places that boxes have in a picture's pixels, and the pixels there.
+
+    Raises:
+        ValueError: as for `_place_in`.
+    """
+    places = [_place_in(picture, box, index) for index, box in enumerate(boxes)]
+    return places, [np.ascontiguousarray(picture.pixels[y : y + h, x : x + w]) for x, y, w, h in places]
 
 
 def _place_in(picture: LoadedImage, box: Box, index: int) -> Box:

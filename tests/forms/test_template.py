@@ -10,8 +10,8 @@ import pytest
 
 from inkdigits.errors import FormError, ImageError
 from inkdigits.forms import rules
+from inkdigits.forms.constraints import problem_of
 from inkdigits.forms.demo import save_demo_form
-from inkdigits.forms.fields import problem_of
 from inkdigits.forms.template import FormField, load_form, load_picture, schema
 
 TABLES = {"t": (2, 3)}

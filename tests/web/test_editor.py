@@ -1,10 +1,14 @@
 """The template editor: from a blank page to a saved form, in a real browser; its endpoints against bad requests."""
 
+import csv
 import json
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from web.page import PHONE, needs_browser, violations
 from web.server import start_server, stop
@@ -12,10 +16,13 @@ from web.server import start_server, stop
 pytest.importorskip("fastapi", reason="the extra `web` is not installed")
 pytest.importorskip("stdnum", reason="the extra `forms` is not installed")
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from inkdigits.forms.blank import new_form
 from inkdigits.forms.demo import blank_form
+from inkdigits.forms.export import write_answers
+from inkdigits.forms.job import Job
+from inkdigits.forms.read import FormReader
 from inkdigits.forms.template import load_form
 from inkdigits.reading.reader import Reader
 from inkdigits.web import Settings, create_app
@@ -49,6 +56,75 @@ def open_editor(browser: Any, forms: Path, tmp_path: Path) -> Iterator[Callable[
         context.close()
     stop(server)
     assert problems == []
+
+
+def second_page() -> Image.Image:
+    """Return the blank form's second page: a signature's line, a comb of four boxes, a value's box."""
+    page = Image.new("L", (1654, 2339), 255)
+    draw = ImageDraw.Draw(page)
+    for place, text in (
+        (90, "Stock of vaccines, in doses"),
+        (560, "Doses left"),
+        (1500, "Signature of who counted them"),
+    ):
+        draw.text((90, place), text, 40, ImageFont.load_default(52))
+    for i in range(4):
+        draw.rectangle((700 + 62 * i, 300, 700 + 62 * (i + 1), 378), outline=40, width=2)
+    draw.rectangle((700, 540, 1100, 640), outline=40, width=3)
+    draw.rectangle((90, 1600, 1560, 1900), outline=40, width=3)
+    return page
+
+
+@pytest.fixture
+def two_pages(forms: Path, tmp_path: Path) -> Path:
+    """A form of two pages, from a PDF as a word processor writes it."""
+    Image.fromarray(blank_form()[0]).save(
+        tmp_path / "two.pdf", save_all=True, append_images=[second_page()], resolution=200
+    )
+    new_form(forms / "a-pair", [tmp_path / "two.pdf"])
+    return forms / "a-pair"
+
+
+def wait_for_page(page: Any, label: str) -> None:
+    page.wait_for_function("label => document.querySelector('#stage').ariaLabel === label", arg=label)
+
+
+@needs_browser
+def test_fields_on_every_page_of_a_form(two_pages: Path, open_editor: Callable[..., Any]) -> None:
+    page = open_editor(viewport={"width": 1280, "height": 1600})
+    first, second = "Page 1 of 2 with its fields", "Page 2 of 2 with its fields"
+    wait_for_page(page, first)
+    assert page.locator("#before").is_disabled()
+    assert page.locator("#hint").inner_text().endswith("3 on other pages.")
+    page.focus("#stage")
+    page.keyboard.press("Enter")  # takes the first proposed one of this page
+    page.focus("#stage")
+    page.keyboard.press("PageDown")
+    wait_for_page(page, second)
+    assert page.locator("#field").is_hidden()  # it stands on the other page
+    assert page.locator("#after").is_disabled()
+    page.keyboard.press("Enter")
+    assert page.locator("#list button").all_inner_texts() == ["field1 · page 1", "field2 · page 2"]
+    page.get_by_role("button", name="Previous page").click()
+    wait_for_page(page, first)
+    page.focus("#stage")
+    page.keyboard.press("n")
+    page.keyboard.press("n")  # the next field stands on the next page
+    wait_for_page(page, second)
+    assert page.input_value("#name") == "field2"
+    page.keyboard.press("Delete")
+    page.select_option("#page", "0")
+    wait_for_page(page, first)
+    page.click("#undo")  # shows what it brings back
+    wait_for_page(page, second)
+    assert page.input_value("#name") == "field2"
+    assert save(page) == "Saved: 2 fields, 0 rules."
+    assert [field.page for field in load_form(two_pages).fields] == [0, 1]
+    page.reload()
+    wait_for_page(page, first)
+    page.locator("#list button", has_text="field2").click()
+    wait_for_page(page, second)
+    assert page.locator("#boxes g.chosen").count() == 1
 
 
 def save(page: Any) -> str:
@@ -127,6 +203,21 @@ def test_axe_finds_nothing(open_editor: Callable[..., Any], axe: str, viewport: 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@needs_browser
+@pytest.mark.parametrize("viewport", [{"width": 1280, "height": 760}, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing_on_a_form_of_two_pages(
+    two_pages: Path, open_editor: Callable[..., Any], axe: str, viewport: dict[str, int]
+) -> None:
+    page = open_editor(viewport=viewport)
+    page.click("#all")
+    page.click("#after")
+    wait_for_page(page, "Page 2 of 2 with its fields")
+    page.locator("#list button").last.click()
+    assert violations(page, axe) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert two_pages.is_dir()
+
+
 @pytest.fixture
 def client(forms: Path, reader: Reader, tmp_path: Path) -> Iterator[Any]:
     from starlette.testclient import TestClient
@@ -174,3 +265,71 @@ def test_a_form_that_is_broken_is_named(client: Any, forms: Path) -> None:
     (forms / "broken" / "form.json").write_text("{}")
     listed = client.get("/v1/forms").json()["forms"]
     assert [(each["name"], bool(each["problem"])) for each in listed] == [("broken", True), ("tally", False)]
+
+
+WRITTEN = [
+    {"total": "1374", "stock": "2085", "left": "37"},
+    {"total": "952", "stock": "4163", "left": "708"},
+]  # on two forms
+
+
+def filled(blank: Image.Image, boxes: dict[str, tuple[int, int]], values: dict[str, str], turn: float) -> Image.Image:
+    """Return a page with digits in boxes of a height that start at (x, y), scanned a little askew."""
+    page = np.array(blank)
+    for name, (x, y) in boxes.items():
+        for i, char in enumerate(values[name]):
+            place = (x + 12 + 62 * i, y + 62)
+            cv2.putText(page, char, place, cv2.FONT_HERSHEY_SIMPLEX, 1.7, 30, 5, cv2.LINE_AA)
+    height, width = page.shape
+    askew = cv2.getRotationMatrix2D((width / 2, height / 2), turn, 0.98)
+    return Image.fromarray(cv2.warpAffine(page, askew, (width, height), borderValue=255))
+
+
+def test_two_pages_from_the_blank_pdf_to_one_row_a_form(
+    client: Any, two_pages: Path, reader: Reader, tmp_path: Path
+) -> None:
+    opened = client.get("/v1/forms/a-pair").json()
+    assert len(opened["form"]["pages"]) == 2
+    assert {each.get("page", 0) for each in opened["proposals"]} == {0, 1}
+    scale = opened["form"]["pages"][0]["width"] / 1654
+
+    def box(*values: int) -> list[int]:
+        return [round(scale * value) for value in values]
+
+    fields = [
+        {"name": "total", "box": box(520, 1840, 400, 100)},
+        {"name": "stock", "page": 1, "box": box(700, 300, 248, 78), "layout": "comb", "cells": 4, "type": "digits"},
+        {"name": "left", "page": 1, "box": box(700, 540, 400, 100)},
+    ]
+    body = {"title": "Two pages", "fields": fields, "rules": ["left <= total"]}
+    assert client.put("/v1/forms/a-pair", content=json.dumps(body)).status_code == 200
+    assert client.get("/v1/forms/a-pair/pages/1").status_code == 200
+    wrong = body | {"fields": [fields[0] | {"page": 2}]}
+    rejected = client.put("/v1/forms/a-pair", content=json.dumps(wrong)).json()["error"]["message"]
+    assert rejected == "fields[total]: there is no page 2; the first is 0"
+
+    blanks = [Image.fromarray(blank_form()[0]), second_page()]
+    places = [{"total": (530, 1850)}, {"stock": (700, 302), "left": (710, 550)}]
+    scans = [
+        filled(blanks[number], places[number], WRITTEN[copy], turn)
+        for copy, number, turn in ((0, 1, 0.6), (0, 0, -0.4), (1, 0, 0.3), (1, 1, -0.7))
+    ]
+    scans[0].save(tmp_path / "scans.pdf", save_all=True, append_images=scans[1:], resolution=200)
+    form = FormReader(two_pages, reader)
+    with closing(Job.begin(tmp_path / "answers.job", two_pages)) as job:
+        for answer in form.read([tmp_path / "scans.pdf"]):
+            job.add(answer)
+        cut_outs = {}
+        while tasks := job.tasks("reviewer", 1):
+            (task,) = tasks
+            cut_outs[task.name] = job.cut_out(task.field, 0.1)
+            job.key(task.field, WRITTEN[task.form - 1][task.name], "reviewer")
+        assert cut_outs
+        assert all(each.startswith(b"\x89PNG") for each in cut_outs.values())
+        write_answers(tmp_path / "answers.csv", job.form, job.answers())
+    with (tmp_path / "answers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [{name: row[name] for name in WRITTEN[0]} for row in rows] == WRITTEN
+    assert [row["problem"] for row in rows] == ["", ""]
+    sources = [[int(source.rsplit("#", 1)[1]) for source in row["source"].split(" ") if "#" in source] for row in rows]
+    assert sources == [[2, 1], [3, 4]]

@@ -12,6 +12,7 @@ let state = { title: "", fields: [], rules: [] };
 let proposals = [];
 let pages = [];
 let number = 0; // of the page that is shown
+let wanted = 0; // of the page that was asked for, whose picture may be on its way
 let chosen = null; // name of a field
 let saved = "";
 let past = [];
@@ -22,6 +23,7 @@ let drag = null;
 const pictures = new Map();
 
 const copy = (value) => JSON.parse(JSON.stringify(value));
+const byPage = () => [...state.fields].sort((a, b) => pageOf(a) - pageOf(b)); // in their order on each page
 const field = () => state.fields.find((each) => each.name === chosen);
 const pageOf = (each) => each.page ?? 0;
 const open = () => proposals.filter((each) => !state.fields.some((own) => pageOf(own) === pageOf(each) && overlap(own.box, each.box) > 0.5));
@@ -50,7 +52,7 @@ async function guarded(work) {
 // ------------------------------------------------------------------------------------------------------------ changing
 
 function change(work) {
-  const before = copy({ state, chosen });
+  const before = copy({ state, chosen, number });
   work();
   if (JSON.stringify(before.state) === JSON.stringify(state)) return;
   past.push(before);
@@ -61,9 +63,10 @@ function change(work) {
 
 function go(from, to) {
   if (!from.length) return;
-  to.push(copy({ state, chosen }));
-  ({ state, chosen } = from.pop());
-  show();
+  const { number: place, ...back } = from.pop();
+  to.push(copy({ state, chosen, number: place }));
+  ({ state, chosen } = back);
+  turn(place);
 }
 
 function freeName(stem) {
@@ -126,6 +129,7 @@ function inner(each) {
 
 function show() {
   const { width, height } = pages[number];
+  const isOne = pages.length === 1;
   $("boxes").setAttribute("viewBox", `0 0 ${width} ${height}`);
   const groups = [];
   for (const each of open().filter((one) => pageOf(one) === number)) {
@@ -141,11 +145,11 @@ function show() {
     groups.push(group);
   }
   $("boxes").replaceChildren(...groups);
-  $("list").replaceChildren(...state.fields.map((each) => {
+  $("list").replaceChildren(...byPage().map((each) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = each.name;
+    button.textContent = isOne ? each.name : `${each.name} · page ${pageOf(each) + 1}`;
     button.setAttribute("aria-pressed", String(each.name === chosen));
     button.addEventListener("click", () => choose(each.name));
     item.append(button);
@@ -159,10 +163,16 @@ function show() {
   $("save").disabled = JSON.stringify(state) === saved;
   $("all").disabled = !open().length;
   for (const each of ["draw", "table"]) $(each).setAttribute("aria-pressed", String(tool === each));
-  const left = open().length;
+  $("stage").setAttribute("aria-label", isOne ? "The page with its fields" : `Page ${number + 1} of ${pages.length} with its fields`);
+  $("page").value = String(number);
+  $("before").disabled = number === 0;
+  $("after").disabled = number === pages.length - 1;
+  const all = open().length;
+  const left = open().filter((each) => pageOf(each) === number).length;
+  const elsewhere = all > left ? ` ${all - left} on other pages.` : "";
   $("hint").textContent = tool === "table"
     ? ["Click the top left of the first cell.", "Click the bottom right of the first cell.", "Click the bottom right of the last cell."][corners.length]
-    : left ? `${left} proposed: click a dashed field to take it, or drag a rectangle.` : "Drag a rectangle to add a field.";
+    : (left ? `${left} proposed: click a dashed field to take it, or drag a rectangle.` : "Drag a rectangle to add a field.") + elsewhere;
 }
 
 function showField() {
@@ -310,7 +320,7 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 $("stage").addEventListener("keydown", (event) => {
   const arrow = ARROWS[event.key];
-  const all = [...state.fields.filter((each) => pageOf(each) === number)];
+  const all = byPage();
   if (arrow && field()) {
     change(() => {
       const box = field().box;
@@ -321,9 +331,14 @@ $("stage").addEventListener("keydown", (event) => {
       field().box = clamped(moved);
     });
   } else if ("npNP".includes(event.key) && event.key.length === 1 && all.length) {
+    const isNext = event.key.toLowerCase() === "n";
     const at = all.findIndex((each) => each.name === chosen);
-    const step = event.key.toLowerCase() === "n" ? 1 : -1;
-    choose(all[(at + step + all.length) % all.length].name);
+    // With none chosen: the first one from this page on, or the last one up to it.
+    const from = isNext ? all.findIndex((each) => pageOf(each) >= number) - 1 : all.findLastIndex((each) => pageOf(each) <= number) + 1;
+    const to = (at < 0 ? from : at) + (isNext ? 1 : -1);
+    choose(all.at(to % all.length).name);
+  } else if (event.key === "PageDown" || event.key === "PageUp") {
+    turn(wanted + (event.key === "PageDown" ? 1 : -1));
   } else if (event.key === "Delete" || event.key === "Backspace") {
     if (field()) remove();
   } else if (event.key === "Enter") {
@@ -378,14 +393,25 @@ const save = () => guarded(async () => {
 });
 $("save").addEventListener("click", save);
 
-async function turn(to) {
-  number = to;
-  $("page").value = String(to);
-  if (!pictures.has(to)) pictures.set(to, await picture(path(`/pages/${to}`)));
-  $("picture").src = pictures.get(to);
+// Shows another page once its picture is there; of several that were asked for in between, the last one.
+const turn = (to) => guarded(async () => {
+  wanted = Math.max(0, Math.min(to, pages.length - 1));
+  const [page, form] = [wanted, name];
+  if (!pictures.has(page)) {
+    const found = await picture(path(`/pages/${page}`));
+    if (form !== name) return;
+    pictures.set(page, found);
+  }
+  if (page !== wanted) return;
+  if (page !== number) [corners, drag] = [[], null];
+  number = page;
+  if (field() && pageOf(field()) !== number) chosen = null;
+  $("picture").src = pictures.get(number);
   show();
-}
-$("page").addEventListener("change", () => guarded(() => turn(Number($("page").value))));
+});
+$("page").addEventListener("change", () => turn(Number($("page").value)));
+$("before").addEventListener("click", () => turn(wanted - 1));
+$("after").addEventListener("click", () => turn(wanted + 1));
 
 async function openForm(which) {
   name = which;
@@ -395,6 +421,8 @@ async function openForm(which) {
   pictures.clear();
   $("which").hidden = pages.length < 2;
   $("page").replaceChildren(...pages.map((_, i) => new Option(String(i + 1), String(i))));
+  $("of").textContent = `of ${pages.length}`;
+  number = 0;
   say("");
   await turn(0);
 }
