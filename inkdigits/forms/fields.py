@@ -14,7 +14,7 @@ import re2
 
 from inkdigits.arrays import Box, GrayImage
 from inkdigits.forms import rules
-from inkdigits.forms.alignment import ink_of, print_of
+from inkdigits.forms.ink import ink_of, print_of
 from inkdigits.forms.template import Form, FormField
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, NumberReading
