@@ -52,12 +52,12 @@ def new_form(folder: Path, sources: Sequence[str | Path], filled: bool = False, 
     Args:
         folder: a new one.
         sources: the blank form, a page a picture or a PDF's page; or filled copies of one page.
-        filled: whether they are copies. What is printed is what most of them have in common.
+        filled: whether they are copies. What is printed is what most of them have in common; of one copy, its lines.
         title: for people.
 
     Raises:
         InputError: a file is missing or cannot be read (ImageError).
-        FormError: fewer than three copies, or they do not lie on each other.
+        FormError: two copies, one that is no ruled table, or they do not lie on each other.
         OutputError: the folder exists or cannot be written.
     """
     images: list[GrayImage] = []

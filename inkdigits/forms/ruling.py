@@ -19,7 +19,7 @@ from inkdigits.reading.geometry import map_points, resized
 
 WORK_PX = 1600  # longest side of the pictures that are compared: print of 8 points is still legible
 LINE_PX = 32  # of a page 1,600 px long: straighter strokes are lines; digits of such tables are up to 24 px high
-GAP_PX, LEAST_LINE_PX = 60, 120  # in a template: gaps in a line are closed, shorter lines are underlined values
+GAP_PX = 40  # in a line of a template: such gaps are closed
 SHADOW = 244
 SAMPLE_PX = 8  # along a line: its place is noted so often
 LEAST_PIECE_PX = 48  # of a line: says something of its slope
@@ -30,7 +30,8 @@ SCALES = np.geomspace(0.6, 1.65, 250)  # of a scan against its page, both 1,600 
 SOFT_PX = 2.5  # lines match that lie about so near to each other
 LINE_APART_PX = 8  # a double line counts as one
 NEAR_PX = 2
-LEAST_DIFFERENT = 40  # samples of lines, 8 px each, that tell two places of a page from each other
+QUARTERS = 4
+LEAST_DIFFERENT = 0.5  # of a line: with less of one, two places of a page cannot be told from each other
 BEND = ((1, 0), (2, 0), (3, 0), (4, 0), (1, 1), (2, 1), (3, 1), (1, 2), (2, 2))  # powers along and across the lines
 
 
@@ -88,7 +89,8 @@ class Flattening:
         for mask, axis in ((self.ruling.across, 1), (self.ruling.down, 0)):
             ys, xs = np.nonzero(mask)
             places = self.flat(np.stack([xs, ys], axis=-1).astype(float))[:, axis]
-            found.append(np.bincount(places.round().astype(int).clip(0, self.size[1 - axis] - 1), minlength=self.size[1 - axis]).astype(float))
+            length = self.size[1 - axis]
+            found.append(np.bincount(places.round().astype(int).clip(0, length - 1), minlength=length).astype(float))
         return found[0], found[1]
 
 
@@ -114,13 +116,23 @@ def straight_table(page: GrayImage) -> GrayImage | None:
     small = cv2.resize(flat, (width, height), interpolation=cv2.INTER_AREA)
     lines = np.zeros((height, width), np.uint8)
     ruling = ruling_of(ink_of(np.asarray(small, np.uint8)))
-    for mask, along in ((ruling.across, (0, 1)), (ruling.down, (1, 0))):
-        bridge, piece = (np.ones([1 + n * side for side in along], np.uint8) for n in (GAP_PX, LEAST_LINE_PX))
-        whole = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, bridge)
-        lines |= np.asarray(cv2.morphologyEx(whole, cv2.MORPH_OPEN, piece), np.uint8)
+    lines |= _long(ruling.across)
+    lines |= np.ascontiguousarray(_long(np.ascontiguousarray(ruling.down.T)).T)
+    # The sheet's edges are straight, too; lines of the table cross each other.
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(lines)
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_WIDTH] * stats[1:, cv2.CC_STAT_HEIGHT]))
+    lines = np.where(labels == largest, lines, np.uint8(0))
     is_line = cv2.resize(lines, size, interpolation=cv2.INTER_LINEAR) > 127
     paper = 255 - (255 - SHADOW) * (ink_of(np.asarray(flat, np.uint8)) > 0)
     return np.asarray(np.where(is_line, 0, paper), np.uint8)
+
+
+def _long(lines: GrayImage) -> GrayImage:
+    """Return those of a flat page's lines across that are at least half as long as the longest, gaps closed."""
+    whole = cv2.morphologyEx(lines, cv2.MORPH_CLOSE, np.ones((1, GAP_PX), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(whole)
+    longest = int(stats[1:, cv2.CC_STAT_WIDTH].max(initial=LINE_PX))
+    return np.asarray(cv2.morphologyEx(whole, cv2.MORPH_OPEN, np.ones((1, longest // 2), np.uint8)), np.uint8)
 
 
 def ruling_of(ink: GrayImage, length: int = LINE_PX) -> Ruling:
@@ -236,15 +248,14 @@ class RuledPage:
         then are others than now is compared with the scan.
         """
         theirs = ruling_of(ink_of(flat))
-        found, margin = 1.0, 1.0
+        weakest, margin = 1.0, 1.0
         for axis, ours, their in ((0, self.ruling.across, theirs.across), (1, self.ruling.down, theirs.down)):
             wanted, seen = _slim(ours, axis), _slim(their, axis)
             near = cv2.dilate(seen, np.ones((2 * NEAR_PX + 1, 1), np.uint8))
-            found = min(found, _share(wanted, near))
-            turned = _half_turned(wanted)
-            for other in (*(_moved(wanted, offset) for offset in _offsets(wanted)), turned):
+            weakest = min(weakest, _weakest(wanted, near))
+            for other in (_half_turned(wanted), *(_moved(wanted, offset) for offset in _offsets(wanted))):
                 margin = min(margin, _margin(wanted, other, near))
-        return Evidence(found, margin)
+        return Evidence(weakest, margin)
 
 
 @dataclass(frozen=True)
@@ -252,12 +263,12 @@ class Evidence:
     """What the ruling of a scan says for its lying as it was laid on a page.
 
     Attributes:
-        found: 0 to 1, the share of the page's lines that it has there, across or down, whichever is less.
+        weakest: 0 to 1, the share of a quarter of a line that it has there, of the one of which it has least.
         margin: -1 to 1: of the pixels in which the page's lines differ from the same lines some rows or columns off, or
             upside down, the share that speaks for it less the share that speaks against it.
     """
 
-    found: float
+    weakest: float
     margin: float
 
 
@@ -268,29 +279,37 @@ def _slim(lines: GrayImage, axis: int) -> GrayImage:
     return np.asarray(lines[:, :width].reshape(len(lines), -1, SAMPLE_PX).max(axis=2), np.uint8)
 
 
-def _share(wanted: GrayImage, near: GrayImage) -> float:
-    n = np.count_nonzero(wanted)
-    return np.count_nonzero(wanted & near) / n if n else 0.0
+def _weakest(wanted: GrayImage, near: GrayImage) -> float:
+    shares = [1.0]
+    for place in lines_of(wanted.sum(axis=1, dtype=float)).astype(int):
+        here = slice(max(0, place - LINE_APART_PX // 2), place + LINE_APART_PX // 2 + 1)
+        line, seen = wanted[here].any(axis=0), (wanted & near)[here].any(axis=0)
+        for part, seen_part in zip(np.array_split(line, QUARTERS), np.array_split(seen, QUARTERS), strict=True):
+            if part.mean() > 0.5:
+                shares.append(float(seen_part.sum() / part.sum()))
+    return min(shares)
 
 
 def _moved(lines: GrayImage, offset: int) -> GrayImage:
     moved = np.zeros_like(lines)
-    if offset > 0:
-        moved[offset:] = lines[:-offset]
-    else:
-        moved[:offset] = lines[-offset:]
+    moved[max(0, offset) : len(lines) + min(0, offset)] = lines[max(0, -offset) : len(lines) - max(0, offset)]
     return moved
 
 
 def _half_turned(lines: GrayImage) -> GrayImage:
     """Return lines upside down, moved so that they lie on what they were as well as they can."""
     turned = np.ascontiguousarray(lines[::-1, ::-1])
-    profile, other = (each.sum(axis=1, dtype=float) for each in (lines, turned))
+    for axis in (0, 1):
+        offset = _best_offset(lines.sum(axis=1 - axis, dtype=float), turned.sum(axis=1 - axis, dtype=float))
+        turned = _moved(turned, offset) if axis == 0 else np.ascontiguousarray(_moved(turned.T, offset).T)
+    return turned
+
+
+def _best_offset(profile: Floats, other: Floats) -> int:
+    """Return by how much the second must be moved to be as like the first as it can."""
     n = 2 * len(profile)
-    alike = np.fft.irfft(np.fft.rfft(profile, n) * np.conj(np.fft.rfft(other, n)), n)
-    offset = int(alike.argmax())
-    offset = offset - n if offset > n // 2 else offset
-    return _moved(turned, offset) if offset else turned
+    at = int(np.fft.irfft(np.fft.rfft(profile, n) * np.conj(np.fft.rfft(other, n)), n).argmax())
+    return at - n if at > n // 2 else at
 
 
 def _offsets(lines: GrayImage) -> list[int]:
@@ -302,11 +321,11 @@ def _offsets(lines: GrayImage) -> list[int]:
 
 
 def _margin(wanted: GrayImage, other: GrayImage, near: GrayImage) -> float:
-    wide = np.ones((4 * NEAR_PX + 1, 1), np.uint8)
+    wide = np.ones((4 * NEAR_PX + 1, 3), np.uint8)
     here = wanted & ~cv2.dilate(other, wide)
     there = other & ~cv2.dilate(wanted, wide)
     n = max(np.count_nonzero(here), np.count_nonzero(there))
-    if np.count_nonzero(here) < LEAST_DIFFERENT:
+    if np.count_nonzero(here.any(axis=0)) < LEAST_DIFFERENT * np.count_nonzero(wanted.any(axis=0)):
         return -1.0
     return (np.count_nonzero(here & near) - np.count_nonzero(there & near)) / n
 
