@@ -5,8 +5,8 @@ scanner that pulls unevenly, is measured tile by tile: by how many pixels the pr
 template. At the end it is counted how much of the template's print the scan has in its place: around every field most
 of it must be there, or the page is rejected.
 
-Where features do not suffice, as on a page that is one dense table, its ruling says where it lies (`ruling`): then every
-line of the template must be there, and it must not lie nearly as well some rows or columns off.
+Where features do not suffice, as on a page that is one dense table, its ruling says where it lies (`ruling`): then
+every line of the template must be there, and it must not lie nearly as well some rows or columns off.
 """
 
 from collections.abc import Iterator, Sequence
@@ -181,7 +181,9 @@ class Aligner:
         jumps = [float(np.abs(np.diff(moves - first, axis=axis)).max(initial=0)) for axis in (0, 1)]
         laid = self._laid(small, to_small, moves)
         found, at_fields = self._found(ink_of(laid))
-        is_torn = not is_ruled and at_fields and max(jumps) > SUSPICIOUS_JUMP_PX and min(at_fields) < LEAST_FOUND_AT_JUMP
+        is_torn = (
+            not is_ruled and at_fields and max(jumps) > SUSPICIOUS_JUMP_PX and min(at_fields) < LEAST_FOUND_AT_JUMP
+        )
         if is_ruled and (check or start.moves is not None):
             evidence = self._ruled.evidence(self._laid(small, to_small, moves, cv2.BORDER_CONSTANT))
             if evidence.weakest < LEAST_OF_LINE:
@@ -220,7 +222,8 @@ class Aligner:
         if not self._ruled.is_table:
             return False
         lines = cv2.dilate(self._ruled.ruling.both, np.ones((7, 7), np.uint8))
-        return np.count_nonzero(self._print & ~lines) < BARE * np.count_nonzero(self._print)
+        beside = np.count_nonzero((self._print > 0) & (lines == 0))
+        return bool(beside < BARE * np.count_nonzero(self._print))
 
     def _by_ruling(self, small: GrayImage) -> Iterator[_Start]:
         """Yield where the template seems to lie in a reduced scan by its lines, if it is a table."""

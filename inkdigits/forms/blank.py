@@ -99,7 +99,9 @@ def print_of_copies(copies: Sequence[GrayImage]) -> GrayImage:
         return common_print(copies)
     table = straight_table(copies[0])
     if table is None:
-        raise FormError(f"one filled copy shows what is printed only if it is a ruled table; give {LEAST_COPIES} or more")
+        raise FormError(
+            f"one filled copy shows what is printed only if it is a ruled table; give {LEAST_COPIES} or more"
+        )
     return table
 
 

@@ -352,8 +352,8 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
     Fields of an equation between two or more that are filled in are accepted where it holds and that proves them right
     (`_proof`).
     Where rules are broken and one candidate of a field makes all of its rules hold, that is its answer, to be reviewed
-    (`_repair`); where none or several do, the likeliest culprits are rejected, the rule as their problem (`_culprits`). Once these
-    are keyed, the rules are asked again: what is broken still then has its culprits among the others.
+    (`_repair`); where none or several do, the likeliest culprits are rejected, the rule as their problem (`_culprits`).
+    Once these are keyed, the rules are asked again: what is broken still then has its culprits among the others.
 
     Args:
         form: the template.
@@ -389,24 +389,22 @@ def _speaking(form: Form, found: Mapping[str, FieldReading]) -> dict[str, list[s
 
 
 def _repair(
-    form: Form, found: Mapping[str, FieldReading], broken: Sequence[str], speaking: Mapping[str, Sequence[str]]
+    form: Form, found: dict[str, FieldReading], broken: Sequence[str], speaking: Mapping[str, Sequence[str]]
 ) -> FieldReading | None:
     """Return a field with the one candidate in its place that makes all rules hold that speak of it.
 
-    Of several such fields that of which most rules were broken; None where two have as many, or there is none.
+    Of several such fields that of which most rules were broken; none of two that would make the same rule hold.
     """
     named = {name for rule in broken for name in rules.names_in(rule, form.tables()) & found.keys()}
     tried = sorted(((share, name, text) for name in named for text, share in found[name].candidates), reverse=True)
-    repairs: list[tuple[int, FieldReading]] = []
+    repairs: list[tuple[set[str], FieldReading]] = []
     for share, name, text in tried[:MOST_REPAIRS]:
-        if not found[name].is_repaired and not _broken(
-            form, found | {name: replace(found[name], text=text)}, speaking[name]
-        ):
-            n_mended = len(set(speaking[name]) & set(broken))
-            repairs.append((n_mended, _repaired(found[name], text, share)))
-    most = max((n for n, _ in repairs), default=0)
-    best = [repair for n, repair in repairs if n == most]
-    return best[0] if len(best) == 1 else None
+        changed = found | {name: replace(found[name], text=text)}
+        if not found[name].is_repaired and not _broken(form, changed, speaking[name]):
+            repairs.append((set(speaking[name]) & set(broken), _repaired(found[name], text, share)))
+    most = max((len(mended) for mended, _ in repairs), default=0)
+    best = [(mended, repair) for mended, repair in repairs if len(mended) == most]
+    return next((repair for mended, repair in best if sum(bool(mended & other) for other, _ in best) == 1), None)
 
 
 def _proof(named: Sequence[FieldReading]) -> float:

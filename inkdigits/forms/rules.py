@@ -147,6 +147,10 @@ def holds(rule: str, tables: Tables, values: Mapping[str, Number | None]) -> boo
     }
     single = {name: value for name, value in values.items() if value is not None}
     try:
-        return bool(SimpleEval(operators=OPERATORS, functions=functions, names=single | {name: name for name in tables}).eval(rule))
+        return bool(
+            SimpleEval(operators=OPERATORS, functions=functions, names=single | {name: name for name in tables}).eval(
+                rule
+            )
+        )
     except (InvalidExpression, ArithmeticError, TypeError, ValueError):
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inkdigits.arrays import Floats, GrayImage, NDArray, Transform
+from inkdigits.arrays import Floats, GrayImage, Transform
 from inkdigits.forms.boxes import skew_deg
 from inkdigits.forms.ink import ink_of
 from inkdigits.reading.geometry import map_points, resized
@@ -177,7 +177,7 @@ def _bend_of(lines: GrayImage) -> Floats:
 
     Each piece of a line lies at a height of its own, which is left free: only how it rises and falls says something.
     """
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
+    _n, labels, stats, _ = cv2.connectedComponentsWithStats(lines, connectivity=8)
     ys, xs = np.nonzero(lines)
     piece = labels[ys, xs]
     keys, index = np.unique(piece.astype(np.int64) * 100_000 + xs // SAMPLE_PX, return_inverse=True)
@@ -322,12 +322,12 @@ def _offsets(lines: GrayImage) -> list[int]:
 
 def _margin(wanted: GrayImage, other: GrayImage, near: GrayImage) -> float:
     wide = np.ones((4 * NEAR_PX + 1, 3), np.uint8)
-    here = wanted & ~cv2.dilate(other, wide)
-    there = other & ~cv2.dilate(wanted, wide)
+    here = (wanted > 0) & (cv2.dilate(other, wide) == 0)
+    there = (other > 0) & (cv2.dilate(wanted, wide) == 0)
     n = max(np.count_nonzero(here), np.count_nonzero(there))
     if np.count_nonzero(here.any(axis=0)) < LEAST_DIFFERENT * np.count_nonzero(wanted.any(axis=0)):
         return -1.0
-    return (np.count_nonzero(here & near) - np.count_nonzero(there & near)) / n
+    return (np.count_nonzero(here & (near > 0)) - np.count_nonzero(there & (near > 0))) / n
 
 
 def lines_of(profile: Floats) -> Floats:

@@ -1,5 +1,6 @@
-"""Pages of one dense table, of which nothing but the ruling is alike: laid by their lines, never a row or column off."""
+"""Pages of one dense table, alike in nothing but their ruling: laid by their lines, never a row or column off."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,16 @@ from inkdigits.reading.geometry import map_points
 SIZE = (1700, 1300)
 ROW = 45
 XS = [70, 190, *range(265, 1200, 75)]
-BANDS = [*range(90, 316, ROW), 390, *range(435, 660, ROW), 735, *range(780, 1050, ROW), 1100, 1170, *range(1215, 1600, ROW)]
+BANDS = [
+    *range(90, 316, ROW),
+    390,
+    *range(435, 660, ROW),
+    735,
+    *range(780, 1050, ROW),
+    1100,
+    1170,
+    *range(1215, 1600, ROW),
+]
 HEADED = [60, *range(150, 1600, ROW)]
 EVEN = [*range(100, 1600, ROW)]
 EVEN_XS = [*range(100, 1200, 75)]
@@ -35,7 +45,7 @@ def filled(ys: list[int], xs: list[int], seed: int) -> GrayImage:
         cv2.line(page, (xs[0], y), (xs[-1], y), 40, 2)
     for x in xs:
         cv2.line(page, (x, ys[0]), (x, ys[-1]), 40, 2)
-    for top, bottom in zip(ys[:-1], ys[1:], strict=True):
+    for top, bottom in itertools.pairwise(ys):
         for left in xs[:-1]:
             text, font = str(rng.integers(0, 1000)), int(rng.choice([0, 2, 4, 5]))
             at = (left + int(rng.integers(2, 10)), bottom - int(rng.integers(3, 9)))
@@ -149,7 +159,7 @@ def test_one_filled_table_makes_a_template_of_its_lines(tmp_path: Path) -> None:
     form = new_form(tmp_path / "form", [tmp_path / "filled.png"], filled=True)
     dark = load_picture(form, tmp_path / "form", 0) < 128
     assert dark[:, 400:500].all(axis=1).any()
-    inside = [dark[t + 8 : b - 8, left + 8 : left + 60] for t, b in zip(BANDS, BANDS[1:], strict=False) for left in XS[:-1]]
+    inside = [dark[t + 8 : b - 8, left + 8 : left + 60] for t, b in itertools.pairwise(BANDS) for left in XS[:-1]]
     assert not any(cell.any() for cell in inside)
     Image.fromarray(np.full(SIZE, 250, np.uint8)).save(tmp_path / "empty.png")
     with pytest.raises(FormError, match="ruled table"):
