@@ -402,9 +402,9 @@ def _repair(
         changed = found | {name: replace(found[name], text=text)}
         if not found[name].is_repaired and not _broken(form, changed, speaking[name]):
             repairs.append((set(speaking[name]) & set(broken), _repaired(found[name], text, share)))
-    most = max((len(mended) for mended, _ in repairs), default=0)
-    best = [(mended, repair) for mended, repair in repairs if len(mended) == most]
-    return next((repair for mended, repair in best if sum(bool(mended & other) for other, _ in best) == 1), None)
+    most = max((len(fixed) for fixed, _ in repairs), default=0)
+    best = [(fixed, repair) for fixed, repair in repairs if len(fixed) == most]
+    return next((repair for fixed, repair in best if sum(bool(fixed & other) for other, _ in best) == 1), None)
 
 
 def _proof(named: Sequence[FieldReading]) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inkdigits.arrays import Floats, GrayImage, Transform
+from inkdigits.arrays import Floats, GrayImage, Indices, Transform
 from inkdigits.forms.boxes import skew_deg
 from inkdigits.forms.ink import ink_of
 from inkdigits.reading.geometry import map_points, resized
@@ -195,13 +195,8 @@ def _bend_of(lines: GrayImage) -> Floats:
     powers = _powers(u, v)
     weights, bend = np.ones(len(x)), np.zeros(len(BEND))
     for _ in range(6):
-        total = np.maximum(np.bincount(piece, weights), 1e-9)
-
-        def around(values: Floats) -> Floats:
-            return values - (np.bincount(piece, weights * values) / total)[piece]
-
-        a = np.stack([around(column) for column in powers.T], axis=-1)
-        b = around(y)
+        a = np.stack([_around(column, piece, weights) for column in powers.T], axis=-1)
+        b = _around(y, piece, weights)
         root = np.sqrt(weights)[:, None]
         # A little of nothing: where few lines are, the page counts as flat.
         rows = np.vstack([root * a, 0.003 * np.sqrt(len(x)) * np.eye(len(BEND))])
@@ -209,6 +204,12 @@ def _bend_of(lines: GrayImage) -> Floats:
         off = np.abs(b - a @ bend)
         weights = 1 / (1 + (off / max(1.0, 2 * float(np.median(off)))) ** 2)
     return bend
+
+
+def _around(values: Floats, piece: Indices, weights: Floats) -> Floats:
+    """Return values (n,) less the weighted mean of those of the same piece."""
+    total = np.maximum(np.bincount(piece, weights), 1e-9)
+    return values - (np.bincount(piece, weights * values) / total)[piece]
 
 
 class RuledPage:
@@ -251,7 +252,7 @@ class RuledPage:
         weakest, margin = 1.0, 1.0
         for axis, ours, their in ((0, self.ruling.across, theirs.across), (1, self.ruling.down, theirs.down)):
             wanted, seen = _slim(ours, axis), _slim(their, axis)
-            near = cv2.dilate(seen, np.ones((2 * NEAR_PX + 1, 1), np.uint8))
+            near = np.asarray(cv2.dilate(seen, np.ones((2 * NEAR_PX + 1, 1), np.uint8)), np.uint8)
             weakest = min(weakest, _weakest(wanted, near))
             for other in (_half_turned(wanted), *(_moved(wanted, offset) for offset in _offsets(wanted))):
                 margin = min(margin, _margin(wanted, other, near))
