@@ -108,12 +108,9 @@ def table(request: pytest.FixtureRequest) -> tuple[list[int], Aligner, Place]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
         {"down": ROW},
-        {"down": -ROW},
-        {"turn_deg": 2.0},
+        {"down": -ROW, "turn_deg": 2.0},
         {"curl_px": 12.0},
-        {"down": ROW, "turn_deg": -2.0, "curl_px": 10.0},
         {"turn_deg": 180.0},
     ],
     ids=str,
@@ -135,23 +132,19 @@ def test_a_table_that_lacks_a_row_is_rejected(table: tuple[list[int], Aligner, P
     whole = filled(ys, XS, 3)
     lacking, _ = copied(whole, top=ys[1] + 5)
     hidden = np.vstack([whole[: ys[-6]], whole[ys[-4] :]])  # two rows lie under a fold
-    others = (lacking, hidden, filled(EVEN, EVEN_XS, 3), filled(ys[::2], XS, 3), np.full(SIZE, 250, np.uint8))
-    for scan in others:
+    for scan in (lacking, hidden, np.full(SIZE, 250, np.uint8)):
         with pytest.raises(AlignmentError):
             aligner.align(scan)
 
 
-def test_squared_paper_and_a_table_that_is_the_same_upside_down_are_rejected(
-    table: tuple[list[int], Aligner, Place],
-) -> None:
+def test_squared_paper_and_a_table_that_is_the_same_upside_down_are_rejected() -> None:
+    aligner, _ = template_of(filled(EVEN, EVEN_XS, 1))
     squared = np.full(SIZE, 250, np.uint8)
     squared[::15] = squared[:, ::15] = 90
     with pytest.raises(AlignmentError):
-        table[1].align(squared)
-    aligner, _ = template_of(filled(EVEN, EVEN_XS, 1))
-    for turn_deg in (0.0, 180.0):
-        with pytest.raises(AlignmentError, match="upside down"):
-            aligner.align(copied(filled(EVEN, EVEN_XS, 2), turn_deg=turn_deg)[0])
+        aligner.align(squared)
+    with pytest.raises(AlignmentError, match="upside down"):
+        aligner.align(filled(EVEN, EVEN_XS, 2)[::-1, ::-1].copy())
 
 
 def test_one_filled_table_makes_a_template_of_its_lines(tmp_path: Path) -> None:
