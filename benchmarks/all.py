@@ -43,6 +43,7 @@ PARTS = (
     Part("forms_kill"),
     Part("forms_export"),
     Part("real_forms", ("--blind",), of_data=("",)),
+    Part("real_forms", ("--tables",), of_data=("",), result="real_tables"),
     Part("cells", of_data=("cells",)),
     Part("pages", ("--turns", "0", "1", "2", "3"), of_data=("photos", "pages")),
     Part("reading", of_data=("",)),

@@ -43,7 +43,7 @@ CHAPTERS = {
         "cells",
         "pages",
     ),
-    "Forms": ("forms", "real_forms", "forms_kill", "forms_export"),
+    "Forms": ("forms", "real_forms", "real_tables", "forms_kill", "forms_export"),
     "Confidence, and one's own hand": ("selective", "personal"),
     "MNIST": ("accuracy", "champion", "digits"),
     "Speed of training": ("train_speed", "time_to_99"),

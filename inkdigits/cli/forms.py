@@ -57,7 +57,10 @@ def new(
     pages: Annotated[list[Path], typer.Argument(metavar="PAGES", help="Pictures or PDFs of the blank form.")],
     filled: Annotated[
         bool,
-        typer.Option("--filled", help="PAGES are three or more filled copies of one page, the first upright."),
+        typer.Option(
+            "--filled",
+            help="PAGES are three or more filled copies of one page, the first upright; or one, of a ruled table.",
+        ),
     ] = False,
     title: Annotated[str, typer.Option(metavar="TEXT", help="What people call the form. Default: FOLDER's name.")] = "",
 ) -> None:

@@ -4,19 +4,24 @@ Features of the printed form (SIFT) give one homography (MAGSAC). What is left o
 scanner that pulls unevenly, is measured tile by tile: by how many pixels the print of the scan lies beside that of the
 template. At the end it is counted how much of the template's print the scan has in its place: around every field most
 of it must be there, or the page is rejected.
+
+Where features do not suffice, as on a page that is one dense table, its ruling says where it lies (`ruling`): then
+every line of the template must be there, and it must not lie nearly as well some rows or columns off.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from inkdigits.arrays import Box, Floats, GrayImage, NDArray, Transform
 from inkdigits.errors import InkdigitsError
+from inkdigits.forms.ink import ink_of
+from inkdigits.forms.ruling import WORK_PX, RuledPage, ruling_of
 from inkdigits.reading.geometry import between_centres, map_points, resized
 
-WORK_PX = 1600  # longest side of the pictures that are compared: print of 8 points is still legible
 N_FEATURES = 4000
 RATIO = 0.8  # Lowe's: the best match is so much closer than the second best
 LEAST_INLIERS = 15
@@ -36,6 +41,10 @@ LEAST_FOUND, LEAST_FOUND_AT_FIELD = 0.75, 0.55
 # a field, accepted with that 30 px off, it was 0.58. Real scans jump less and may have 0.62 there.
 SUSPICIOUS_JUMP_PX, MOST_JUMP_PX = 4.0, 7.0
 LEAST_FOUND_AT_JUMP = 0.9
+# Of pages laid by their lines (`ruling.Evidence`). Three climate tables have 0.33 or more of the weakest line and a
+# margin of 0.72 or more; a row off, cropped or upside down it is 0.0, or the margin below 0.1.
+LEAST_OF_LINE, LEAST_MARGIN = 0.2, 0.4
+BARE = 0.05  # share of a page's print that may be something else where it counts as lines alone
 ROOM_PX = 40  # around a field, in which its print is counted
 
 
@@ -50,7 +59,7 @@ class Alignment:
     Attributes:
         to_scan: (3, 3), takes the template's pixels to the scan's, but for `moves`.
         moves: float32 (h, w, 2), by how many of the template's pixels a place is off, on a grid over the page.
-        n_inliers: features that agree on `to_scan`.
+        n_inliers: features, or crossings of lines, that agree on it.
         scale: the scan's pixels a pixel of the template.
         found: 0 to 1, share of the template's print that the scan has in its place.
         found_at_fields: the same around each field, 1 where nothing is printed.
@@ -70,8 +79,11 @@ class Alignment:
         x, y = points.round().astype(int).T
         return map_points(self.to_scan, points + moves[y.clip(0, height - 1), x.clip(0, width - 1)])
 
-    def flat(self, scan: GrayImage, size: tuple[int, int]) -> GrayImage:
-        """Return a scan uint8 (H, W) as it lies on the template, uint8 of `size`: height and width of the template."""
+    def flat(self, scan: GrayImage, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> GrayImage:
+        """Return a scan uint8 (H, W) as it lies on the template, uint8 of `size`: height and width of the template.
+
+        `border` is OpenCV's: what counts as outside of the scan, white where it is `cv2.BORDER_CONSTANT`.
+        """
         height, width = size
         moved = cv2.resize(self.moves.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
         x = moved[..., 0] + np.arange(width, dtype=np.float32)
@@ -82,8 +94,17 @@ class Alignment:
         if self.scale > 1.6:  # or thin strokes would fall between the pixels that are looked at
             blur = 0.3 * self.scale
             scan = np.asarray(cv2.GaussianBlur(scan, (0, 0), blur), np.uint8)
-        flat = cv2.remap(scan, to_x, to_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        flat = cv2.remap(scan, to_x, to_y, cv2.INTER_LINEAR, borderMode=border, borderValue=255)
         return np.asarray(flat, np.uint8)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a template about lies in a reduced scan: as in `Alignment`; `moves` where lines were followed."""
+
+    to_small: Transform
+    n_inliers: int
+    moves: Floats | None = None
 
 
 class Aligner:
@@ -128,18 +149,47 @@ class Aligner:
         """
         share = min(1.0, WORK_PX / max(scan.shape))
         small = resized(scan, share)
-        if anchors is None:
-            to_small, n_inliers = self._homography(small)
-        else:
-            to_small, n_inliers = self._by_anchors(anchors * share), len(anchors)
-        moves = np.zeros((*_grid(self._work.shape), 2))
+        if anchors is not None:
+            start = _Start(self._by_anchors(anchors * share), len(anchors))
+            return self._refined(small, share, start, check)
+        problem = AlignmentError("its lines are not the form's")
+        if not self._is_bare:
+            try:
+                return self._refined(small, share, _Start(*self._homography(small)), check)
+            except AlignmentError as error:
+                problem = error
+        for start in self._by_ruling(small):
+            try:
+                return self._refined(small, share, start, check)
+            except AlignmentError as error:
+                problem = error if self._is_bare else problem
+        raise problem
+
+    def _refined(self, small: GrayImage, share: float, start: _Start, check: bool) -> Alignment:
+        """Return where the template lies in a scan that was reduced by `share`, from where it is about.
+
+        Raises:
+            AlignmentError: it is not there, or not for sure.
+        """
+        to_small, is_ruled = start.to_small, start.moves is not None or self._is_bare
+        first = np.zeros((*_grid(self._work.shape), 2)) if start.moves is None else start.moves
+        printed = self._ruled.ruling.both if is_ruled else self._print
+        moves = first
         for tile_px, reach, spread in ROUNDS:
-            flat = Alignment(to_small, moves, 0, 1.0, 0.0, ()).flat(small, (self._work.shape[0], self._work.shape[1]))
-            moves = moves + self._moves(ink_of(flat), tile_px, reach, spread)
-        jumps = [float(np.abs(np.diff(moves, axis=axis)).max(initial=0)) for axis in (0, 1)]
-        flat = Alignment(to_small, moves, 0, 1.0, 0.0, ()).flat(small, (self._work.shape[0], self._work.shape[1]))
-        found, at_fields = self._found(ink_of(flat))
-        is_torn = at_fields and max(jumps) > SUSPICIOUS_JUMP_PX and min(at_fields) < LEAST_FOUND_AT_JUMP
+            ink = ink_of(self._laid(small, to_small, moves))
+            moves = moves + self._moves(printed, ruling_of(ink).both if is_ruled else ink, tile_px, reach, spread)
+        jumps = [float(np.abs(np.diff(moves - first, axis=axis)).max(initial=0)) for axis in (0, 1)]
+        laid = self._laid(small, to_small, moves)
+        found, at_fields = self._found(ink_of(laid))
+        is_torn = (
+            not is_ruled and at_fields and max(jumps) > SUSPICIOUS_JUMP_PX and min(at_fields) < LEAST_FOUND_AT_JUMP
+        )
+        if is_ruled and (check or start.moves is not None):
+            evidence = self._ruled.evidence(self._laid(small, to_small, moves, cv2.BORDER_CONSTANT))
+            if evidence.weakest < LEAST_OF_LINE:
+                raise AlignmentError("one of its lines is not where the form has it")
+            if evidence.margin < LEAST_MARGIN:
+                raise AlignmentError("its lines might as well lie a row or a column off, or upside down")
         if check and (max(jumps) > MOST_JUMP_PX or is_torn):
             raise AlignmentError("a part of it is not where the form has it: a fold, or another version of the form?")
         if check and found < LEAST_FOUND:
@@ -148,12 +198,45 @@ class Aligner:
             raise AlignmentError(f"beside a field only {min(at_fields):.0%} of the form's print is where it should be")
         to_reduced = between_centres(np.diag([self._share, self._share, 1.0]))
         to_scan = between_centres(np.diag([1 / share, 1 / share, 1.0])) @ to_small @ to_reduced
+        alignment = Alignment(to_small, moves, start.n_inliers, 1.0, found, at_fields)
         corners = [corner for x, y, w, h in self._boxes for corner in ((x, y), (x + w, y), (x + w, y + h), (x, y + h))]
-        places = map_points(to_small, np.array(corners, float).reshape(-1, 2))
+        places = alignment.place(np.array(corners, float).reshape(-1, 2), self._work.shape[:2])
         if ((places < -BESIDE_PX) | (places > (small.shape[1] + BESIDE_PX, small.shape[0] + BESIDE_PX))).any():
             raise AlignmentError("a part of the form with fields lies outside of the picture")
         scale = float(np.sqrt(abs(np.linalg.det(to_scan[:2, :2] / to_scan[2, 2]))))
-        return Alignment(to_scan, moves / self._share, n_inliers, scale, found, at_fields)
+        return Alignment(to_scan, moves / self._share, start.n_inliers, scale, found, at_fields)
+
+    def _laid(
+        self, small: GrayImage, to_small: Transform, moves: Floats, border: int = cv2.BORDER_REPLICATE
+    ) -> GrayImage:
+        laid = Alignment(to_small, moves, 0, 1.0, 0.0, ())
+        return laid.flat(small, (self._work.shape[0], self._work.shape[1]), border)
+
+    @cached_property
+    def _ruled(self) -> RuledPage:
+        return RuledPage(self._work)
+
+    @cached_property
+    def _is_bare(self) -> bool:
+        """Whether nothing but the lines of a table is printed: features, crossings all alike, then say nothing."""
+        if not self._ruled.is_table:
+            return False
+        lines = cv2.dilate(self._ruled.ruling.both, np.ones((7, 7), np.uint8))
+        beside = np.count_nonzero((self._print > 0) & (lines == 0))
+        return bool(beside < BARE * np.count_nonzero(self._print))
+
+    def _by_ruling(self, small: GrayImage) -> Iterator[_Start]:
+        """Yield where the template seems to lie in a reduced scan by its lines, if it is a table."""
+        if not self._ruled.is_table:
+            return
+        rows, columns = _grid(self._work.shape)
+        x, y = np.meshgrid(_centres(self._work.shape[1], columns), _centres(self._work.shape[0], rows))
+        ours = np.stack([x.ravel(), y.ravel()], axis=-1).astype(float)
+        for theirs, n_crossings in self._ruled.lies_in(small, ours):
+            transform = np.asarray(cv2.findHomography(ours, theirs, 0)[0], np.float64)
+            if _is_page(transform, self._work.shape):
+                moves = map_points(np.linalg.inv(transform), theirs) - ours
+                yield _Start(transform, n_crossings, moves.reshape(rows, columns, 2))
 
     def _homography(self, scan: GrayImage) -> tuple[Transform, int]:
         """Return what takes the reduced template's pixels to a reduced scan's, and how many features agree.
@@ -198,12 +281,12 @@ class Aligner:
             raise AlignmentError("no sheet lies so; click the four places in their order")
         return found
 
-    def _moves(self, ink: GrayImage, tile_px: int, reach: int, spread: float) -> Floats:
+    def _moves(self, print_: GrayImage, ink: GrayImage, tile_px: int, reach: int, spread: float) -> Floats:
         """Return float64 (h, w, 2), by how many pixels the scan's print lies off the template's in each tile."""
         rows, columns = _grid(self._work.shape)
         moves, weights = np.zeros((rows, columns, 2)), np.zeros((rows, columns))
         half = tile_px // 2
-        printed = cv2.copyMakeBorder(self._print, half, half, half, half, cv2.BORDER_CONSTANT)
+        printed = cv2.copyMakeBorder(print_, half, half, half, half, cv2.BORDER_CONSTANT)
         ours = cv2.GaussianBlur(printed, (0, 0), 1.0)
         room = half + reach
         theirs = cv2.GaussianBlur(cv2.copyMakeBorder(ink, room, room, room, room, cv2.BORDER_CONSTANT), (0, 0), 1.0)
@@ -233,25 +316,6 @@ class Aligner:
             for x, y, w, h in self._boxes
         )
         return share(0, 0, width, height), at_fields
-
-
-def ink_of(image: GrayImage) -> GrayImage:
-    """Return what is darker than the paper around it: uint8 (H, W), 0 or 255."""
-    soft = cv2.GaussianBlur(image, (0, 0), 0.8)
-    dark = cv2.adaptiveThreshold(soft, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, 31, 9)
-    return np.asarray(dark, np.uint8)
-
-
-def print_of(page: GrayImage) -> GrayImage:
-    """Return the dark print of a blank page: uint8 (H, W), 0 or 255.
-
-    Darker than 0.6 of the paper around it: patterns behind the text stay out, and what handwriting leaves in the common
-    print of filled copies. Taken away from a scan these would break its strokes: of 114 digits in combs of such a form
-    54 were read with all that `ink_of` calls ink taken away, 104 with nothing taken away.
-    """
-    side = 2 * (max(page.shape) // 80) + 1
-    paper = cv2.blur(cv2.dilate(page, np.ones((side, side), np.uint8)), (side, side))
-    return np.asarray(255 * (page < 0.6 * paper), np.uint8)
 
 
 def _features(image: GrayImage, mask: GrayImage | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -12,9 +12,11 @@ from inkdigits.arrays import Box, GrayImage
 from inkdigits.errors import FormError
 from inkdigits.files.documents import pages_of
 from inkdigits.files.storage import cannot_write, whole_file, whole_folder
-from inkdigits.forms.alignment import Aligner, AlignmentError, print_of
+from inkdigits.forms.alignment import Aligner, AlignmentError
 from inkdigits.forms.boxes import NEAR_PX, neighbours, printed_boxes, straightened
+from inkdigits.forms.ink import print_of
 from inkdigits.forms.read import documents_in
+from inkdigits.forms.ruling import straight_table
 from inkdigits.forms.template import Form, FormField, Page, save_form
 from inkdigits.reading.geometry import resized
 
@@ -50,12 +52,12 @@ def new_form(folder: Path, sources: Sequence[str | Path], filled: bool = False, 
     Args:
         folder: a new one.
         sources: the blank form, a page a picture or a PDF's page; or filled copies of one page.
-        filled: whether they are copies. What is printed is what most of them have in common.
+        filled: whether they are copies. What is printed is what most of them have in common; of one copy, its lines.
         title: for people.
 
     Raises:
         InputError: a file is missing or cannot be read (ImageError).
-        FormError: fewer than three copies, or they do not lie on each other.
+        FormError: two copies, one that is no ruled table, or they do not lie on each other.
         OutputError: the folder exists or cannot be written.
     """
     images: list[GrayImage] = []
@@ -63,7 +65,7 @@ def new_form(folder: Path, sources: Sequence[str | Path], filled: bool = False, 
         for page in pages_of(str(file)):
             image = page.load()
             images.append(resized(image, min(1.0, LONGEST_PX / max(image.shape))))
-    blanks = [common_print(images)] if filled else images
+    blanks = [print_of_copies(images)] if filled else images
     try:
         if folder.exists() and any(folder.iterdir()):
             raise FormError(f"{folder}: exists and is not empty; name a new folder")
@@ -82,6 +84,25 @@ def _kept(folder: Path, number: int, blank: GrayImage) -> Page:
         Image.fromarray(blank).save(file, "PNG")
     digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     return Page(picture=name, width=blank.shape[1], height=blank.shape[0], sha256=digest)
+
+
+def print_of_copies(copies: Sequence[GrayImage]) -> GrayImage:
+    """Return what is printed on a page of which there are filled copies: of one copy its lines, if it is a table.
+
+    Args:
+        copies: uint8 (H, W) each, one, three or more.
+
+    Raises:
+        FormError: fewer, one does not lie on the first, or the only one is no table.
+    """
+    if len(copies) > 1:
+        return common_print(copies)
+    table = straight_table(copies[0])
+    if table is None:
+        raise FormError(
+            f"one filled copy shows what is printed only if it is a ruled table; give {LEAST_COPIES} or more"
+        )
+    return table
 
 
 def common_print(copies: Sequence[GrayImage]) -> GrayImage:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -10,14 +10,16 @@ import numpy as np
 
 from inkdigits.arrays import Box, Floats, GrayImage
 from inkdigits.forms import rules
-from inkdigits.forms.alignment import ink_of, print_of
 from inkdigits.forms.constraints import allowed_in, as_type, problem_of
+from inkdigits.forms.ink import ink_of, print_of
 from inkdigits.forms.template import Form, FormField
 from inkdigits.reading import decoding
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, NumberReading
 
 PRINT_PX = 2  # print of the template is taken away with so many pixels around it
+SLACK = 0.3  # of a row's height: so far from where a table has it a row may be written
+MOVING = 4.0  # what it counts to go that far, squared, in the mean ink of a row
 MARGIN = 0.08  # of a field's height: strokes that run over its edge are looked at too
 # Of a field's inner area: with less ink than this nothing is written, with more than twice as much something is.
 EMPTY_INK = 0.004
@@ -30,6 +32,7 @@ LEAST_CANDIDATE, MOST_CANDIDATES = 0.002, 12
 # Two errors cancel each other out: in one digit place, one as much too low as the other is too high, which of errors at
 # random 1 in 18 does or fewer.
 CANCELLING = 1 / 18
+STRAY = 0.1  # how likely a minus is a stray stroke, and a 1 where a decimal point may stand is that point
 MOST_REPAIRS = 500  # that are tried on a form whose rules are broken, the likeliest first
 COMB_ALPHABET = "0123456789 "  # a space is a box that is struck out
 LEAST_CHANCE = 1e-6  # of a digit in a box of a comb that no reading of it sees
@@ -78,28 +81,32 @@ class FieldReader:
 
     def __init__(self, form: Form, page: int, reference: GrayImage, reader: Reader) -> None:
         self._fields = form.parts(page)
+        self._tables = [field for field in form.fields if field.page == page and field.layout == "table"]
         self._reader = reader
         near = cv2.dilate(print_of(reference), np.ones((2 * PRINT_PX + 1, 2 * PRINT_PX + 1), np.uint8))
         self._print = np.zeros_like(reference)  # elsewhere nobody looks
         for field in self._fields:
-            x, y, width, height = _with_margin(field.box, reference, 2 * MARGIN)
+            x, y, width, height = _with_margin(field.box, reference, SLACK + MARGIN)
             self._print[y : y + height, x : x + width] = near[y : y + height, x : x + width]
 
     def read(self, flat: GrayImage) -> list[FieldReading]:
         """Return the answers for a page uint8 (H, W) as it lies on the template, all fields in few batches."""
         clean = self.without_print(flat)
         ink = ink_of(clean)
-        written = {field.name for field in self._fields if _ink_share(ink, field) > EMPTY_INK}
-        lines = [f for f in self._fields if f.layout == "line" and f.type != "mark" and f.name in written]
-        combs = [f for f in self._fields if f.layout == "comb" and f.name in written]
+        moved = {name: box for table in self._tables for name, box in _cells_as_written(table, ink)}
+        fields = [field.model_copy(update={"box": moved.get(field.name, field.box)}) for field in self._fields]
+        written = {field.name for field in fields if _ink_share(ink, field) > EMPTY_INK}
+        lines = [f for f in fields if f.layout == "line" and f.type != "mark" and f.name in written]
+        combs = [f for f in fields if f.layout == "comb" and f.name in written]
         found: dict[str, NumberReading] = {}
         found |= self._read(clean, [(field.name, _with_margin(field.box, flat)) for field in lines], "number")
         found |= self._read(clean, [(field.name, _with_margin(field.box, flat)) for field in combs], "number")
         cells = [(f"{f.name} {i}", _with_margin(box, flat, 0.0)) for f in combs for i, box in enumerate(cells_of(f))]
         as_lines = self._read(clean, cells, "number")
         found |= self._read(clean, cells, "digit") | {f"{name} alone": each for name, each in as_lines.items()}
-        answers = [self._answer(field, ink, found, field.name in written) for field in self._fields]
-        return self._allowed(clean, ink, found, answers)
+        answers = [self._answer(field, ink, found, field.name in written) for field in fields]
+        answers = self._allowed(clean, ink, found, fields, answers)
+        return [replace(answer, box=field.box) for answer, field in zip(answers, self._fields, strict=True)]
 
     def without_print(self, flat: GrayImage) -> GrayImage:
         """Return a page uint8 (H, W) as it lies on the template, without what is printed in its fields."""
@@ -136,19 +143,56 @@ class FieldReader:
         return FieldReading(field.name, text, confidence, accepted and not problem, problem, field.box, candidates)
 
     def _allowed(
-        self, page: GrayImage, ink: GrayImage, found: Mapping[str, NumberReading], answers: Sequence[FieldReading]
+        self,
+        page: GrayImage,
+        ink: GrayImage,
+        found: Mapping[str, NumberReading],
+        fields: Sequence[FormField],
+        answers: Sequence[FieldReading],
     ) -> list[FieldReading]:
-        """Return answers with the likeliest value that is allowed in place of each that breaks a constraint."""
-        broken = [field for field, each in zip(self._fields, answers, strict=True) if each.problem and each.text]
+        """Return answers with the likeliest value that is allowed in place of each that breaks a constraint.
+
+        `fields` are those of the template, moved to where they lie on this page.
+        """
+        allowed = {field.name: allowed_in(field) for field in self._fields}
+        broken = [field for field, each in zip(fields, answers, strict=True) if each.problem and each.text]
         lines = [field for field in broken if field.layout == "line"]
         boxes = [_with_margin(field.box, page) for field in lines]
-        read = self._reader.read_allowed(page, boxes, [allowed_in(field) for field in lines]) if lines else []
+        read = self._reader.read_allowed(page, boxes, [allowed[field.name] for field in lines]) if lines else []
         values = {field.name: each for field, each in zip(lines, read, strict=True)}
         for field in broken:
             if field.layout == "comb":
                 columns = _columns(_cells(field, ink, found))
-                values[field.name] = decoding.decode_allowed([columns], COMB_ALPHABET, allowed_in(field))
+                values[field.name] = decoding.decode_allowed([columns], COMB_ALPHABET, allowed[field.name])
         return [_within(each, values[each.name]) if values.get(each.name) else each for each in answers]
+
+
+
+def _cells_as_written(table: FormField, ink: GrayImage) -> Iterator[tuple[str, Box]]:
+    """Yield the cells of a table and where they lie on a page: its rows part where least is written.
+
+    People write above the lines of a table or through them, and one print of a form has its rows a little lower than
+    another.
+
+    Args:
+        table: a field.
+        ink: uint8 (H, W), the page's, without its print.
+    """
+    x, y, width, height = table.box
+    n_rows = table.rows or 1
+    pitch = height / n_rows
+    reach = round(SLACK * pitch)
+    amount = ink[:, x : x + width].mean(axis=1, dtype=float)
+    amount = cv2.GaussianBlur(amount[:, None], (1, 2 * round(0.12 * pitch) + 1), 0, sigmaY=0.04 * pitch)[:, 0]
+    amount /= max(float(amount[y : y + height].mean()), 1e-6)
+    edges = []
+    for edge in (y + round(row * pitch) for row in range(n_rows + 1)):
+        places = np.arange(max(0, edge - reach), min(len(amount), edge + reach + 1))
+        cost = np.interp(places, np.arange(len(amount)), amount) + MOVING * ((places - edge) / pitch) ** 2
+        edges.append(int(places[cost.argmin()]))
+    for part in table.parts():
+        row = int(part.name.split("_")[-2]) - 1
+        yield part.name, (part.box[0], edges[row], part.box[2], edges[row + 1] - edges[row])
 
 
 @dataclass(frozen=True)
@@ -279,7 +323,10 @@ def _value_of(text: str) -> float | None:
 
 
 def _candidates(field: FormField, text: str, items: Sequence[Item]) -> tuple[tuple[str, float], ...]:
-    """Return texts with one digit read otherwise that meet the field's constraints, the likeliest first."""
+    """Return texts with one thing read otherwise that meet the field's constraints, the likeliest first.
+
+    That is a digit, a minus that may be none, or a decimal point that was read as 1.
+    """
     places = [place for place, char in enumerate(text) if char.isdigit()]
     if len(places) != len(items):
         return ()
@@ -289,6 +336,12 @@ def _candidates(field: FormField, text: str, items: Sequence[Item]) -> tuple[tup
         for digit, chance in item.alternatives
         if chance >= LEAST_CANDIDATE
     }
+    if text.startswith("-"):
+        found[text[1:]] = STRAY
+    digits = text.replace(".", "")
+    point = len(digits) - field.decimals - 1
+    if field.decimals and point > 0 and digits[point] == "1":
+        found[as_type(field, digits[:point] + digits[point + 1 :])] = STRAY
     fitting = [(each, share) for each, share in found.items() if not problem_of(field, each)]
     return tuple(sorted(fitting, key=lambda pair: -pair[1])[:MOST_CANDIDATES])
 
@@ -322,9 +375,9 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
 
     Fields of an equation between two or more that are filled in are accepted where it holds and that proves them right
     (`_proof`).
-    Where rules are broken and one candidate of one field makes all of them hold, that is its answer, to be reviewed;
-    where none or several do, the likeliest culprits are rejected, the rule as their problem (`_culprits`). Once these
-    are keyed, the rules are asked again: what is broken still then has its culprits among the others.
+    Where rules are broken and one candidate of a field makes all of its rules hold, that is its answer, to be reviewed
+    (`_repair`); where none or several do, the likeliest culprits are rejected, the rule as their problem (`_culprits`).
+    Once these are keyed, the rules are asked again: what is broken still then has its culprits among the others.
 
     Args:
         form: the template.
@@ -332,17 +385,10 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
     """
     found = {reading.name: reading for reading in readings}
     broken = _broken(form, found, form.rules)
-    if broken:
-        shared = set.intersection(*(rules.names_in(rule, form.tables()) for rule in broken)) & found.keys()
-        tried = sorted(((share, name, text) for name in shared for text, share in found[name].candidates), reverse=True)
-        repairs = [
-            _repaired(found[name], text, share)
-            for share, name, text in tried[:MOST_REPAIRS]
-            if not _broken(form, found | {name: replace(found[name], text=text)}, form.rules)
-        ]
-        if len(repairs) == 1:
-            found[repairs[0].name] = repairs[0]
-            broken = []
+    speaking = _speaking(form, found)
+    while broken and (repair := _repair(form, found, broken, speaking)) is not None:
+        found[repair.name] = repair
+        broken = _broken(form, found, broken)
     for rule in form.rules:
         if rules.is_equation(rule) and rule not in broken and rules.holds(rule, form.tables(), _values(found)):
             named = [found[name] for name in rules.names_in(rule, form.tables()) & found.keys()]
@@ -355,6 +401,34 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
         for name in _culprits({name: found[name].confidence for name in names}):
             found[name] = replace(found[name], accepted=False, problem=found[name].problem or rule)
     return [found[reading.name] for reading in readings]
+
+
+def _speaking(form: Form, found: Mapping[str, FieldReading]) -> dict[str, list[str]]:
+    """Return of each field the rules that speak of it."""
+    speaking: dict[str, list[str]] = {name: [] for name in found}
+    for rule in form.rules:
+        for name in rules.names_in(rule, form.tables()) & found.keys():
+            speaking[name].append(rule)
+    return speaking
+
+
+def _repair(
+    form: Form, found: dict[str, FieldReading], broken: Sequence[str], speaking: Mapping[str, Sequence[str]]
+) -> FieldReading | None:
+    """Return a field with the one candidate in its place that makes all rules hold that speak of it.
+
+    Of several such fields that of which most rules were broken; none of two that would make the same rule hold.
+    """
+    named = {name for rule in broken for name in rules.names_in(rule, form.tables()) & found.keys()}
+    tried = sorted(((share, name, text) for name in named for text, share in found[name].candidates), reverse=True)
+    repairs: list[tuple[set[str], FieldReading]] = []
+    for share, name, text in tried[:MOST_REPAIRS]:
+        changed = found | {name: replace(found[name], text=text)}
+        if not found[name].is_repaired and not _broken(form, changed, speaking[name]):
+            repairs.append((set(speaking[name]) & set(broken), _repaired(found[name], text, share)))
+    most = max((len(fixed) for fixed, _ in repairs), default=0)
+    best = [(fixed, repair) for fixed, repair in repairs if len(fixed) == most]
+    return next((repair for fixed, repair in best if sum(bool(fixed & other) for other, _ in best) == 1), None)
 
 
 def _proof(named: Sequence[FieldReading]) -> float:

@@ -19,8 +19,8 @@ import numpy as np
 from inkdigits.arrays import Box, GrayImage
 from inkdigits.errors import FormError
 from inkdigits.evaluation.text import counted
-from inkdigits.forms.alignment import ink_of
 from inkdigits.forms.fields import cells_of
+from inkdigits.forms.ink import ink_of
 from inkdigits.forms.template import FormField
 
 # `control`: the digit that it is known to be; `marked`: what a person said that it is, "" for no digit.

@@ -14,8 +14,9 @@ from inkdigits.errors import ImageError, InputError
 from inkdigits.files.documents import DOCUMENTS, DocumentPage, pages_of
 from inkdigits.files.images import SUFFIXES
 from inkdigits.files.storage import PassedOver, is_hidden, walk
-from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError, ink_of
+from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError
 from inkdigits.forms.fields import FieldReader, FieldReading, with_rules
+from inkdigits.forms.ink import ink_of
 from inkdigits.forms.template import Form, fingerprint, load_form, load_picture
 from inkdigits.machine import cores
 from inkdigits.reading.geometry import resized

@@ -1,10 +1,11 @@
 """Rules between a form's fields, such as "total == a + b": checked when a form is saved, evaluated when it is read."""
 
 import ast
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from simpleeval import InvalidExpression, SimpleEval
+from simpleeval import DEFAULT_OPERATORS, InvalidExpression, SimpleEval
 
 Number = float | int
 Tables = Mapping[str, tuple[int, int]]
@@ -15,6 +16,21 @@ ALLOWED = (
     *(ast.Expression, ast.Compare, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Call, ast.Name, ast.Load, ast.Constant),
     *(ast.cmpop, ast.boolop, ast.unaryop, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.keyword),
 )
+
+
+def _same(a: Number, b: Number) -> bool:
+    """Say whether two values are the same: 0.1 + 0.2 is 0.3, which floats are not."""
+    return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-9)
+
+
+OPERATORS = DEFAULT_OPERATORS | {
+    ast.Eq: _same,
+    ast.NotEq: lambda a, b: not _same(a, b),
+    ast.LtE: lambda a, b: a <= b or _same(a, b),
+    ast.GtE: lambda a, b: a >= b or _same(a, b),
+    ast.Lt: lambda a, b: a < b and not _same(a, b),
+    ast.Gt: lambda a, b: a > b and not _same(a, b),
+}
 
 
 def check(rule: str, tables: Tables, names: Iterable[str]) -> None:
@@ -131,6 +147,10 @@ def holds(rule: str, tables: Tables, values: Mapping[str, Number | None]) -> boo
     }
     single = {name: value for name, value in values.items() if value is not None}
     try:
-        return bool(SimpleEval(functions=functions, names=single | {name: name for name in tables}).eval(rule))
+        return bool(
+            SimpleEval(operators=OPERATORS, functions=functions, names=single | {name: name for name in tables}).eval(
+                rule
+            )
+        )
     except (InvalidExpression, ArithmeticError, TypeError, ValueError):
         return None

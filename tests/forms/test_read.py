@@ -15,8 +15,10 @@ from inkdigits.errors import InputError, OutputError
 from inkdigits.forms.alignment import Aligner, AlignmentError
 from inkdigits.forms.demo import Copy, blank_form
 from inkdigits.forms.export import write_answers
-from inkdigits.forms.fields import FieldReading, with_rules
+from inkdigits.forms.fields import FieldReading, _candidates, _cells_as_written, with_rules
 from inkdigits.forms.read import FormAnswer, FormReader
+from inkdigits.forms.template import Form, FormField
+from inkdigits.reading.results import Item
 
 BLANK, FIELDS, _ = blank_form()
 BOXES = [part.box for field in FIELDS for part in field.parts()]
@@ -106,6 +108,61 @@ def test_when_the_doubtful_fields_of_a_broken_rule_are_known_the_others_are_doub
     assert {reading.problem for reading in doubted} == {"total == sum(cases)"}
     all_known = [replace(reading, confidence=1.0, accepted=True) for reading in readings]
     assert not any(reading.accepted for reading in with_rules(reader.form, all_known) if reading.name in names)
+
+
+def test_two_errors_of_a_table_are_repaired_each_by_its_own_rules(tmp_path: Path) -> None:
+    """Each wrong day breaks the sum of its column and the mean of its row; one digit read otherwise repairs both."""
+    page = {"picture": "page-1.png", "width": 800, "height": 800, "sha256": "0" * 64}
+    table = {"name": "days", "box": (0, 0, 300, 200), "layout": "table", "rows": 4, "columns": 3, "type": "decimal"}
+    sums = {"name": "sums", "box": (0, 300, 300, 50), "layout": "table", "rows": 1, "columns": 3, "type": "decimal"}
+    days = {"1_1": "25.9", "1_2": "13.8", "1_3": "19.9", "2_1": "26.5", "2_2": "14.1", "2_3": "20.3"}
+    days |= {"3_1": "24.4", "3_2": "14.2", "3_3": "19.3", "4_1": "25.3", "4_2": "14.6", "4_3": "20.0"}
+    form = Form.model_validate(
+        {
+            "pages": (page,),
+            "fields": (table, sums),
+            "rules": (
+                *(f"sums_1_{column} == column(days, {column})" for column in (1, 2, 3)),
+                *(f"abs(2 * days_{row}_3 - days_{row}_1 - days_{row}_2) <= 0.2" for row in (1, 2, 3, 4)),
+            ),
+        }
+    )
+    sums_read = {"sums_1_1": "102.1", "sums_1_2": "56.7", "sums_1_3": "79.5"}
+    read_right = {f"days_{place}": text for place, text in days.items()} | sums_read
+    right = [field(name, text, confidence=0.9) for name, text in read_right.items()]
+    assert all(reading.accepted for reading in with_rules(form, right))  # though floats of tenths do not add up
+    read = {each.name: each for each in right}
+    read["days_2_1"] = field("days_2_1", "20.5", (("26.5", 0.2), ("29.5", 0.1)))
+    read["days_3_2"] = field("days_3_2", "19.2", (("14.2", 0.2), ("17.2", 0.1)))
+    answers = {each.name: each for each in with_rules(form, list(read.values()))}
+    assert {name: each.text for name, each in answers.items()} == {each.name: each.text for each in right}
+    assert {name for name, each in answers.items() if each.is_repaired} == {"days_2_1", "days_3_2"}
+    assert not any(answers[name].accepted for name in ("days_2_1", "days_3_2", "sums_1_1", "sums_1_2"))
+
+
+def test_a_decimal_point_read_as_1_and_a_stray_minus_are_told_by_the_limits() -> None:
+    wanted = FormField.model_validate(
+        {"name": "a", "box": (0, 0, 90, 40), "type": "decimal", "decimals": 1}
+        | {"constraints": {"minimum": 0, "maximum": 45}}
+    )
+    blank = np.zeros((28, 28), np.uint8)
+    items = [Item(digit, 0.9, True, (0, 0, 9, 9), ((digit, 0.9),), blank) for digit in (1, 8, 1, 7)]
+    assert [text for text, _ in _candidates(wanted, "181.7", items)] == ["18.7"]
+    assert [text for text, _ in _candidates(wanted, "-18.7", [items[0], items[1], items[3]])] == ["18.7"]
+
+
+def test_the_rows_of_a_table_part_where_least_is_written() -> None:
+    table = FormField(name="t", box=(0, 50, 300, 200), layout="table", rows=4, columns=2)
+    ink = np.zeros((320, 300), np.uint8)
+    assert [box for _, box in _cells_as_written(table, ink)] == [part.box for part in table.parts()]
+    for row in range(4):
+        ink[60 + 50 * row + 12 : 60 + 50 * row + 45, 20:280] = 255  # 12 px lower than the table has its rows
+    for (name, (x, y, width, height)), part in zip(_cells_as_written(table, ink), table.parts(), strict=True):
+        assert (name, x, width) == (part.name, part.box[0], part.box[2])
+        written = ink[y : y + height, 100] > 0
+        assert written.sum() == 33
+        assert not written[0]
+        assert not written[-1]
 
 
 def test_an_equation_of_one_field_that_is_filled_in_accepts_nothing(reader: FormReader) -> None:

@@ -118,6 +118,9 @@ def test_rules_hold_or_not_or_wait_for_a_value() -> None:
     values = {"a": 2, "b": 3.5, "total": 5.5} | {f"t_{i}_{j}": i * j for i in (1, 2) for j in (1, 2, 3)}
     for rule, outcome in {
         "total == a + b": True,
+        "0.1 + 0.2 == 0.3": True,
+        "0.3 >= 0.1 + 0.2": True,
+        "0.3 < 0.1 + 0.2": False,
         "a >= b": False,
         "sum(t) == 18": True,
         "row(t, 2) == 12 and column(t, 1) == 3": True,
