@@ -400,7 +400,7 @@ class Audit:
             return None
         said, repaired = json.loads(row[1]), json.loads(row[2])
         read = Promise(**said["read"])
-        stated = Stated(read, repaired and Promise(**repaired), said["coverage"], said["asked"])
+        stated = Stated(read, repaired and Promise(**repaired), said["coverage"], said.get("asked", read.delta))
         basis = Basis(*row[5:])
         found = watch(self._watched(row[0]), stated.read.risk, stated.read.delta)
         return Kept(stated, basis, row[3], row[4], self._withdrawn(basis), found)

@@ -167,7 +167,6 @@ class FieldReader:
         return [_within(each, values[each.name]) if values.get(each.name) else each for each in answers]
 
 
-
 def _cells_as_written(table: FormField, ink: GrayImage) -> Iterator[tuple[str, Box]]:
     """Yield the cells of a table and where they lie on a page: its rows part where least is written.
 

@@ -60,6 +60,9 @@ class PageAnswer:
     readings: list[FieldReading]
 
 
+OUT_OF_ORDER = "the copy before lacks a page: do these pages belong together?"
+
+
 @dataclass
 class FormAnswer:
     """A filled form, or a page that is none.
@@ -173,7 +176,8 @@ class FormReader:
         """Yield the answer for each form in files and folders; what is no page of it comes as an answer with a problem.
 
         Pages of one form follow each other: a form is complete when all its pages were seen, and a page that it already
-        has begins the next one.
+        has begins the next one. Whose pages these are is then not sure, and the form has the problem `OUT_OF_ORDER`:
+        page 1 twice and then page 2 is a copy that lacks a page, or a stack that is sorted by page.
 
         Args:
             paths: pictures, TIFFs, PDFs, folders of these.
@@ -187,17 +191,19 @@ class FormReader:
         """
         files = documents_in(paths, passed_over)
         open_: dict[int, PageAnswer] = {}
+        is_unsure = False
         for answer in self._page_answers(files, known or {}, report, pool):
             if isinstance(answer, FormAnswer):
                 yield answer
                 continue
             if answer.number in open_:
                 yield self.joined(open_.values())
-                open_ = {}
+                open_, is_unsure = {}, True
             open_[answer.number] = answer
             if len(open_) == len(self._pages):
-                yield self.joined(open_.values())
-                open_ = {}
+                form = self.joined(open_.values())
+                yield replace(form, problem=OUT_OF_ORDER) if is_unsure else form
+                open_, is_unsure = {}, False
         if open_:
             yield self.joined(open_.values())
         report(len(files), len(files))

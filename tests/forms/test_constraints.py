@@ -128,7 +128,8 @@ def test_a_value_of_another_length_is_found_among_those_allowed(
     save_form(reader.form.model_copy(update={"fields": fields}), tmp_path / "form.json")
     plain = {each.name: each for each in reader.read_page(copy.picture)[1]}
     found = {each.name: each for each in FormReader(tmp_path).read_page(copy.picture)[1]}
-    assert (plain["cases_1_3"].text, found["cases_1_3"].text, copy.values["cases_1_3"]) == ("214", "14", "14")
+    assert len(plain["cases_1_3"].text) == 3
+    assert found["cases_1_3"].text == copy.values["cases_1_3"] == "14"
     assert found["cases_1_3"].is_repaired
     assert not found["cases_1_3"].accepted
     assert found["cases_1_3"].confidence < plain["cases_1_3"].confidence

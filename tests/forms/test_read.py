@@ -12,11 +12,12 @@ from PIL import Image
 
 from inkdigits.cli.main import main
 from inkdigits.errors import InputError, OutputError
+from inkdigits.forms import read
 from inkdigits.forms.alignment import Aligner, AlignmentError
 from inkdigits.forms.demo import Copy, blank_form
 from inkdigits.forms.export import write_answers
 from inkdigits.forms.fields import FieldReading, _candidates, _cells_as_written, with_rules
-from inkdigits.forms.read import FormAnswer, FormReader
+from inkdigits.forms.read import OUT_OF_ORDER, FormAnswer, FormReader, PageAnswer
 from inkdigits.forms.template import Form, FormField
 from inkdigits.reading.results import Item
 
@@ -236,3 +237,28 @@ def test_a_page_of_many_in_a_pdf_keeps_its_number(copies: list[Copy], tmp_path: 
     answers = list(reader.read([tmp_path / "two.pdf"]))
     assert [answer.sources for answer in answers] == [[f"{tmp_path / 'two.pdf'}#1"], [f"{tmp_path / 'two.pdf'}#2"]]
     assert all(answer.readings for answer in answers)
+
+
+@pytest.mark.parametrize(
+    ("stack", "problems"),
+    [
+        ("1221", ["", ""]),
+        ("1 2 1", ["", "page 2 is missing"]),
+        ("112", ["page 2 is missing", OUT_OF_ORDER]),
+        ("1122", ["page 2 is missing", OUT_OF_ORDER, "page 1 is missing"]),  # a stack that is sorted by page
+        ("11212", ["page 2 is missing", OUT_OF_ORDER, ""]),
+    ],
+)
+def test_pages_that_may_be_of_two_copies_are_not_joined_in_silence(
+    reader: FormReader, monkeypatch: pytest.MonkeyPatch, stack: str, problems: list[str]
+) -> None:
+    nothing = np.zeros((4, 4), np.uint8)
+    answers = [
+        PageAnswer(f"{i}.png", str(i), int(page) - 1, nothing, []) for i, page in enumerate(stack.replace(" ", ""))
+    ]
+    monkeypatch.setattr(reader, "form", reader.form.model_copy(update={"pages": reader.form.pages * 2, "fields": ()}))
+    monkeypatch.setattr(reader, "_pages", reader._pages * 2)
+    monkeypatch.setattr(reader, "_page_answers", lambda *_: iter(answers))
+    monkeypatch.setattr(read, "documents_in", lambda *_: [])
+    monkeypatch.setattr(read, "with_rules", lambda _, readings: readings)
+    assert [answer.problem for answer in reader.read([])] == problems
