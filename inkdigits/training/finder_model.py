@@ -4,7 +4,6 @@ Pages to choose and to evaluate on are composed of digits, on papers and desks a
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from inkdigits.training import export
 from inkdigits.training.finder_net import finder_loss
 from inkdigits.training.finder_pages import SHAPES
 from inkdigits.training.recipes import FinderRecipe
+from inkdigits.training.synthesis.page_lines import row_around
 from inkdigits.training.synthesis.page_maps import CHANNELS, HALF_PX, LEAST_HALF_PX, STRIDE_PX
 from inkdigits.training.synthesis.pages import PAGE_STYLES, Page, compose_page
 from inkdigits.training.synthesis.styles import Digits
@@ -42,33 +42,9 @@ SAME = 0.5  # intersection over union from which a found row is a true one, alon
 LEAST_INSIDE = 0.6  # of a row's length; of rows that the edge cuts more, none is asked for
 
 
-@dataclass(frozen=True)
-class TrueRow:
-    """A row of a composed page as a rectangle: like `FoundRow`, in the picture's pixels and radians."""
-
-    x: float
-    y: float
-    half_width: float
-    half_height: float
-    angle: float
-
-
-def true_row(band: Floats) -> TrueRow:
-    """Return the rectangle around a row's band float (2, n, 2), its upper and its lower edge."""
-    middle, down = band.mean(axis=0), band[1] - band[0]
-    angle = float(np.arctan2(*(middle[-1] - middle[0])[::-1]))
-    along = middle @ (np.cos(angle), np.sin(angle))
-    across = middle @ (-np.sin(angle), np.cos(angle))
-    s, t = (along.min() + along.max()) / 2, (across.min() + across.max()) / 2
-    x, y = s * np.cos(angle) - t * np.sin(angle), s * np.sin(angle) + t * np.cos(angle)
-    half = float(np.median(np.abs(down @ (-np.sin(angle), np.cos(angle))))) / 2
-    return TrueRow(float(x), float(y), float(np.ptp(along)) / 2, half, angle)
-
-
-def is_same(found: FoundRow, row: TrueRow) -> bool:
+def is_same(found: FoundRow, row: FoundRow) -> bool:
     """Say whether a found row lies over a true one: overlap of 0.5 (IoU) along its axis, and of 0.5 across it."""
-    own = FoundRow(row.x, row.y, row.half_width, row.half_height, row.angle, 1.0, 0.0)
-    ends = own.in_frame(found.out_of_frame(np.array([[-found.half_width, 0], [found.half_width, 0]])))
+    ends = row.in_frame(found.out_of_frame(np.array([[-found.half_width, 0], [found.half_width, 0]])))
     thick = found.half_height / row.half_height
     along = _overlap(float(ends[:, 0].min()), float(ends[:, 0].max()))
     across = _overlap(float(ends[:, 1].mean()) - thick, float(ends[:, 1].mean()) + thick)
@@ -83,9 +59,9 @@ def _overlap(low: float, high: float) -> float:
 def match(found: Sequence[FoundRow], page: Page) -> tuple[int, int, int]:
     """Return how many of a page's rows were found, how many there are, and how many found rows are none."""
     height, width = page.image.shape
-    rows = [true_row(band) for band in page.rows if _counts(band, (height, width))]
+    rows = [row_around(band) for band in page.rows if _counts(band, (height, width))]
     open_ = [
-        each for band, each in ((band, true_row(band)) for band in page.rows) if not _counts(band, (height, width))
+        each for band, each in ((band, row_around(band)) for band in page.rows) if not _counts(band, (height, width))
     ]
     left = sorted(found, key=lambda row: -row.score)
     n_found = 0
@@ -102,10 +78,10 @@ def _counts(band: Floats, shape: tuple[int, int]) -> bool:
     """Say whether a row is tall enough and far enough in the picture to be asked for, as the maps have it."""
     middle = band.mean(axis=0)
     inside = ((middle >= 0) & (middle < (shape[1], shape[0]))).all(axis=1).mean()
-    return bool(inside >= LEAST_INSIDE) and true_row(band).half_height >= LEAST_HALF_PX
+    return bool(inside >= LEAST_INSIDE) and row_around(band).half_height >= LEAST_HALF_PX
 
 
-def _is_open(found: FoundRow, rows: Sequence[TrueRow], page: Page) -> bool:
+def _is_open(found: FoundRow, rows: Sequence[FoundRow], page: Page) -> bool:
     """Say whether a found row lies where a row may be found or not: at the edge, on print, on a lone O."""
     x, y = round(found.x / STRIDE_PX), round(found.y / STRIDE_PX)
     weight = page.maps[..., -1]
@@ -151,7 +127,7 @@ def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
     reader = RowReader(DigitReader(), LineReader(), [finder])
     features, right = [], []
     for page in pages:
-        rows = [(true_row(band), text) for band, text in zip(page.rows, page.texts, strict=True)]
+        rows = [(row_around(band), text) for band, text in zip(page.rows, page.texts, strict=True)]
         for each in reader.read_rows(page.image)[0]:
             text = next((text for row, text in rows if is_same(each.row, row)), None)
             if each.reading.digits and (text is not None or not _is_open(each.row, [], page)):

@@ -3,6 +3,7 @@
 Lines to calibrate and to evaluate on are composed, in the styles of real input, of digits that were never learned.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,16 @@ from inkdigits.training import export
 from inkdigits.training.line_net import BLANK
 from inkdigits.training.line_rows import STRIDE_PX
 from inkdigits.training.recipes import LineRecipe
-from inkdigits.training.synthesis.lines import compose_line
-from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits
+from inkdigits.training.synthesis.page_lines import FOUND, compose_lines
+from inkdigits.training.synthesis.pages import PAGE_STYLES
+from inkdigits.training.synthesis.styles import ALPHABET, Digits
 
 TOLERANCE = 0.05  # of log-probabilities: weights are stored in float16
 ACCEPT_FROM = 0.5  # a digit that is more likely wrong than right is rejected
 TEMPERATURES = np.geomspace(0.5, 4.0, 19)
 # Seeds of the lines, and style -> how many of them are composed for each digit of the split.
-CALIBRATION = 77, {"cell": 0.5, "row": 0.2, "page": 0.5}
-TEST = 78, {"cell": 0.1, "row": 0.1, "page": 0.1}
+CALIBRATION = 77, {"cell": 0.5, "row": 0.2, "page": 0.5, FOUND: 0.2}
+TEST = 78, {"cell": 0.1, "row": 0.1, "page": 0.1, FOUND: 0.1}
 BATCH = 64
 
 ScoresOf = Callable[[Ink], Scores]  # line images uint8 (N, height, W) -> float32 (N, columns, classes)
@@ -51,8 +53,9 @@ def score_lines(
     scored: dict[str, list[Scored]] = {}
     for kind, (style, share) in enumerate(shares.items()):
         rng = np.random.default_rng((seed, kind))
-        composed = [compose_line(rng, digits, STYLES[style]) for _ in range(max(1, round(share * len(split))))]
-        scored[style] = score_pictures(scores_of, recipe, composed)
+        composed = compose_lines(rng, digits, style, PAGE_STYLES["held_out"])
+        n = max(1, round(share * len(split)))
+        scored[style] = score_pictures(scores_of, recipe, list(itertools.islice(composed, n)))
     return scored
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from inkdigits.arrays import DigitImages, Ink, Labels, NDArray, Rng
 from inkdigits.reading.decoding import columns_needed
 from inkdigits.training.recipes import LineRecipe
-from inkdigits.training.synthesis.lines import line_images
-from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits, Texts
+from inkdigits.training.synthesis.page_lines import line_images
+from inkdigits.training.synthesis.styles import ALPHABET, Digits, Texts
 
 STRIDE_PX = 4  # of the network's columns
 # Lines of about one width share a batch; wider ones than the last are squeezed.
@@ -88,7 +88,7 @@ def start_process(images: DigitImages, labels: Labels) -> None:
 def compose_lines(seed: tuple[int, ...], style: str, n: int, height: int) -> tuple[Lines, PaddedTexts]:
     """Return n line images and their texts, of the digits that the process was started with; the seed fixes all."""
     rng = np.random.default_rng(seed)
-    images, texts = line_images(rng, _digits[0], STYLES[style], n, height, _fits)
+    images, texts = line_images(rng, _digits[0], style, n, height, _fits)
     return as_array(images), padded(texts)
 
 

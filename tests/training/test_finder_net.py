@@ -17,6 +17,7 @@ from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.row_reader import confidences
 from inkdigits.training import finder_model, finder_net, runs
 from inkdigits.training.recipes import FinderRecipe, from_dict, resolve, resolve_digit
+from inkdigits.training.synthesis.page_lines import row_around
 from inkdigits.training.synthesis.page_maps import as_floats, draw_maps
 from inkdigits.training.synthesis.pages import Page
 
@@ -210,7 +211,7 @@ def found(x: float, y: float, half_width: float, half_height: float, angle: floa
 
 
 def test_a_found_row_is_a_true_one_if_it_overlaps_along_and_across() -> None:
-    true = finder_model.true_row(ROW)
+    true = row_around(ROW)
     assert (true.x, true.y, true.half_width, true.half_height, true.angle) == (80, 56, 40, 16, 0)
     assert finder_model.is_same(found(80, 56, 40, 16), true)
     assert finder_model.is_same(found(80, 56, 40, 16, np.pi), true)
@@ -226,7 +227,7 @@ def test_each_row_is_found_once_and_what_is_left_open_is_no_error() -> None:
     cut = ROW + np.array([100, 0])  # most of it beyond the edge
     lone = np.array([[8, 76], [24, 76], [24, 92], [8, 92.0]])
     page = Page(
-        np.zeros((96, 160), np.uint8), draw_maps((96, 160), [ROW, cut], [], [lone]), [ROW, cut], ["12", "3"], [lone]
+        np.zeros((96, 160), np.uint8), draw_maps((96, 160), [ROW, cut], [], [lone]), [ROW, cut], ["12", "3"], [], [lone]
     )
     right, again = found(80, 56, 40, 16), found(82, 57, 41, 16)
     assert finder_model.match([], page) == (0, 1, 0)

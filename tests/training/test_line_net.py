@@ -62,9 +62,9 @@ def test_a_line_run_is_a_run(run: inkdigits.Run) -> None:
     assert isinstance(run.recipe, LineRecipe)
     assert run.recipe.stages == resolve("line").stages  # type: ignore[attr-defined]
     assert [row["epoch"] for row in run.history] == [1, 2, 3]
-    assert run.figures["n_test"] == sum(run.figures[f"{style}_n"] for style in ("cell", "row", "page")) == 15
+    assert run.figures["n_test"] == sum(run.figures[f"{style}_n"] for style in ("cell", "row", "page", "found")) == 20
     assert run.figures["test_loss"] > 0
-    assert "0.00% of 15" in runs.summary(run)
+    assert "0.00% of 20" in runs.summary(run)
     assert run.model.output_shape == (None, None, line_net.BLANK + 1)
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.training.synthesis import camera
-from inkdigits.training.synthesis.lines import compose_line, line_images
+from inkdigits.training.synthesis.lines import compose_line
+from inkdigits.training.synthesis.page_lines import line_images
 from inkdigits.training.synthesis.strokes import GLYPHS
 from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits
 
@@ -35,7 +36,7 @@ def test_rows_have_ink_and_a_text_of_the_alphabet(digits: Digits, style: str) ->
 
 
 def test_the_same_seed_makes_the_same_strips(digits: Digits) -> None:
-    first, second, other = (line_images(np.random.default_rng(s), digits, STYLES["cell"], 12, 32) for s in (5, 5, 6))
+    first, second, other = (line_images(np.random.default_rng(s), digits, "cell", 12, 32) for s in (5, 5, 6))
     assert first[1] == second[1] != other[1]
     assert all(np.array_equal(a, b) for a, b in zip(first[0], second[0], strict=True))
     assert all(image.shape[0] == 32 and image.shape[1] % 16 == 0 for image in first[0])
@@ -53,7 +54,7 @@ def test_every_digit_has_a_drawing_of_points_in_or_near_its_box() -> None:
 
 def test_strips_are_the_readers_own(digits: Digits) -> None:
     rng, again = np.random.default_rng(2), np.random.default_rng(2)
-    images, texts = line_images(rng, digits, STYLES["clean"], 1, 32)
+    images, texts = line_images(rng, digits, "clean", 1, 32)
     picture, text = compose_line(again, digits, STYLES["clean"])
     assert text == texts[0]
     assert np.array_equal(images[0], normalise_line(picture, 32))

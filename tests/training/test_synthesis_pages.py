@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from inkdigits.data.splits import Split
-from inkdigits.training.finder_model import true_row
 from inkdigits.training.synthesis.page_layouts import LAYOUTS, fill_sheet
+from inkdigits.training.synthesis.page_lines import row_around
 from inkdigits.training.synthesis.page_maps import CHANNELS, as_floats, draw_maps
 from inkdigits.training.synthesis.page_parts import Part
 from inkdigits.training.synthesis.page_rows import PENS, Pen, Sheet, Writer, random_pen
@@ -132,7 +132,7 @@ def test_cores_lie_in_their_rows_and_heights_and_axes_are_theirs(digits: Digits)
         near = cv2.resize(cv2.dilate(band, np.ones((9, 9), np.uint8)), (64, 64), interpolation=cv2.INTER_AREA)
         assert not (maps[..., 0] > 0.5)[near == 0].any()
         for row in page.rows:
-            true = true_row(row)
+            true = row_around(row)
             x, y = int(true.x / 4), int(true.y / 4)
             if not (0 <= x < 64 and 0 <= y < 64) or maps[y, x, 0] < 0.9 or true.half_width > 4 * true.half_height:
                 continue

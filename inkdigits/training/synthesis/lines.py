@@ -2,7 +2,6 @@
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -10,14 +9,13 @@ import numpy as np
 
 from inkdigits.arrays import Rng
 from inkdigits.reading.decoding import OTHER, SPACE
-from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.training.synthesis.camera import cropped, photograph, scan
 from inkdigits.training.synthesis.strokes import DRAWN_WEIGHT, GLYPHS, smooth_curve
 from inkdigits.training.synthesis.styles import (
+    APART,
     PEN_PX,
     Digits,
     Hand,
-    Lines,
     Style,
     digit_string,
     random_hand,
@@ -37,31 +35,6 @@ def compose_line(rng: Rng, digits: Digits, style: Style) -> tuple[np.ndarray, st
     return picture, text
 
 
-def line_images(
-    rng: Rng, digits: Digits, style: Style, count: int, height: int, fits: Callable[[str, int], bool] | None = None
-) -> Lines:
-    """Return `count` framed line images, uint8 (height, W) each, and their texts.
-
-    Args:
-        rng: fixes all.
-        digits: what is written with.
-        style: how.
-        count: how many.
-        height: of the line images in pixels.
-        fits: whether a text can be learned from a line image of a width; a line that does not fit is composed again.
-    """
-    images: list[np.ndarray] = []
-    texts: list[str] = []
-    while len(images) < count:
-        picture, text = compose_line(rng, digits, style)
-        zoom = float(np.clip(rng.normal(1.0, 0.08), 0.8, 1.25)) if style.messy else 1.0
-        image = normalise_line(picture, height, zoom)
-        if fits is None or fits(text, image.shape[1]):
-            images.append(image)
-            texts.append(text)
-    return images, texts
-
-
 def _random_text(rng: Rng, style: Style) -> str:
     return random_number(rng) if style.numbers and rng.random() < 0.9 else digit_string(rng, style)
 
@@ -78,7 +51,7 @@ def _write_mixed(rng: Rng, digits: Digits, style: Style) -> tuple[np.ndarray, st
     widest, has_rules = float(np.exp(rng.uniform(math.log(0.9), math.log(5.0)))), rng.random() < 0.2
     for ink, part in pieces:
         if text and OTHER not in (part, text[-1]):
-            narrowest = max(hand.gap, 0.1) + 0.45
+            narrowest = max(hand.gap, 0.1) + APART
             gap = narrowest if widest <= narrowest else rng.uniform(narrowest, widest)
             if has_rules:
                 gap = rng.uniform(0.4, 1.5)

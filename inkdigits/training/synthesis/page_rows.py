@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from inkdigits.arrays import Floats, Ink, Rng
+from inkdigits.reading.decoding import SPACE
 from inkdigits.training.synthesis.lines import write_character
 from inkdigits.training.synthesis.page_parts import Part
-from inkdigits.training.synthesis.styles import PEN_PX, STYLES, Digits, Hand, random_hand
+from inkdigits.training.synthesis.styles import APART, PEN_PX, STYLES, Digits, Hand, random_hand
 from inkdigits.training.synthesis.surfaces import log_uniform, white_noise
 from inkdigits.training.synthesis.words import cross_out, other_ink, written_by_hand
 
@@ -25,7 +26,10 @@ KINDS = ("digit", "mark", "other", "unsure")
 
 @dataclass(frozen=True)
 class Piece:
-    """A character or a word of a row: one of `KINDS`, its box of ink, and the character if it is of a number."""
+    """A character or a word of a row: one of `KINDS`, its box of ink, and the character if it is of a number.
+
+    `is_first` says that it begins a part of the row, such as a number.
+    """
 
     kind: str
     left: float
@@ -33,6 +37,7 @@ class Piece:
     right: float
     bottom: float
     text: str = ""
+    is_first: bool = False
 
 
 @dataclass
@@ -42,7 +47,7 @@ class Sheet:
     Attributes:
         ink: uint8 (h, w), 255 = ink.
         rows: float64 (2, n, 2) each: points along a row's upper and lower edge, x and y.
-        texts: what each row says, its digits and marks.
+        texts: what each row says, its digits and marks, a space between two numbers.
         other: float64 (n, 2) each, polygons around other writing.
         unsure: the same, around what may be left open: printed digits, a lone O, a gap that may part two rows.
         taken: boxes float64 (n, 4), left, top, right, bottom, in which something is written.
@@ -195,7 +200,7 @@ class Writer:
                 y = max(0, min(int(BASE + top + 0.6 * wave), TALL - ink.shape[0]))
                 place = canvas[y : y + ink.shape[0], int(x) : int(x) + ink.shape[1]]
                 np.maximum(place, ink, out=place)
-                pieces.append(Piece(kind, int(x), y, int(x) + ink.shape[1], y + ink.shape[0], char))
+                pieces.append(Piece(kind, int(x), y, int(x) + ink.shape[1], y + ink.shape[0], char, i == 0))
                 x = float(int(x) + ink.shape[1])
         return canvas[:, : int(x) + 3], pieces
 
@@ -244,7 +249,8 @@ class Writer:
         sheet, height = self.sheet, self.pen.height_px
         runs = _runs(pieces, height)
         sheet.rows += [_band(run, flow, left, height) for run in runs]
-        sheet.texts += ["".join(piece.text for piece in run) for run in runs]
+        apart = APART + max(0.1, self.pen.hand.gap)
+        sheet.texts += [_text_of(run, apart * height) for run in runs]
         for before, after in itertools.pairwise(runs):
             gap = after[0].left - before[-1].right
             has_sign = pieces.index(after[0]) > pieces.index(before[-1]) + 1
@@ -287,6 +293,14 @@ def _runs(pieces: list[Piece], height: float) -> list[list[Piece]]:
     return [run for run in runs if any(piece.kind == "digit" for piece in run)]
 
 
+def _text_of(run: list[Piece], apart: float) -> str:
+    """Return what a row says, a space where a number begins so many pixels behind the one before."""
+    text = run[0].text
+    for before, piece in itertools.pairwise(run):
+        text += SPACE * (piece.is_first and piece.left - before.right >= apart) + piece.text
+    return text
+
+
 def _band(run: list[Piece], flow: "_Flow", left: float, height: float) -> Floats:
     """Return points float64 (2, n, 2) along the upper and the lower edge of a row's digits."""
     digits = [piece for piece in run if piece.kind == "digit"]
@@ -306,7 +320,7 @@ def _polygon(piece: Piece, flow: "_Flow", left: float) -> Floats:
 
 def _moved(piece: Piece, scale: float, x: float, y: float) -> Piece:
     edges = (x + piece.left * scale, y + piece.top * scale, x + piece.right * scale, y + piece.bottom * scale)
-    return Piece(piece.kind, *edges, piece.text)
+    return Piece(piece.kind, *edges, piece.text, piece.is_first)
 
 
 class _Flow:

@@ -47,14 +47,16 @@ class Page:
         maps: uint8 (H / 4, W / 4, 6), what the finder learns (see `page_maps`).
         rows: float64 (2, n, 2) each: points along a row's upper and lower edge in the picture's pixels, in the
             direction of reading.
-        texts: what each row says, its digits and marks.
-        unsure: polygons float64 (n, 2), in which a row may be found or not.
+        texts: what each row says, its digits and marks, a space between two numbers.
+        other: polygons float64 (n, 2) around other writing.
+        unsure: the same, in which a row may be found or not.
     """
 
     image: GrayImage
     maps: PageMaps
     rows: list[Floats]
     texts: list[str]
+    other: list[Floats]
     unsure: list[Floats]
 
 
@@ -75,7 +77,7 @@ def compose_page(rng: Rng, digits: Digits, shape: Shape, style: PageStyle) -> Pa
     picture = _scanned(rng, sheet, view) if kind == "scan" else _photographed(rng, sheet, view, kind, style)
     image = _developed(rng, picture, kind)
     rows, other, unsure = _placed(view, sheet.rows, sheet.other, sheet.unsure)
-    return Page(image, draw_maps(shape, rows, other, unsure), rows, sheet.texts, unsure)
+    return Page(image, draw_maps(shape, rows, other, unsure), rows, sheet.texts, other, unsure)
 
 
 def _placed(view: "View", *groups: list[Floats]) -> list[list[Floats]]:

@@ -15,6 +15,8 @@ SEPARATOR = "."
 ALPHABET = "0123456789" + SEPARATOR + "-" + SPACE + OTHER
 # Digits are composed this tall, then reduced to what the camera sees.
 PEN_PX = 40
+# Beyond the gap inside its numbers, a writer leaves so much between two of them, in digit heights.
+APART = 0.45
 LONGEST_STRING = 30
 
 
