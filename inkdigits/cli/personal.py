@@ -118,13 +118,26 @@ def _examples(hand: str, cells: Path | None, job: Path | None, data: Path | None
             return examples.of_job(kept, Reader())
     with closing(Corrections(default_path())) as store:
         mine, everyones = store.all(hand), store.all()
-        if everyones and not mine:
+        if not mine:
             others = ", ".join(sorted({each.hand for each in everyones}))
-            collects = f"`inkdigits serve --model {hand}` collects them"
-            raise DataError(f"{hand}: no corrections of this hand ({collects}), only of: {others}")
+            only = f", only of: {others}" if others else ""
+            raise DataError(f"{hand}: no corrections of this hand{only}; {_how_to_begin(hand)}")
         found = examples.of_corrections(mine)
         lines = tuple(examples.lines_of_corrections(store, hand, Reader())) if with_lines else ()
         return replace(found, lines=lines)
+
+
+def _how_to_begin(hand: str) -> str:
+    """Say where examples of a hand come from that has no corrections: a page serves only hands that have a version."""
+    from inkdigits.data.corrections import DEFAULT_HAND
+    from inkdigits.personal.hands import hand_path
+    from inkdigits.reading.adapted import newest
+
+    if hand == DEFAULT_HAND:
+        return "`inkdigits serve` collects them"
+    if newest(hand_path(hand)) is not None:
+        return f"`inkdigits serve --model {hand}` collects them"
+    return "a hand of this name begins with --cells, --job or --data"
 
 
 def _list(as_json: bool) -> None:

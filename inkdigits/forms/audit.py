@@ -352,8 +352,11 @@ class Audit:
                WHERE sampled IS NOT NULL AND right IS NULL AND basis = ?""",
             (basis,),
         ).fetchone()
-        (available,) = self._db.execute(f"SELECT count(*) {DRAWABLE} AND NOT fields.repaired", (basis,)).fetchone()
-        return Stated(read, repaired, covered / max(1, n), delta, left, available)
+        return Stated(read, repaired, covered / max(1, n), delta, left, self._available(basis))
+
+    def _available(self, basis: int | None) -> int:
+        query = f"SELECT count(*) {DRAWABLE} AND NOT fields.repaired"
+        return int(self._db.execute(query, (basis,)).fetchone()[0])
 
     def _promise(self, repaired: int, risk: float, delta: float, floor: float) -> Promise:
         rows = self._db.execute(
@@ -400,7 +403,8 @@ class Audit:
             return None
         said, repaired = json.loads(row[1]), json.loads(row[2])
         read = Promise(**said["read"])
-        stated = Stated(read, repaired and Promise(**repaired), said["coverage"], said.get("asked", read.delta))
+        asked, available = said.get("asked", read.delta), self._available(self._newest())
+        stated = Stated(read, repaired and Promise(**repaired), said["coverage"], asked, available=available)
         basis = Basis(*row[5:])
         found = watch(self._watched(row[0]), stated.read.risk, stated.read.delta)
         return Kept(stated, basis, row[3], row[4], self._withdrawn(basis), found)

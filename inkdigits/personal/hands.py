@@ -72,6 +72,7 @@ def one_at_a_time(hand: Path) -> Iterator[None]:
     try:
         hand.mkdir(parents=True, exist_ok=True)
         with FileLock(hand / LOCK, timeout=0):
+            _sweep(hand)
             try:
                 yield
             finally:
@@ -83,6 +84,13 @@ def one_at_a_time(hand: Path) -> Iterator[None]:
         raise ModelError(f"{hand.name}: another process adapts this hand; wait for it to end") from None
     except OSError as error:
         raise cannot_write(hand, error) from None
+
+
+def _sweep(hand: Path) -> None:
+    """Remove what a kill left of a version that was being written or forgotten: it holds the hand's digits."""
+    for each in hand.glob(".*"):
+        if each.is_dir():
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def add_version(hand: Path, fill: Callable[[Path], None]) -> Path:
@@ -113,7 +121,6 @@ def undo(name: str) -> Path | None:
         last = newest(hand)
         assert last is not None
         gone = last.with_name(f".{last.name}.gone")  # a name that is no version, at once
-        shutil.rmtree(gone, ignore_errors=True)
         last.rename(gone)
         shutil.rmtree(gone, ignore_errors=True)
     return newest(hand)

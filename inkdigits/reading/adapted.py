@@ -155,7 +155,7 @@ def _loaded(path: Path) -> Adaptation:
             return _checked(Adaptation(**arrays, **about))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not an adaptation ({reason(error)})") from None
-    raise ModelError(f"{path}: adapted by another version of inkdigits; run `inkdigits adapt` again")
+    raise ModelError(f"{path}: adapted by another version of inkdigits; adapt again")
 
 
 def _checked(found: Adaptation) -> Adaptation:
@@ -191,7 +191,8 @@ class AdaptedModel(OnnxModel):
         adaptation = load_adaptation(path)
         super().__init__(model_path(adaptation.base or None), threads)
         if self.sha256 != adaptation.base_sha256:
-            raise ModelError(f"{path}: adapted from other weights than {self.path}; run `inkdigits adapt` again")
+            with naming_undo(path):
+                raise ModelError(f"{path}: adapted from other weights than {self.path}; adapt again")
         replay = load_held_out(self.path).take(slice(0, N_REPLAY))
         self._voters = Voters(adaptation.neighbours, adaptation.labels, unit(replay.embeddings), replay.labels)
         self._adaptation = adaptation

@@ -128,7 +128,7 @@ def load_promise(path: str | Path, networks: Mapping[str, str]) -> SavedPromise:
         promise = _parsed(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PromiseError(f"{path}: cannot be read ({reason(error)})") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, PromiseError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PromiseError(f"{path}: not a promise that can be kept ({reason(error)}); {AGAIN}") from None
     for kind, digest in networks.items():
         made_with, made_for = promise.networks.get(kind, ""), promise.normalisation.get(kind)
@@ -142,13 +142,14 @@ def load_promise(path: str | Path, networks: Mapping[str, str]) -> SavedPromise:
 
 
 def _parsed(text: str) -> SavedPromise:
-    """Return a promise from its file's text; what is wrong with it raises ValueError, KeyError, ... or PromiseError."""
+    """Return a promise from its file's text; what is wrong with it raises ValueError, KeyError, ..."""
     found = json.loads(text)
     if found.pop("format") != FORMAT:
         raise ValueError("another format")
     promise = SavedPromise(**found | {"steps": tuple(Step(**step) for step in found["steps"])})
     if not (isinstance(promise.networks, dict) and isinstance(promise.normalisation, dict)):
         raise ValueError("it does not say of which networks it is")
-    if promise.threshold_for(promise.risk) != promise.threshold:
+    step = last_passed(promise.steps, promise.risk, promise.delta)
+    if step is None or step.threshold != promise.threshold:
         raise ValueError("its sample gives another threshold")
     return promise

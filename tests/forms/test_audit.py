@@ -251,7 +251,11 @@ def test_more_errors_than_promised_on_later_pages_raise_a_flag(job: Job, monkeyp
     add(job, range(4))
     job.draw_audit(70, 0.05)
     key_all(job)
-    job.keep_promise(job.promise(0.05))
+    found = job.promise(0.05)
+    job.keep_promise(found)
+    kept = job.kept_promise()
+    assert kept is not None
+    assert kept.stated == found  # it says as well how many fields could still be drawn
     add(job, range(4, 44))
     n_left = job.progress().audits_left
     assert 10 < n_left < 30  # a field of every second page, of none two

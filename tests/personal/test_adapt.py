@@ -130,7 +130,10 @@ def test_an_adaptation_of_other_weights_is_rejected(learned: Outcome) -> None:
     path = learned.version / DIGIT
     known = load_adaptation(path)
     save_adaptation(path, type(known)(**vars(known) | {"base_sha256": "0" * 64}))
-    with pytest.raises(ModelError, match=r"adapted from other weights than .*digit.onnx; run `inkdigits adapt` again"):
+    other = (
+        r"adapted from other weights than .*digit.onnx; adapt again; `inkdigits adapt anna --undo` takes this version"
+    )
+    with pytest.raises(ModelError, match=other):
         Reader(learned.version.parent)
     path.write_bytes(path.read_bytes()[:500])
     undo_helps = r"digit.npz: cannot be read .*; `inkdigits adapt anna --undo` takes this version away$"
@@ -252,13 +255,30 @@ def test_the_command_learns_from_corrections(home: Path, hand: tuple[Examples, E
     store.close()
     done = run("adapt", "ben")
     assert done.returncode == 1
-    assert done.stderr == (
-        "error: ben: no corrections of this hand (`inkdigits serve --model ben` collects them), only of: me\n"
+    assert done.stderr == (  # not `serve --model ben`: there is no such hand yet
+        "error: ben: no corrections of this hand, only of: me; "
+        "a hand of this name begins with --cells, --job or --data\n"
     )
     done = run("adapt", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept"] is True
     assert versions(hand_path("me"))
+
+
+def test_without_corrections_it_is_said_where_they_come_from(home: Path) -> None:
+    done = run("adapt")
+    assert done.returncode == 1
+    assert done.stderr == "error: me: no corrections of this hand; `inkdigits serve` collects them\n"
+
+
+def test_what_a_kill_left_is_forgotten_with_the_hand(learned: Outcome) -> None:
+    assert learned.version is not None
+    folder = learned.version.parent
+    for name in (".0002.partial", ".0003.gone"):
+        (folder / name).mkdir()
+        (folder / name / DIGIT).write_bytes(b"digits of the hand")
+    assert undo("anna") is None
+    assert not folder.exists()
 
 
 def test_a_kill_leaves_the_old_version(data: Path) -> None:
