@@ -84,7 +84,7 @@ EXTRAS = {
     **dict.fromkeys(("prometheus_client",), "web"),
     "rapidocr": "pages",
     "pillow_heif": "heic",
-    "scipy": "adapt",
+    **dict.fromkeys(("scipy", "threadpoolctl"), "adapt"),
     **dict.fromkeys(("pypdfium2", "xlsxwriter", "stdnum", "simpleeval", "re2"), "forms"),
 }
 

@@ -10,6 +10,7 @@ import typer
 from inkdigits.cli.options import say
 
 if TYPE_CHECKING:
+    from inkdigits.personal.adapt import Outcome
     from inkdigits.personal.examples import Examples
     from inkdigits.training.line_tuning import LineTuner
 
@@ -34,7 +35,8 @@ def adapt(
 ) -> None:
     """Fit the reader to one hand, from at least 20 examples: by default the corrections made on the web page.
 
-    A fit is kept only if it reads digits of this hand better that it was not fitted to, and forgets nothing.
+    A fit is kept only if it reads digits of this hand better that it was not fitted to, and forgets nothing. Where none
+    is kept the exit code is 1.
 
     \b
     Examples:
@@ -56,7 +58,7 @@ def adapt(
 def _adapt(hand: str, cells: Path | None, job: Path | None, data: Path | None, lines: bool, as_json: bool) -> None:
     from inkdigits.errors import DataError, require
 
-    require("scipy", *(("keras", "tensorflow") if lines else ()))
+    require("scipy", "threadpoolctl", *(("keras", "tensorflow") if lines else ()))
     from inkdigits.personal.adapt import adapt
 
     if lines and data is not None:
@@ -68,14 +70,23 @@ def _adapt(hand: str, cells: Path | None, job: Path | None, data: Path | None, l
         say(f"left out: {found.left_out}")
     if as_json:
         print(json.dumps(outcome.to_dict()))
-        return
+    else:
+        _say_outcome(outcome, hand, lines)
+    if outcome.version is None:
+        raise typer.Exit(1)
+
+
+def _say_outcome(outcome: "Outcome", hand: str, lines: bool) -> None:
     for gate in (outcome.digits, outcome.lines):
         if gate is not None:
             say(str(gate))
+    if outcome.n_set_aside:
+        these = "1 digit was" if outcome.n_set_aside == 1 else f"{outcome.n_set_aside} digits were"
+        say(f"{these} not learned: this hand's others make the label unlikely")
     print(outcome.summary)
     if outcome.version is not None:
         say(f"use it: inkdigits read --model {hand} ..., inkdigits serve --model {hand}; take it back: --undo")
-        if lines is False:
+        if not lines:
             say("single digits and pages; whole numbers and forms are learned with --lines")
 
 

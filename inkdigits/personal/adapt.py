@@ -41,6 +41,7 @@ class Outcome:
         hand: its name.
         n: digits that it was learned from.
         n_contradicting: further ones that contradict each other.
+        n_set_aside: of the `n`, not learned since the hand's others make their labels unlikely.
         digits: what the new digit network changes.
         lines: what the new line network changes, None where it was not tried.
         version: the folder of the new version, None where nothing was kept.
@@ -49,6 +50,7 @@ class Outcome:
     hand: str
     n: int
     n_contradicting: int
+    n_set_aside: int
     digits: Gate
     lines: Gate | None
     version: Path | None
@@ -73,6 +75,7 @@ class Outcome:
             "summary": self.summary,
             "n": self.n,
             "n_contradicting": self.n_contradicting,
+            "n_set_aside": self.n_set_aside,
             "digits": self.digits.to_dict(),
             "lines": self.lines.to_dict() if self.lines else None,
         }
@@ -126,7 +129,8 @@ def adapt(
                     shutil.copyfile(before / LINE, folder / LINE)  # it was not tried: the last one stays
 
             version = add_version(hand, fill)
-    return Outcome(name, gate.n, examples.n_contradicting, gate, tuned.gate if tuned else None, version)
+    n_set_aside = int(adaptation.facts["n_set_aside"])
+    return Outcome(name, gate.n, examples.n_contradicting, n_set_aside, gate, tuned.gate if tuned else None, version)
 
 
 def _check(examples: Examples, with_lines: bool) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from inkdigits.arrays import Floats, Labels, NDArray, Probabilities, Scores
+from inkdigits.arrays import Floats, Indices, Labels, NDArray, Probabilities, Scores
 from inkdigits.errors import ModelError, reason
 from inkdigits.files.storage import write_bytes
 from inkdigits.reading.calibration import logits_of
@@ -99,17 +99,17 @@ class Voters:
         self._directions = np.concatenate([hand, others]).T
         self._classes = np.eye(10, dtype=np.float32)[np.concatenate([labels, other_labels])]
 
-    def votes(self, directions: Floats, is_hand: bool = False) -> Probabilities:
+    def votes(self, directions: Floats, own: Indices | None = None) -> Probabilities:
         """Return the votes (N, 10), summing to 1, on digits (N, features) of length 1.
 
         Args:
             directions: the digits that are asked about.
-            is_hand: whether they are the hand's own: then none votes for itself.
+            own: where all of the hand's voters are among them: their places there; none votes for itself.
         """
         alike = SHARPNESS * (directions @ self._directions)
         alike[:, : self._n_hand] += HAND_WEIGHT
-        if is_hand:
-            np.fill_diagonal(alike, -np.inf)
+        if own is not None:
+            alike[own, np.arange(len(own))] = -np.inf
         weights = np.exp(alike - alike.max(axis=1, keepdims=True))
         votes = weights @ self._classes
         return np.asarray(votes / votes.sum(axis=1, keepdims=True), np.float32)
@@ -233,11 +233,18 @@ def open_model(model: str | Path | None, threads: int | None = None) -> OnnxMode
 
 
 def parts_of(model: str | Path | None) -> tuple[str | Path | None, Path | None]:
-    """Return which digit network and which line network `model` means where it is a hand's folder; else as it is."""
+    """Return which digit network and which line network `model` means where it is a hand's folder; else as it is.
+
+    Raises:
+        ModelError: the hand's folder cannot be read, or its newest version holds nothing.
+    """
     folder = None if model is None else newest(Path(model))
     if folder is None:
         return model, None
     digit, line = folder / DIGIT, folder / LINE
+    if not (digit.is_file() or line.is_file()):
+        with naming_undo(digit):
+            raise ModelError(f"{folder}: this version of the hand is empty")
     return digit if digit.is_file() else None, line if line.is_file() else None
 
 

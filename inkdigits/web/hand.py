@@ -1,6 +1,7 @@
 """The page's own hand: how many corrections there are, what was learned from them, and the button that learns."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from inkdigits.data.corrections import DEFAULT_HAND, Corrections, latest
+from inkdigits.data.home import inkdigits_home
 from inkdigits.errors import DataError, ModelError, OutputError
 from inkdigits.reading.adapted import newest, versions
 from inkdigits.reading.model import SHIPPED
@@ -56,7 +58,9 @@ class Hand:
             "hand": folder.name if folder else None,
             "corrections": len(latest(self._corrections.all(self.name))),
             "needed": LEAST,
-            "can_learn": folder is not None and find_spec("scipy") is not None,
+            "can_learn": folder is not None
+            and find_spec("threadpoolctl") is not None
+            and find_spec("scipy") is not None,
             "learned": facts,
         }
 
@@ -71,7 +75,8 @@ class Hand:
         outcome = adapt(folder.name, of_corrections(self._corrections.all(folder.name)))
         if outcome.version is not None:
             self._use(Reader(folder))
-        return outcome.to_dict()
+        # Where the server keeps hands is nobody's business.
+        return {name: value for name, value in outcome.to_dict().items() if name != "path"}
 
     async def forget(self, request: Request) -> Response:
         """`DELETE /v1/hand`: forget what was learned last, and answer as before."""
@@ -80,6 +85,8 @@ class Hand:
     def _forget(self, folder: Path) -> dict[str, Any]:
         from inkdigits.personal.hands import undo
 
+        if newest(folder) is None:
+            raise DataError("nothing was learned yet")
         before = undo(folder.name)
         self._use(Reader(folder if before else None))
         return self._state()
@@ -102,9 +109,14 @@ def _as_answers() -> Iterator[None]:
     try:
         yield
     except (DataError, ModelError) as error:
-        raise RequestError(409, "not_learned", str(error)) from None
+        raise RequestError(409, "not_learned", _without_home(error)) from None
     except OutputError as error:
-        raise RequestError(507, "not_kept", str(error)) from None
+        raise RequestError(507, "not_kept", _without_home(error)) from None
+
+
+def _without_home(error: Exception) -> str:
+    """Return what went wrong without saying where the server keeps things."""
+    return str(error).replace(f"{inkdigits_home()}{os.sep}", "")
 
 
 def _folder_of(reader: Reader) -> Path | None:

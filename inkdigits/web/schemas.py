@@ -226,6 +226,7 @@ class LearnedAnswer(_Schema):
     summary: Annotated[str, Field(description="what changed, or why it is not kept")]
     n: Annotated[int, Field(description="digits that it was learned from")]
     n_contradicting: Annotated[int, Field(description="digits that contradict each other, and were left out")]
+    n_set_aside: Annotated[int, Field(description="digits not learned: the hand's others make their labels unlikely")]
     digits: Annotated[dict[str, Any], Field(description="errors before and after, on held-out digits")]
 
 

@@ -1,5 +1,6 @@
 """The page learns the hand that corrected: through HTTP, and in a browser."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def test_a_hand_is_learned_used_at_once_and_forgotten(client: TestClient, home: 
     model = client.get("/v1/model").json()
     answer = client.post("/v1/hand").json()
     assert answer["kept"], answer
+    assert str(home) not in json.dumps(answer)
     assert answer["digits"]["errors_after"] < answer["digits"]["errors_before"]
     assert [digit_of(client, strokes) for strokes in (THEIR_SEVEN, THEIR_FOUR)] == [7, 4] != wrong
     assert client.get("/v1/hand").json()["learned"]["n"] == 24
@@ -70,6 +72,8 @@ def test_a_hand_is_learned_used_at_once_and_forgotten(client: TestClient, home: 
     assert client.get("/v1/model").json()["name"] == "me-0001"
     assert newest(home / "hands" / "me") is not None
     assert client.delete("/v1/hand").json()["learned"] is None
+    nothing = client.delete("/v1/hand")
+    assert (nothing.status_code, nothing.json()["error"]["message"]) == (409, "nothing was learned yet")
     assert client.get("/v1/model").json() == model
 
 
