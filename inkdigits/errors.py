@@ -124,5 +124,7 @@ def reason(error: BaseException) -> str:
     The system's own words where there are any (`strerror`), else the first line of the text, else the type's name.
     """
     text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+    if text == "disk I/O error":  # SQLite's words where its journal finds no room
+        return f"{text}: the disk may be full"
     # Object stores append the story of the whole request.
     return text.splitlines()[0].split(" (Request ID")[0][:200]
