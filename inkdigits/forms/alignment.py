@@ -32,9 +32,10 @@ FIRST_LOOK, LEAST_AT_FIRST_LOOK = 0.5, 60
 # A page's sides may be seen this much longer or shorter against each other, and opposite ones.
 MOST_ASPECT, MOST_PERSPECTIVE = 1.25, 1.6
 STEP_PX = 80  # from one tile to the next
-# Of each round: how large a tile is, how far its print is looked for, and over how many tiles moves are averaged. Of
-# five plans tried on eleven copies of the demo form the one that left least: 0.9 to 1.7 px, 2.5 beside a sharp fold.
-ROUNDS = ((160, 14, 1.2), (112, 8, 0.5), (80, 6, 0.4))
+# Of each round: how large a tile is, how far its print is looked for, over how many tiles moves are averaged, and by
+# how much the pictures are reduced for it: only the last round must be exact. Of five plans tried on eleven copies of
+# the demo form the one that left least: 0.9 to 1.7 px, 2.5 beside a sharp fold.
+ROUNDS = ((160, 14, 1.2, 2), (112, 8, 0.5, 2), (80, 6, 0.4, 1))
 LEAST_PRINT = 60  # pixels of print from which a tile says something
 NEAR_PX = 2  # print counts as found in its place within so many pixels
 LEAST_FOUND, LEAST_FOUND_AT_FIELD = 0.75, 0.55
@@ -178,9 +179,10 @@ class Aligner:
         first = np.zeros((*_grid(self._work.shape), 2)) if start.moves is None else start.moves
         printed = self._ruled.ruling.both if is_ruled else self._print
         moves = first
-        for tile_px, reach, spread in ROUNDS:
+        for tile_px, reach, spread, reduction in ROUNDS:
             ink = ink_of(self._laid(small, to_small, moves))
-            moves = moves + self._moves(printed, ruling_of(ink).both if is_ruled else ink, tile_px, reach, spread)
+            lines = ruling_of(ink).both if is_ruled else ink
+            moves = moves + _smooth(*self._moves(printed, lines, tile_px, reach, reduction), spread)
         jumps = [float(np.abs(np.diff(moves - first, axis=axis)).max(initial=0)) for axis in (0, 1)]
         laid = self._laid(small, to_small, moves)
         found, at_fields = self._found(ink_of(laid))
@@ -282,23 +284,28 @@ class Aligner:
             raise AlignmentError("no sheet lies so; click the four places in their order")
         return found
 
-    def _moves(self, print_: GrayImage, ink: GrayImage, tile_px: int, reach: int, spread: float) -> Floats:
-        """Return float64 (h, w, 2), by how many pixels the scan's print lies off the template's in each tile."""
+    def _moves(
+        self, print_: GrayImage, ink: GrayImage, tile_px: int, reach: int, reduction: int
+    ) -> tuple[Floats, Floats]:
+        """Return float64 (h, w, 2), by how many pixels the scan's print lies off the template's in each tile.
+
+        And float64 (h, w), how much that says. Both pictures are compared in copies `reduction` times smaller.
+        """
         rows, columns = _grid(self._work.shape)
         moves, weights = np.zeros((rows, columns, 2)), np.zeros((rows, columns))
         half = tile_px // 2
-        printed = cv2.copyMakeBorder(print_, half, half, half, half, cv2.BORDER_CONSTANT)
-        ours = cv2.GaussianBlur(printed, (0, 0), 1.0)
-        room = half + reach
-        theirs = cv2.GaussianBlur(cv2.copyMakeBorder(ink, room, room, room, room, cv2.BORDER_CONSTANT), (0, 0), 1.0)
+        printed = _framed(print_, half)
+        ours, theirs = (_softly_reduced(each, reduction) for each in (printed, _framed(ink, half + reach)))
+        side, room = tile_px // reduction, reach // reduction
         for i, y in enumerate(_centres(self._work.shape[0], rows)):
             for j, x in enumerate(_centres(self._work.shape[1], columns)):
                 if np.count_nonzero(printed[y : y + tile_px, x : x + tile_px]) < LEAST_PRINT:
                     continue
-                tile = ours[y : y + tile_px, x : x + tile_px]
-                around = theirs[y : y + tile.shape[0] + 2 * reach, x : x + tile.shape[1] + 2 * reach]
-                moves[i, j], weights[i, j] = _shift(np.asarray(tile, np.uint8), np.asarray(around, np.uint8), reach)
-        return _smooth(moves, weights, spread)
+                top, left = y // reduction, x // reduction
+                tile = ours[top : top + side, left : left + side]
+                around = theirs[top : top + side + 2 * room, left : left + side + 2 * room]
+                moves[i, j], weights[i, j] = _shift(tile, around, room)
+        return reduction * moves, weights
 
     def _found(self, ink: GrayImage) -> tuple[float, tuple[float, ...]]:
         """Return the share of the print that is in its place, on the whole page and around each field."""
@@ -373,6 +380,14 @@ def _grid(shape: tuple[int, ...]) -> tuple[int, int]:
 def _centres(length: int, n: int) -> list[int]:
     """Return where n tiles have their middles, spread as `cv2.resize` has a grid's points."""
     return [int((i + 0.5) * length / n) for i in range(n)]
+
+
+def _framed(mask: GrayImage, width: int) -> GrayImage:
+    return np.asarray(cv2.copyMakeBorder(mask, width, width, width, width, cv2.BORDER_CONSTANT), np.uint8)
+
+
+def _softly_reduced(mask: GrayImage, reduction: int) -> GrayImage:
+    return np.asarray(resized(cv2.GaussianBlur(mask, (0, 0), 1.0), 1 / reduction), np.uint8)
 
 
 def _shift(tile: GrayImage, around: GrayImage, reach: int) -> tuple[Floats, float]:
