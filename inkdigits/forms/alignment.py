@@ -50,6 +50,7 @@ LEAST_FOUND_AT_JUMP = 0.9
 LEAST_OF_LINE, LEAST_MARGIN = 0.2, 0.4
 BARE = 0.05  # share of a page's print that may be something else where it counts as lines alone
 ROOM_PX = 40  # around a field, in which its print is counted
+PLACE_PX = 8  # a page is straight enough between places so far apart
 
 
 class AlignmentError(InkdigitsError):
@@ -88,18 +89,26 @@ class Alignment:
 
         `border` is OpenCV's: what counts as outside of the scan, white where it is `cv2.BORDER_CONSTANT`.
         """
-        height, width = size
-        moved = cv2.resize(self.moves.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        x = moved[..., 0] + np.arange(width, dtype=np.float32)
-        y = moved[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-        m = (self.to_scan / self.to_scan[2, 2]).astype(np.float32)  # half of the time of float64, off by 0.001 px
-        share = 1 / (m[2, 0] * x + m[2, 1] * y + m[2, 2])
-        to_x, to_y = (m[0, 0] * x + m[0, 1] * y + m[0, 2]) * share, (m[1, 0] * x + m[1, 1] * y + m[1, 2]) * share
         if self.scale > 1.6:  # or thin strokes would fall between the pixels that are looked at
             blur = 0.3 * self.scale
             scan = np.asarray(cv2.GaussianBlur(scan, (0, 0), blur), np.uint8)
-        flat = cv2.remap(scan, to_x, to_y, cv2.INTER_LINEAR, borderMode=border, borderValue=255)
+        flat = cv2.remap(scan, self._places(size), None, cv2.INTER_LINEAR, borderMode=border, borderValue=255)
         return np.asarray(flat, np.uint8)
+
+    def _places(self, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return float32 (height, width, 2), where each pixel of the template lies in the scan.
+
+        It is computed every few pixels and interpolated: 0.004 px off on average, at most 0.15, in a tenth of the time.
+        """
+        height, width = size
+        rows, columns = -(-height // PLACE_PX), -(-width // PLACE_PX)
+        moves = cv2.resize(self.moves.astype(np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR)
+        moves = cv2.copyMakeBorder(moves, 1, 1, 1, 1, cv2.BORDER_REPLICATE)  # what is beyond the edge is cut off below
+        x, y = ((np.arange(n + 2) - 0.5) * PLACE_PX - 0.5 for n in (columns, rows))
+        points = np.stack(np.meshgrid(x, y), axis=-1) + moves
+        places = map_points(self.to_scan, points.reshape(-1, 2)).astype(np.float32).reshape(points.shape)
+        whole = cv2.resize(places, ((columns + 2) * PLACE_PX, (rows + 2) * PLACE_PX), interpolation=cv2.INTER_LINEAR)
+        return np.asarray(whole[PLACE_PX : PLACE_PX + height, PLACE_PX : PLACE_PX + width], np.float32)
 
 
 @dataclass(frozen=True)
