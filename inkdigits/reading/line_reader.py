@@ -14,7 +14,7 @@ from inkdigits.reading import decoding
 from inkdigits.reading.geometry import box_around, corners_of, map_points
 from inkdigits.reading.model import SHIPPED, OnnxModel, check_threads, model_path
 from inkdigits.reading.normalise.digit import frame_ink
-from inkdigits.reading.normalise.line import LineImage, ink_box, place_line
+from inkdigits.reading.normalise.line import LineImage, ink_box, place_views
 from inkdigits.reading.normalise.paper import remove_paper
 from inkdigits.reading.results import Item, LeftOut, Mark, NumberReading
 
@@ -103,7 +103,7 @@ class LineReader:
     def _views(self, images: Sequence[GrayImage]) -> list[tuple[list[LineImage], list[Scores]]]:
         """Return each picture's line images, one a view, with the network's scores (columns, classes) of each."""
         height, views = self.card["height"], self.card.get("views", [{}])
-        rows = [[place_line(image, height, **view) for view in views] for image in images]
+        rows = [place_views(image, height, views) for image in images]
         scores = iter(self._scores([line.image for row in rows for line in row]))
         return [(row, list(itertools.islice(scores, len(row)))) for row in rows]
 

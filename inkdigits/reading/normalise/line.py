@@ -1,5 +1,6 @@
 """One line of ink -> the image that the line network takes."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -45,18 +46,19 @@ def normalise_line(image: GrayImage, height: int, zoom: float = 1.0, shear: floa
     Raises:
         ValueError: another dtype or number of dimensions, or no pixels.
     """
-    return place_line(image, height, zoom, shear).image
+    return place_views(image, height, [{"zoom": zoom, "shear": shear}])[0].image
 
 
-def place_line(image: GrayImage, height: int, zoom: float = 1.0, shear: float = 0.0) -> LineImage:
-    """Return what `normalise_line` does, with the way back to the row's pixels."""
+def place_views(image: GrayImage, height: int, views: Sequence[Mapping[str, float]]) -> list[LineImage]:
+    """Return what `normalise_line` does for each view, its zoom and shear, with the way back to the row's pixels."""
     check(image)
     scale = min(1.0, LINE_WORK_PX / image.shape[0])
     work = resized(image, scale) if scale < 1 else image
     ink = _line_ink(work)
-    line = _line_image(ink, _line_box(ink), height, zoom, shear)
+    box = _line_box(ink)
+    lines = [_line_image(ink, box, height, view.get("zoom", 1.0), view.get("shear", 0.0)) for view in views]
     to_row = np.array([[image.shape[1] / work.shape[1]], [image.shape[0] / work.shape[0]]])
-    return LineImage(line.image, line.transform * to_row)
+    return [LineImage(line.image, line.transform * to_row) for line in lines]
 
 
 def ink_box(ink: Ink, line: LineImage, first: float, last: float, is_whole: bool = False) -> Box:
