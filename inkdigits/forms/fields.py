@@ -14,10 +14,13 @@ from inkdigits.forms.constraints import allowed_in, as_type, problem_of
 from inkdigits.forms.ink import ink_of, print_of
 from inkdigits.forms.template import Form, FormField
 from inkdigits.reading import decoding
+from inkdigits.reading.geometry import box_of
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, NumberReading
 
 PRINT_PX = 2  # print of the template is taken away with so many pixels around it
+NEAR_INK_PX = 6  # of what is written: only so near must strokes be continued where print was, elsewhere is paper
+PAPER_PX = 15  # side of the square whose paper stands in for print
 SLACK = 0.3  # of a row's height: so far from where a table has it a row may be written
 MOVING = 4.0  # what it counts to go that far, squared, in the mean ink of a row
 MARGIN = 0.08  # of a field's height: strokes that run over its edge are looked at too
@@ -88,6 +91,10 @@ class FieldReader:
         for field in self._fields:
             x, y, width, height = _with_margin(field.box, reference, SLACK + MARGIN)
             self._print[y : y + height, x : x + width] = near[y : y + height, x : x + width]
+        x, y, width, height = box_of(self._print > 0) or (0, 0, 1, 1)
+        self._printed = _with_margin((x, y, width, height), reference, PAPER_PX / height)
+        self._bare = (_part(self._print, self._printed) == 0).astype(np.float32)
+        self._n_bare = np.maximum(cv2.boxFilter(self._bare, -1, (PAPER_PX, PAPER_PX)), 1e-3)
 
     def read(self, flat: GrayImage) -> list[FieldReading]:
         """Return the answers for a page uint8 (H, W) as it lies on the template, all fields in few batches."""
@@ -109,8 +116,18 @@ class FieldReader:
         return [replace(answer, box=field.box) for answer, field in zip(answers, self._fields, strict=True)]
 
     def without_print(self, flat: GrayImage) -> GrayImage:
-        """Return a page uint8 (H, W) as it lies on the template, without what is printed in its fields."""
-        return np.asarray(cv2.inpaint(flat, self._print, 3, cv2.INPAINT_TELEA), np.uint8)
+        """Return a page uint8 (H, W) as it lies on the template, without what is printed in its fields.
+
+        Paper stands in for print; where something is written beside it, strokes are continued (Telea 2004).
+        """
+        clean, printed = flat.copy(), _part(self._print, self._printed)
+        part = _part(clean, self._printed)
+        written = cv2.bitwise_and(ink_of(part), cv2.bitwise_not(printed))
+        near = cv2.dilate(written, np.ones((2 * NEAR_INK_PX + 1, 2 * NEAR_INK_PX + 1), np.uint8))
+        paper = cv2.boxFilter(part * self._bare, -1, (PAPER_PX, PAPER_PX)) / self._n_bare
+        np.copyto(part, paper.round().astype(np.uint8), where=(printed > 0) & (near == 0))
+        part[:] = cv2.inpaint(part, cv2.bitwise_and(printed, near), 3, cv2.INPAINT_TELEA)
+        return clean
 
     def _read(self, page: GrayImage, places: Sequence[tuple[str, Box]], layout: str) -> dict[str, NumberReading]:
         readings = self._reader.read_regions(page, [box for _, box in places], layout) if places else []
@@ -286,6 +303,12 @@ def _with_margin(box: Box, page: GrayImage, share: float = MARGIN) -> Box:
     room = round(share * height)
     left, top = max(0, x - room), max(0, y - room)
     return left, top, min(page.shape[1], x + width + room) - left, min(page.shape[0], y + height + room) - top
+
+
+def _part(page: GrayImage, box: Box) -> GrayImage:
+    """Return the pixels of a page in a box, not copied."""
+    x, y, width, height = box
+    return page[y : y + height, x : x + width]
 
 
 def _is_filled(ink: GrayImage, box: Box) -> bool:
