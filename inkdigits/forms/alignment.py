@@ -12,6 +12,7 @@ every line of the template must be there, and it must not lie nearly as well som
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -27,8 +28,8 @@ RATIO = 0.8  # Lowe's: the best match is so much closer than the second best
 LEAST_INLIERS = 15
 BESIDE_PX = 3.0  # of a homography: inliers lie closer
 # Features are looked for in a copy half as large, a fifth of the work. Of 40 copies of the demo form at least 116 agree
-# there, and the homography lies as well; where fewer than these do, or the page is then rejected, the whole is searched.
-FIRST_LOOK, LEAST_AT_FIRST_LOOK = 0.5, 60
+# there, and the homography lies as well; where fewer do, or the page is then rejected, all of it is searched.
+LOOK_PX, LEAST_AT_FIRST_LOOK = WORK_PX // 2, 60
 # A page's sides may be seen this much longer or shorter against each other, and opposite ones.
 MOST_ASPECT, MOST_PERSPECTIVE = 1.25, 1.6
 STEP_PX = 80  # from one tile to the next
@@ -52,9 +53,44 @@ BARE = 0.05  # share of a page's print that may be something else where it count
 ROOM_PX = 40  # around a field, in which its print is counted
 PLACE_PX = 8  # a page is straight enough between places so far apart
 
+# SIFT's points (n, 2) and descriptors (n, 128).
+Features: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float32]]
+
 
 class AlignmentError(InkdigitsError):
     """A page that does not lie on the template for sure; the message says why."""
+
+
+class NothingSeenError(AlignmentError):
+    """Too few features of the template are in a scan to say where it lies."""
+
+
+class Scan:
+    """A scan as every page of a template looks at it: what they share is computed once.
+
+    Args:
+        image: uint8 (H, W).
+
+    Attributes:
+        share: 0 to 1, by which it is reduced.
+        small: uint8, the reduced scan.
+    """
+
+    def __init__(self, image: GrayImage) -> None:
+        self.share = min(1.0, WORK_PX / max(image.shape))
+        self.small: GrayImage = resized(image, self.share)
+        self._features: dict[int, Features] = {}
+
+    def features(self, longest_px: int) -> Features:
+        """Return SIFT's points in the reduced scan, and descriptors, found in a copy of at most this size."""
+        if longest_px not in self._features:
+            self._features[longest_px] = _features(self.small, None, longest_px)
+        return self._features[longest_px]
+
+    @property
+    def ink_share(self) -> float:
+        """Which share of it is ink: 0 to 1."""
+        return float((ink_of(_at_most(self.small, LOOK_PX)) > 0).mean())
 
 
 @dataclass(frozen=True)
@@ -92,7 +128,8 @@ class Alignment:
         if self.scale > 1.6:  # or thin strokes would fall between the pixels that are looked at
             blur = 0.3 * self.scale
             scan = np.asarray(cv2.GaussianBlur(scan, (0, 0), blur), np.uint8)
-        flat = cv2.remap(scan, self._places(size), None, cv2.INTER_LINEAR, borderMode=border, borderValue=255)
+        no_second: Any = None  # OpenCV's types do not know that a map may have both coordinates
+        flat = cv2.remap(scan, self._places(size), no_second, cv2.INTER_LINEAR, borderMode=border, borderValue=255)
         return np.asarray(flat, np.uint8)
 
     def _places(self, size: tuple[int, int]) -> NDArray[np.float32]:
@@ -139,7 +176,7 @@ class Aligner:
             blank[y + 3 : y + height - 3, x + 3 : x + width - 3] = 0
         self._blank = blank
         self._print[blank == 0] = 0
-        self._features = {share: _features(self._work, blank, share) for share in (FIRST_LOOK, 1.0)}
+        self._features = {px: _features(self._work, blank, px) for px in (LOOK_PX, WORK_PX)}
 
     def anchors(self) -> Floats:
         """Return float64 (4, 2), the print nearest to each corner of the page as x, y, clockwise from the top left."""
@@ -149,41 +186,48 @@ class Aligner:
         nearest = [int(np.argmin(abs(xs - x) + abs(ys - y))) for x, y in corners]
         return np.asarray(np.array([(xs[i], ys[i]) for i in nearest], float) / self._share)
 
-    def align(self, scan: GrayImage, anchors: Floats | None = None, check: bool = True) -> Alignment:
-        """Return where the template lies in a scan uint8 (H, W).
+    def align(
+        self, scan: GrayImage | Scan, anchors: Floats | None = None, check: bool = True, at_a_glance: bool = False
+    ) -> Alignment:
+        """Return where the template lies in a scan.
 
         Args:
-            scan: the page.
+            scan: the page, uint8 (H, W) where no other template looks at it.
             anchors: (4, 2), where somebody says that `anchors()` lie in it; found by features where None.
             check: whether its print must be where it should be.
+            at_a_glance: whether a page of which too few features are seen in a small copy is given up at once.
 
         Raises:
+            NothingSeenError: so few are, and it was given up.
             AlignmentError: it is not there, or not for sure.
         """
-        share = min(1.0, WORK_PX / max(scan.shape))
-        small = resized(scan, share)
+        scan = scan if isinstance(scan, Scan) else Scan(scan)
         if anchors is not None:
-            start = _Start(self._by_anchors(anchors * share), len(anchors))
-            return self._refined(small, share, start, check)
+            return self._refined(scan, _Start(self._by_anchors(anchors * scan.share), len(anchors)), check)
         problem = AlignmentError("its lines are not the form's")
-        for look, least in () if self._is_bare else ((FIRST_LOOK, LEAST_AT_FIRST_LOOK), (1.0, LEAST_INLIERS)):
+        for look_px, least in () if self._is_bare else ((LOOK_PX, LEAST_AT_FIRST_LOOK), (WORK_PX, LEAST_INLIERS)):
             try:
-                return self._refined(small, share, self._by_features(small, look, least), check)
+                return self._refined(scan, self._by_features(scan, look_px, least), check)
+            except NothingSeenError as error:
+                if at_a_glance and look_px == LOOK_PX:
+                    raise
+                problem = AlignmentError(str(error))
             except AlignmentError as error:
                 problem = error
-        for start in self._by_ruling(small):
+        for start in self._by_ruling(scan.small):
             try:
-                return self._refined(small, share, start, check)
+                return self._refined(scan, start, check)
             except AlignmentError as error:
                 problem = error if self._is_bare else problem
         raise problem
 
-    def _refined(self, small: GrayImage, share: float, start: _Start, check: bool) -> Alignment:
-        """Return where the template lies in a scan that was reduced by `share`, from where it is about.
+    def _refined(self, scan: Scan, start: _Start, check: bool) -> Alignment:
+        """Return where the template lies in a scan, from where it is about.
 
         Raises:
             AlignmentError: it is not there, or not for sure.
         """
+        small, share = scan.small, scan.share
         to_small, is_ruled = start.to_small, start.moves is not None or self._is_bare
         first = np.zeros((*_grid(self._work.shape), 2)) if start.moves is None else start.moves
         printed = self._ruled.ruling.both if is_ruled else self._print
@@ -252,19 +296,20 @@ class Aligner:
                 moves = map_points(np.linalg.inv(transform), theirs) - ours
                 yield _Start(transform, n_crossings, moves.reshape(rows, columns, 2))
 
-    def _by_features(self, scan: GrayImage, look: float, least: int) -> _Start:
-        """Return where the template lies in a reduced scan by the features of copies `look` times as large.
+    def _by_features(self, scan: Scan, look_px: int, least: int) -> _Start:
+        """Return where the template lies in a reduced scan by the features of copies `look_px` large.
 
         Raises:
-            AlignmentError: fewer than `least` agree, or the page would lie askew as no page does.
+            NothingSeenError: fewer than `least` agree.
+            AlignmentError: the page would lie askew as no page does.
         """
-        points, descriptors = self._features[look]
-        theirs, their_descriptors = _features(scan, None, look)
+        points, descriptors = self._features[look_px]
+        theirs, their_descriptors = scan.features(look_px)
         if len(points) < least or len(theirs) < least:
-            raise AlignmentError("nothing of the form is to be seen in it")
+            raise NothingSeenError("nothing of the form is to be seen in it")
         ours, others = _matches(descriptors, their_descriptors)
         if len(ours) < least:
-            raise AlignmentError("nothing of the form is to be seen in it")
+            raise NothingSeenError("nothing of the form is to be seen in it")
         transform, inside = cv2.findHomography(
             points[ours],
             theirs[others],
@@ -275,7 +320,7 @@ class Aligner:
         )
         n_inliers = 0 if transform is None else int(inside.sum())
         if transform is None or n_inliers < least:
-            raise AlignmentError(f"only {n_inliers} places of the form are to be seen in it")
+            raise NothingSeenError(f"only {n_inliers} places of the form are to be seen in it")
         found: Transform = np.asarray(transform, np.float64)
         if not _is_page(found, self._work.shape):
             raise AlignmentError("the form would lie in it as no sheet can")
@@ -335,20 +380,23 @@ class Aligner:
         return share(0, 0, width, height), at_fields
 
 
-def _features(
-    image: GrayImage, mask: GrayImage | None, look: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return SIFT's points (n, 2) in an image uint8 (H, W) and descriptors (n, 128), found in a copy of that scale.
+def _at_most(image: GrayImage, longest_px: int) -> GrayImage:
+    return resized(image, longest_px / max(image.shape)) if max(image.shape) > longest_px else image
+
+
+def _features(image: GrayImage, mask: GrayImage | None, longest_px: int) -> Features:
+    """Return SIFT's points in an image uint8 (H, W), and their descriptors, found in a copy of at most this size.
 
     `mask` uint8 (H, W) is 0 where nothing is looked for.
     """
-    copy = resized(image, look) if look < 1 else image
-    if mask is not None and look < 1:
+    copy = _at_most(image, longest_px)
+    if mask is not None:
         mask = np.asarray(cv2.resize(mask, copy.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
     points, descriptors = cv2.SIFT.create(N_FEATURES).detectAndCompute(copy, mask)
     if not points:
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
-    places = (np.array([point.pt for point in points], np.float32) + 0.5) / np.float32(look) - 0.5
+    scale = np.array([image.shape[1] / copy.shape[1], image.shape[0] / copy.shape[0]])
+    places = (np.array([point.pt for point in points]) + 0.5) * scale - 0.5
     return np.asarray(places, np.float32), np.asarray(descriptors, np.float32)
 
 

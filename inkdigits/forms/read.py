@@ -14,12 +14,10 @@ from inkdigits.errors import ImageError, InputError
 from inkdigits.files.documents import DOCUMENTS, DocumentPage, pages_of
 from inkdigits.files.images import SUFFIXES
 from inkdigits.files.storage import PassedOver, is_hidden, walk
-from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError
+from inkdigits.forms.alignment import Aligner, Alignment, AlignmentError, NothingSeenError, Scan
 from inkdigits.forms.fields import FieldReader, FieldReading, with_rules
-from inkdigits.forms.ink import ink_of
 from inkdigits.forms.template import Form, fingerprint, load_form, load_picture
 from inkdigits.machine import cores
-from inkdigits.reading.geometry import resized
 from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.reading.reader import Reader
 
@@ -216,20 +214,29 @@ class FormReader:
         return FormAnswer([page.source for page in pages], readings, missing, pages)
 
     def _aligned(self, image: GrayImage) -> tuple[int, Alignment]:
-        if float((ink_of(resized(image, min(1.0, 800 / max(image.shape)))) > 0).mean()) < BLANK_INK:
+        """Return which page of the form a scan is, and where it lies.
+
+        Only if none of the pages of which features are seen at a glance lies on it, the others are looked for.
+
+        Raises:
+            AlignmentError: it is none of them, or not for sure.
+        """
+        scan = Scan(image)
+        if scan.ink_share < BLANK_INK:
             raise AlignmentError("a blank page")
-        best, causes = None, []
-        for number, (aligner, _) in enumerate(self._pages):
-            try:
-                alignment = aligner.align(image)
-            except AlignmentError as error:
-                causes.append(str(error))
-                continue
-            if best is None or alignment.found > best[1].found:
-                best = number, alignment
-        if best is None:
-            raise AlignmentError(causes[0] if len(causes) == 1 else f"none of the form's {len(causes)} pages")
-        return best
+        found: dict[int, Alignment] = {}
+        causes: dict[int, AlignmentError] = {}
+        left = list(range(len(self._pages)))
+        for at_a_glance in (True, False):
+            for number in left:
+                try:
+                    found[number] = self._pages[number][0].align(scan, at_a_glance=at_a_glance)
+                except AlignmentError as error:
+                    causes[number] = error
+            left = [] if found else [number for number in left if isinstance(causes[number], NothingSeenError)]
+        if not found:
+            raise AlignmentError(str(causes[0]) if len(causes) == 1 else f"none of the form's {len(causes)} pages")
+        return max(found.items(), key=lambda page: page[1].found)
 
     def _read(self, image: GrayImage, number: int, alignment: Alignment) -> tuple[GrayImage, list[FieldReading]]:
         aligner, fields = self._pages[number]
