@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inkdigits.arrays import GrayImage
 from inkdigits.cli.main import main
 from inkdigits.errors import InputError, OutputError
-from inkdigits.forms import read
-from inkdigits.forms.alignment import Aligner, AlignmentError
+from inkdigits.forms import alignment, read
+from inkdigits.forms.alignment import Aligner, AlignmentError, NothingSeenError, Scan
 from inkdigits.forms.demo import Copy, blank_form
 from inkdigits.forms.export import write_answers
 from inkdigits.forms.fields import FieldReading, _candidates, _cells_as_written, with_rules
@@ -53,6 +54,45 @@ def test_what_is_not_the_whole_form_is_refused(copies: list[Copy], aligner: Alig
     for scan in (page[: height // 2], page[:, : int(0.6 * width)], covered, moved, strange, np.zeros((9, 9), np.uint8)):
         with pytest.raises(AlignmentError):
             aligner.align(scan)
+
+
+@pytest.fixture
+def sparse_page(monkeypatch: pytest.MonkeyPatch) -> GrayImage:
+    """A page with little print: a small copy shows too few of its features, of which there are 117."""
+    monkeypatch.setattr(alignment, "LEAST_AT_FIRST_LOOK", 120)
+    page = np.full((2339, 1654), 255, np.uint8)
+    for y in (300, 2000):
+        cv2.putText(page, f"Part {y}", (150 + y // 4, y), cv2.FONT_HERSHEY_SIMPLEX, 2, 40, 3, cv2.LINE_AA)
+        cv2.rectangle(page, (700, y), (1200, y + 90), 40, 3)
+    return page
+
+
+def test_a_page_with_little_print_is_found_at_a_second_look(sparse_page: GrayImage) -> None:
+    aligner, turned = Aligner(sparse_page, []), Scan(np.ascontiguousarray(sparse_page[::-1, ::-1]))
+    with pytest.raises(NothingSeenError):
+        aligner.align(turned, at_a_glance=True)
+    off = aligner.align(turned).place(np.array([[700.0, 900.0]]), aligner.size) - [1654 - 701, 2339 - 901]
+    assert np.abs(off).max() < 2
+
+
+def test_each_page_of_a_form_is_found_also_one_with_little_print(
+    copies: list[Copy], aligner: Aligner, monkeypatch: pytest.MonkeyPatch, reader: FormReader, sparse_page: GrayImage
+) -> None:
+    fields = reader._pages[0][1]
+    monkeypatch.setattr(reader, "_pages", [(Aligner(sparse_page, []), fields), (aligner, fields)])
+    assert reader._aligned(copies[0].picture)[0] == 1
+    assert reader._aligned(sparse_page)[0] == 0
+    with pytest.raises(AlignmentError, match="none of the form's 2 pages"):
+        reader._aligned(copies[0].picture[:900])
+
+
+def test_print_without_writing_beside_it_becomes_paper_and_strokes_over_it_go_on(reader: FormReader) -> None:
+    page = BLANK.copy()
+    x, y, width, _ = next(box for box, part in zip(BOXES, reader.form.parts(), strict=True) if part.name == "total")
+    cv2.line(page, (x + 60, y - 20), (x + 60, y + 60), 40, 7)  # over the upper edge of the box
+    clean = reader.without_print(page, 0)
+    assert clean[y - 4 : y + 5, x + 150 : x + width - 20].min() > 240
+    assert clean[y - 10 : y + 20, x + 60].max() < 90
 
 
 def test_copies_are_read_and_nothing_wrong_is_accepted(copies: list[Copy], reader: FormReader) -> None:
