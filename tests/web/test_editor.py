@@ -224,7 +224,7 @@ def test_unsaved_changes_are_not_dropped_without_asking(
     assert asked == [question] * 2
     assert page.locator("#list button").count() == 0
     page.fill("#title", "Half typ")
-    with pytest.raises(Exception, match="interrupted|aborted|ERR_ABORTED"):  # no: the page stays
+    with pytest.raises(Exception, match=r"interrupted|aborted|ERR_ABORTED"):  # no: the page stays
         page.goto("about:blank", timeout=5_000)
     assert asked[2:] == ["beforeunload: "]
     assert page.input_value("#title") == "Half typ"
