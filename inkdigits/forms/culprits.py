@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 MOST_PAIRED = 24  # fields of which two together are tried, those with the greatest odds of an error
-# That a field which is none of its known other readings has just the value that makes the equation hold: with one of two
-# digits wrong, 1 in 18.
+# That a field which is none of its known other readings has just the value that makes the equation hold: with one of
+# two digits wrong, 1 in 18.
 GUESSED = 0.05
 # Of a field's odds, at least so much is for readings that nobody thought of.
 LEAST_UNSEEN = 0.02

@@ -26,8 +26,8 @@ EMPTY_INK = 0.004
 MARKED_INK = 0.03
 # A field is accepted from this confidence on.
 LEAST_SURE = 0.95
-# All fields of an equation that holds are accepted from this probability on that all are right. More than LEAST_SURE: a
-# review asks after each keyed value whether it holds, and once it may by chance.
+# All fields of an equation that holds, and a field with a right check digit, are accepted from this probability on.
+# More than LEAST_SURE: a review asks after each keyed value whether it holds, and once it may by chance.
 LEAST_PROOF = 0.98
 SECOND_LOOK = 0.97  # of a comb's digit on which two of three readings agree
 # Of readings with one digit changed.
@@ -35,6 +35,7 @@ LEAST_CANDIDATE, MOST_CANDIDATES = 0.002, 12
 # Two errors cancel each other out: in one digit place, one as much too low as the other is too high, which of errors at
 # random 1 in 18 does or fewer.
 CANCELLING = 1 / 18
+BY_CHANCE = 0.1  # of wrong readings that have a right check digit
 STRAY = 0.1  # how likely a minus is a stray stroke, and a 1 where a decimal point may stand is that point
 MOST_REPAIRS = 500  # that are tried on a form whose rules are broken, the likeliest first
 COMB_ALPHABET = "0123456789 "  # a space is a box that is struck out
@@ -144,6 +145,9 @@ class FieldReader:
         if is_written and not text and field.type != "mark" and not (field.layout == "comb" and accepted):
             problem, confidence = "written on, but not readable", 0.0
         accepted &= confidence >= LEAST_SURE or not is_written
+        if text and field.check is not None and not problem:
+            confidence = _checked(confidence, candidates)
+            accepted |= confidence >= LEAST_PROOF
         return FieldReading(field.name, text, confidence, accepted and not problem, problem, field.box, candidates)
 
     def _allowed(
@@ -347,6 +351,19 @@ def _candidates(field: FormField, text: str, items: Sequence[Item]) -> tuple[tup
         found[as_type(field, digits[:point] + digits[point + 1 :])] = STRAY
     fitting = [(each, share) for each, share in found.items() if not problem_of(field, each)]
     return tuple(sorted(fitting, key=lambda pair: -pair[1])[:MOST_CANDIDATES])
+
+
+def _checked(confidence: float, candidates: Sequence[tuple[str, float]]) -> float:
+    """Return how likely a reading is right, given that its check digit is: of wrong readings it seldom is.
+
+    Args:
+        confidence: 0 to 1, without it.
+        candidates: other readings with a right check digit, each with its share of this one's likelihood.
+    """
+    if confidence <= 0:
+        return 0.0
+    odds = BY_CHANCE * (1 - confidence) / confidence + sum(share for _, share in candidates)
+    return 1 / (1 + odds)
 
 
 def _within(reading: FieldReading, values: Sequence[tuple[str, float]]) -> FieldReading:
