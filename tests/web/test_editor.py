@@ -138,6 +138,13 @@ def test_from_a_blank_page_to_a_form(open_editor: Callable[..., Any], forms: Pat
     page = open_editor(viewport={"width": 1280, "height": 1600})
     assert page.locator("#hint").inner_text().startswith("6 proposed")
     page.click("#all")
+    # Names stand inside their fields: above them there often is a printed heading.
+    assert page.evaluate(
+        """() => [...document.querySelectorAll("#boxes g.field, #boxes g.chosen")].every((group) => {
+            const [box, name] = ["rect", "text"].map((kind) => group.querySelector(kind).getBoundingClientRect());
+            return name.left >= box.left && name.top >= box.top - 2;
+        })"""
+    )
     page.locator("#list button", has_text="field3").click()
     page.fill("#name", "total")
     page.keyboard.press("Tab")

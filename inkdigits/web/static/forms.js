@@ -4,6 +4,7 @@ import { ApiError, ask, picture, setToken } from "./api.js";
 const $ = (id) => document.getElementById(id);
 const LEAST_PX = 8; // a smaller rectangle was a click
 const MOST_UNDONE = 200;
+const LABEL_PX = 11; // of the screen, at least
 const NUMBERS = ["cells", "rows", "columns", "decimals"];
 const CONSTRAINTS = ["minimum", "maximum", "minLength", "maxLength", "pattern"];
 
@@ -113,8 +114,10 @@ function shape(kind, attributes, text = "") {
 function drawn(box, kind, label = "") {
   const group = shape("g", { class: kind });
   group.append(shape("rect", { x: box[0], y: box[1], width: box[2], height: box[3] }));
-  const size = pages[number].height / 75;
-  if (label) group.append(shape("text", { x: box[0] + size / 4, y: box[1] - size / 4, "font-size": size, "stroke-width": size / 5 }, label));
+  const { width, height } = pages[number];
+  const size = Math.max(height / 75, (LABEL_PX * width) / ($("stage").clientWidth || width));
+  // Inside, where nothing is printed: above a field there often is its heading.
+  if (label) group.append(shape("text", { x: box[0] + size / 4, y: box[1] + size, "font-size": size, "stroke-width": size / 5 }, label));
   return group;
 }
 
