@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from inkdigits.arrays import Box, Floats, GrayImage
-from inkdigits.forms import rules
+from inkdigits.forms import culprits, rules
 from inkdigits.forms.constraints import allowed_in, as_type, problem_of
 from inkdigits.forms.ink import ink_of, print_of
 from inkdigits.forms.template import Form, FormField
@@ -29,15 +29,20 @@ EMPTY_INK = 0.004
 MARKED_INK = 0.03
 # A field is accepted from this confidence on.
 LEAST_SURE = 0.95
+# All fields of an equation that holds, and a field with a right check digit, are accepted from this probability on.
+# More than LEAST_SURE: a review asks after each keyed value whether it holds, and once it may by chance.
+LEAST_PROOF = 0.98
 SECOND_LOOK = 0.97  # of a comb's digit on which two of three readings agree
 # Of readings with one digit changed.
 LEAST_CANDIDATE, MOST_CANDIDATES = 0.002, 12
 # Two errors cancel each other out: in one digit place, one as much too low as the other is too high, which of errors at
 # random 1 in 18 does or fewer.
 CANCELLING = 1 / 18
+BY_CHANCE = 0.1  # of wrong readings that have a right check digit
 STRAY = 0.1  # how likely a minus is a stray stroke, and a 1 where a decimal point may stand is that point
 MOST_REPAIRS = 500  # that are tried on a form whose rules are broken, the likeliest first
 COMB_ALPHABET = "0123456789 "  # a space is a box that is struck out
+LEAST_SURE_EVER = 0.01  # confidence of a field, to reckon with odds
 LEAST_CHANCE = 1e-6  # of a digit in a box of a comb that no reading of it sees
 INSIDE = 0.12  # of a tick box's side that its border may take
 
@@ -155,8 +160,11 @@ class FieldReader:
         problem = problem_of(field, text)
         candidates = _candidates(field, text, items)
         if is_written and not text and field.type != "mark" and not (field.layout == "comb" and accepted):
-            problem = "written on, but not readable"
+            problem, confidence = "written on, but not readable", 0.0
         accepted &= confidence >= LEAST_SURE or not is_written
+        if text and field.check is not None and not problem:
+            confidence = _checked(confidence, candidates)
+            accepted |= confidence >= LEAST_PROOF
         return FieldReading(field.name, text, confidence, accepted and not problem, problem, field.box, candidates)
 
     def _allowed(
@@ -368,6 +376,19 @@ def _candidates(field: FormField, text: str, items: Sequence[Item]) -> tuple[tup
     return tuple(sorted(fitting, key=lambda pair: -pair[1])[:MOST_CANDIDATES])
 
 
+def _checked(confidence: float, candidates: Sequence[tuple[str, float]]) -> float:
+    """Return how likely a reading is right, given that its check digit is: of wrong readings it seldom is.
+
+    Args:
+        confidence: 0 to 1, without it.
+        candidates: other readings with a right check digit, each with its share of this one's likelihood.
+    """
+    if confidence <= 0:
+        return 0.0
+    odds = BY_CHANCE * (1 - confidence) / confidence + sum(share for _, share in candidates)
+    return 1 / (1 + odds)
+
+
 def _within(reading: FieldReading, values: Sequence[tuple[str, float]]) -> FieldReading:
     """Return a reading that breaks a constraint with the likeliest of the values that are allowed in its place.
 
@@ -398,7 +419,8 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
     Fields of an equation between two or more that are filled in are accepted where it holds and that proves them right
     (`_proof`).
     Where rules are broken and one candidate of a field makes all of its rules hold, that is its answer, to be reviewed
-    (`_repair`); where none or several do, the likeliest culprits are rejected, the rule as their problem (`_culprits`).
+    (`_repair`); where none or several do, the likeliest culprits are rejected, the rule as their problem (`_culprits`)
+    and with the confidence that the rule leaves them.
     Once these are keyed, the rules are asked again: what is broken still then has its culprits among the others.
 
     Args:
@@ -415,13 +437,13 @@ def with_rules(form: Form, readings: Sequence[FieldReading]) -> list[FieldReadin
         if rules.is_equation(rule) and rule not in broken and rules.holds(rule, form.tables(), _values(found)):
             named = [found[name] for name in rules.names_in(rule, form.tables()) & found.keys()]
             proof = _proof(named) if sum(bool(each.text) for each in named) >= 2 else 0.0
-            if proof >= LEAST_SURE:
+            if proof >= LEAST_PROOF:
                 sure = [replace(each, accepted=True, confidence=max(each.confidence, proof)) for each in named]
                 found |= {each.name: each for each in sure}
-    for rule in broken:
-        names = rules.names_in(rule, form.tables()) & found.keys()
-        for name in _culprits({name: found[name].confidence for name in names}):
-            found[name] = replace(found[name], accepted=False, problem=found[name].problem or rule)
+    weighed = [(rule, _misread(form, found, rule)) for rule in broken]
+    for rule, chances in weighed:
+        for name in _culprits(chances):
+            found[name] = _doubted(found[name], rule, chances[name])
     return [found[reading.name] for reading in readings]
 
 
@@ -468,24 +490,71 @@ def _proof(named: Sequence[FieldReading]) -> float:
     return all_right / (all_right + others)
 
 
-def _culprits(confidences: Mapping[str, float]) -> list[str]:
-    """Return which fields of a broken rule may be wrong, the likeliest first.
+def _misread(form: Form, found: Mapping[str, FieldReading], rule: str) -> dict[str, float]:
+    """Return how likely each field of a broken rule is misread, 0 to 1.
 
-    At least one is. How likely it is this one goes by what each is doubted; as many are returned as it takes for the
-    wrong one to be among them with a probability of `LEAST_SURE`. What is known for sure is none of them, unless all
-    is.
+    Of an equation that goes by which other readings make it hold (`culprits`), of other rules by the doubt about each
+    field alone. What is known for sure is not misread.
     """
-    doubts = {name: max(0.0, 1 - confidence) for name, confidence in confidences.items()}
+    names = sorted(rules.names_in(rule, form.tables()) & found.keys())
+    values = _values(found)
+    gap = rules.gap(rule, form.tables(), values)
+    if gap is not None:
+        parts = {part.name: part for part in form.parts() if part.name in names}
+        suspects = {}
+        for name in names:
+            one_more = rules.gap(rule, form.tables(), values | {name: (values[name] or 0) + 1})
+            suspects[name] = _suspect(parts[name], found[name], 0.0 if one_more is None else one_more - gap)
+        chances = culprits.misread(gap, suspects)
+        if any(chances.values()):
+            return chances
+    doubts = {name: max(0.0, 1 - found[name].confidence) for name in names}
     total = sum(doubts.values())
-    if total == 0:
-        return sorted(confidences)
-    found, reached = [], 0.0
-    for name in sorted(doubts, key=lambda name: (-doubts[name], name)):
-        if reached >= LEAST_SURE:
+    return {name: doubt / total if total else 0.0 for name, doubt in doubts.items()}
+
+
+def _suspect(part: FormField, reading: FieldReading, per_unit: float) -> culprits.Suspect:
+    sure = max(reading.confidence, LEAST_SURE_EVER)
+    others = ((_value_of(text), share) for text, share in reading.candidates)
+    return culprits.Suspect(
+        reading.value or 0.0,
+        max(0.0, 1 - sure) / sure,
+        tuple((value, share) for value, share in others if value is not None),
+        per_unit,
+        lambda value: _may_be(part, value),
+    )
+
+
+def _may_be(part: FormField, value: float) -> bool:
+    """Say whether a value may stand in a field."""
+    decimals = part.decimals if part.type == "decimal" else 0
+    return math.isclose(value, round(value, decimals), abs_tol=1e-6) and not problem_of(part, f"{value:.{decimals}f}")
+
+
+def _culprits(chances: Mapping[str, float]) -> list[str]:
+    """Return which fields of a broken rule may be misread, the likeliest first.
+
+    So many that the wrong ones are among them with a probability of `LEAST_SURE`; all where there is no telling.
+
+    Args:
+        chances: how likely each is misread.
+    """
+    left = sum(chances.values())
+    if left == 0:
+        return sorted(chances)
+    found = []
+    for name in sorted(chances, key=lambda name: (-chances[name], name)):
+        if left <= 1 - LEAST_SURE:
             break
         found.append(name)
-        reached += doubts[name] / total
+        left -= chances[name]
     return found
+
+
+def _doubted(reading: FieldReading, rule: str, chance: float) -> FieldReading:
+    """Return a reading that is rejected since a rule is broken, which it is to blame for with this probability."""
+    confidence = min(reading.confidence, 1 - chance)
+    return replace(reading, accepted=False, problem=reading.problem or rule, confidence=confidence)
 
 
 def _values(found: Mapping[str, FieldReading]) -> dict[str, float | None]:

@@ -70,6 +70,21 @@ def is_equation(rule: str) -> bool:
     return isinstance(body, ast.Compare) and all(isinstance(each, ast.Eq) for each in body.ops)
 
 
+def gap(rule: str, tables: Tables, values: Mapping[str, Number | None]) -> float | None:
+    """Return how much greater the left side of an equation is than the right one.
+
+    None where the rule is not one equation of two sides, or a value that it speaks of is missing.
+
+    Args:
+        rule, tables, values: as for `holds`.
+    """
+    body = ast.parse(rule.strip(), mode="eval").body
+    if not (isinstance(body, ast.Compare) and is_equation(rule) and len(body.ops) == 1):
+        return None
+    found = _evaluated(f"({ast.unparse(body.left)}) - ({ast.unparse(body.comparators[0])})", tables, values)
+    return None if found is None else float(found)
+
+
 def names_in(rule: str, tables: Tables) -> set[str]:
     """Return the fields that a rule speaks of, cells of tables one by one.
 
@@ -129,6 +144,12 @@ def holds(rule: str, tables: Tables, values: Mapping[str, Number | None]) -> boo
         tables: name -> rows and columns.
         values: name -> value, None for a field that is empty or unreadable.
     """
+    found = _evaluated(rule, tables, values)
+    return None if found is None else bool(found)
+
+
+def _evaluated(expression: str, tables: Tables, values: Mapping[str, Number | None]) -> Any:
+    """Return what an expression is worth; None where a value that it speaks of is missing."""
 
     def total(cells: Callable[[int, int], bool], table: str) -> Number:
         rows, columns = tables[table]
@@ -146,11 +167,8 @@ def holds(rule: str, tables: Tables, values: Mapping[str, Number | None]) -> boo
         "max": max,
     }
     single = {name: value for name, value in values.items() if value is not None}
+    names = single | {name: name for name in tables}
     try:
-        return bool(
-            SimpleEval(operators=OPERATORS, functions=functions, names=single | {name: name for name in tables}).eval(
-                rule
-            )
-        )
+        return SimpleEval(operators=OPERATORS, functions=functions, names=names).eval(expression)
     except (InvalidExpression, ArithmeticError, TypeError, ValueError):
         return None

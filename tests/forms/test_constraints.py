@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from inkdigits.data.splits import Split
 from inkdigits.forms.constraints import allowed_in
 from inkdigits.forms.demo import Copy, compose_copy
+from inkdigits.forms.fields import _checked
 from inkdigits.forms.read import FormReader
 from inkdigits.forms.template import Constraints, FormField, save_form
 from inkdigits.reading.decoding import decode_allowed
@@ -99,6 +100,15 @@ def test_a_value_far_down_among_all_texts_is_found_with_its_own_probability() ->
     assert p == pytest.approx(0.01**6)
 
 
+@pytest.mark.parametrize(
+    ("how", "wanted"), [({"constraints": {"pattern": "4[0-9]"}}, "45"), ({"check": "luhn"}, "91")], ids=str
+)
+def test_a_pattern_and_a_check_digit_choose_among_whole_readings(how: dict[str, object], wanted: str) -> None:
+    rows = [{"9": 0.6, "4": 0.4}, {"5": 0.9, "1": 0.1}]
+    field = field_of({"type": "digits"} | how)
+    assert decode_allowed([columns_of(rows)], DIGITS, allowed_in(field))[0][0] == wanted
+
+
 def test_views_are_averaged_and_the_likeliest_stands_first() -> None:
     field = field_of({"type": "digits", "constraints": {"enum": ["15", "75"]}})
     views = [columns_of([{"4": 0.5, "1": 0.3, "7": 0.2}, {"5": 1.0}]), columns_of([{"4": 0.5, "7": 0.5}, {"5": 1.0}])]
@@ -114,6 +124,21 @@ def test_a_length_is_met_by_a_box_that_looked_struck_out(mnist: tuple[Split, Spl
     assert post.is_repaired
     assert not post.accepted
     assert 0.1 < post.confidence < 0.5  # its own, not what it is among the allowed ones
+
+
+def test_a_right_check_digit_counts_for_a_reading(mnist: tuple[Split, Split], reader: FormReader) -> None:
+    copy = compose_copy(np.random.default_rng((11, 27)), Digits(mnist[1].images, mnist[1].labels), "photo")
+    (post,) = [each for each in reader.read_page(copy.picture)[1] if each.name == "post"]
+    assert post.text == copy.values["post"] == "830133"
+    assert post.accepted  # of its digits alone the reader thinks less than 0.95
+    assert 0.98 < post.confidence < 0.999
+
+
+def test_a_check_digit_leaves_the_doubt_about_other_readings_that_have_a_right_one() -> None:
+    assert _checked(0.9, ()) == pytest.approx(0.9 / (0.9 + 0.1 * 0.1))
+    assert _checked(0.9, (("18", 0.1),)) < 0.9
+    assert _checked(0.0, ()) == 0.0
+    assert _checked(1.0, ()) == 1.0
 
 
 def test_a_value_of_another_length_is_found_among_those_allowed(

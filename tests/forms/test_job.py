@@ -40,7 +40,7 @@ def values_of(job: Job) -> list[dict[str, tuple[str, bool]]]:
 
 
 def test_a_value_keyed_as_read_stands_and_another_is_asked_for_twice(job: Job) -> None:
-    job.add(page_of(job.form, "a.png", {"cases_1_1": ("12", 0.5), "cases_1_2": ("30", 0.6), "total": ("42", 1.0)}))
+    job.add(page_of(job.form, "a.png", {"cases_1_1": ("12", 0.8), "cases_1_2": ("30", 0.8), "total": ("42", 1.0)}))
     # The sum holds: nothing is left to key.
     assert job.tasks("ann") == []
     job.add(page_of(job.form, "b.png", {"cases_1_1": ("12", 0.5), "cases_1_2": ("36", 0.6), "total": ("42", 1.0)}))

@@ -127,8 +127,10 @@ def test_an_equation_accepts_repairs_or_rejects(reader: FormReader) -> None:
     names = [part.name for part in reader.form.parts() if part.name.startswith("cases")]
     empty = [field(name, "", confidence=0.999) for name in names]
     cells = {each.name: each for each in empty} | {"cases_1_1": field("cases_1_1", "40", (("10", 0.3), ("70", 0.1)))}
-    sums = with_rules(reader.form, [*cells.values(), field("total", "40")])
+    sums = with_rules(reader.form, [*cells.values(), field("total", "40", confidence=0.8)])
     assert all(reading.accepted for reading in sums)
+    unsure = with_rules(reader.form, [*cells.values(), field("total", "40")])
+    assert not unsure[0].accepted  # 1 in 40 that both are wrong by as much
     (first, *_, total) = with_rules(reader.form, [cells.pop("cases_1_1"), *cells.values(), field("total", "10")])
     assert (first.name, first.text, first.is_repaired, first.accepted) == ("cases_1_1", "10", True, False)
     assert not total.accepted  # it was made to hold, and proves nothing
@@ -149,6 +151,27 @@ def test_when_the_doubtful_fields_of_a_broken_rule_are_known_the_others_are_doub
     assert {reading.problem for reading in doubted} == {"total == sum(cases)"}
     all_known = [replace(reading, confidence=1.0, accepted=True) for reading in readings]
     assert not any(reading.accepted for reading in with_rules(reader.form, all_known) if reading.name in names)
+
+
+def test_a_broken_sum_rejects_those_whose_other_readings_mend_it_and_what_is_not_readable(reader: FormReader) -> None:
+    names = [part.name for part in reader.form.parts() if part.name.startswith("cases")]
+    cells = {name: field(name, "", confidence=0.999) for name in names}
+    cells |= {f"cases_1_{i}": field(f"cases_1_{i}", "20", confidence=0.96) for i in (1, 2, 3, 4)}
+    cells["cases_2_1"] = field("cases_2_1", "16", (("17", 0.1),), 0.9)
+    cells["cases_3_1"] = field("cases_3_1", "26", (("27", 0.2),), 0.83)
+    cells["cases_4_1"] = field("cases_4_1", "31", (("37", 0.2),), 0.82)  # makes no sum hold
+    total = field("total", "154", confidence=0.99)
+    answers = {each.name: each for each in with_rules(reader.form, [*cells.values(), total])}
+    doubted = [each for each in answers.values() if each.problem == "total == sum(cases)"]
+    likeliest = sorted(doubted, key=lambda each: each.confidence)[:2]
+    assert [each.name for each in likeliest] == ["cases_3_1", "cases_2_1"]
+    assert likeliest[0].confidence < likeliest[1].confidence < 0.7
+    assert answers["cases_4_1"].problem == ""  # by the doubt about each alone it comes first, and nine are rejected
+    assert len(doubted) <= 4
+    # Something is written that cannot be read: most likely that is what the sum lacks.
+    cells["cases_5_1"] = replace(cells["cases_5_1"], accepted=False, confidence=0.0, problem="written on")
+    lacking = with_rules(reader.form, [*cells.values(), replace(total, text="163")])
+    assert min(lacking, key=lambda each: each.confidence).name == "cases_5_1"
 
 
 def test_two_errors_of_a_table_are_repaired_each_by_its_own_rules(tmp_path: Path) -> None:

@@ -137,6 +137,15 @@ def test_rules_hold_or_not_or_wait_for_a_value() -> None:
     assert not rules.is_equation("a >= b")
 
 
+def test_how_much_an_equation_lacks() -> None:
+    values = {"a": 2, "b": 3.5, "total": 6} | {f"t_{i}_{j}": i * j for i in (1, 2) for j in (1, 2, 3)}
+    assert rules.gap("total == a + b", TABLES, values) == 0.5
+    assert rules.gap("sum(t) == total - a", TABLES, values) == 14
+    for rule in ("total >= a", "a == b == total", "a == b or a == total", "a / 0 == 1"):
+        assert rules.gap(rule, TABLES, values) is None, rule
+    assert rules.gap("total == a + b", TABLES, values | {"b": None}) is None
+
+
 @pytest.mark.parametrize(
     ("how", "text", "problem"),
     [

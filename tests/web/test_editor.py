@@ -138,6 +138,13 @@ def test_from_a_blank_page_to_a_form(open_editor: Callable[..., Any], forms: Pat
     page = open_editor(viewport={"width": 1280, "height": 1600})
     assert page.locator("#hint").inner_text().startswith("6 proposed")
     page.click("#all")
+    # Names stand inside their fields: above them there often is a printed heading.
+    assert page.evaluate(
+        """() => [...document.querySelectorAll("#boxes g.field, #boxes g.chosen")].every((group) => {
+            const [box, name] = ["rect", "text"].map((kind) => group.querySelector(kind).getBoundingClientRect());
+            return name.left >= box.left && name.top >= box.top - 2;
+        })"""
+    )
     page.locator("#list button", has_text="field3").click()
     page.fill("#name", "total")
     page.keyboard.press("Tab")
@@ -189,6 +196,67 @@ def test_drawing_a_table_in_three_clicks_moving_and_undoing(open_editor: Callabl
     assert page.locator("#list button").count() == 1
     page.click("#undo")
     assert page.locator("#list button").count() == 2
+
+
+def titled(page: Any, title: str) -> None:
+    page.wait_for_function("title => document.querySelector('#title').value === title", arg=title)
+
+
+@needs_browser
+def test_unsaved_changes_are_not_dropped_without_asking(
+    two_pages: Path, open_editor: Callable[..., Any], forms: Path
+) -> None:
+    page = open_editor(viewport={"width": 1280, "height": 1600})
+    asked: list[str] = []
+    answers = iter([False, True, False])
+
+    def on_dialog(dialog: Any) -> None:
+        asked.append(f"{dialog.type}: {dialog.message}")
+        dialog.accept() if next(answers) else dialog.dismiss()
+
+    page.on("dialog", on_dialog)
+    titled(page, two_pages.name)
+    page.select_option("#form", "tally")  # nothing is changed yet: no question
+    titled(page, "tally")
+    assert asked == []
+    page.click("#all")
+    page.focus("#form")
+    page.keyboard.press("ArrowUp")  # no
+    question = "confirm: Changes to “tally” are not saved. Discard them?"
+    page.wait_for_function("() => document.querySelector('#form').value === 'tally'")
+    assert asked == [question]
+    assert page.locator("#list button").count() == 6
+    page.keyboard.press("ArrowUp")  # yes
+    titled(page, two_pages.name)
+    assert asked == [question] * 2
+    assert page.locator("#list button").count() == 0
+    page.fill("#title", "Half typ")
+    with pytest.raises(Exception, match=r"interrupted|aborted|ERR_ABORTED"):  # no: the page stays
+        page.goto("about:blank", timeout=5_000)
+    assert asked[2:] == ["beforeunload: "]
+    assert page.input_value("#title") == "Half typ"
+    assert save(page) == "Saved: 0 fields, 0 rules."
+    assert load_form(two_pages).title == "Half typ"
+    assert load_form(forms / "tally").title == "tally"
+    page.goto("about:blank")  # all is saved: no question
+    assert len(asked) == 3
+
+
+@needs_browser
+def test_a_form_that_cannot_be_opened_leaves_the_other_in_place(
+    two_pages: Path, open_editor: Callable[..., Any], forms: Path
+) -> None:
+    page = open_editor(viewport={"width": 1280, "height": 1600})
+    titled(page, two_pages.name)
+    (forms / "tally" / "form.json").write_text("{}")
+    page.select_option("#form", "tally")
+    page.wait_for_function("() => document.querySelector('#status').classList.contains('bad')")
+    assert page.input_value("#form") == two_pages.name
+    page.click("#all")
+    assert save(page) != ""
+    page.wait_for_function("() => document.querySelector('#status').textContent.startsWith('Saved')")
+    assert len(load_form(two_pages).fields) > 0
+    assert (forms / "tally" / "form.json").read_text() == "{}"
 
 
 @needs_browser

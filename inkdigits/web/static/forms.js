@@ -4,10 +4,12 @@ import { ApiError, ask, picture, setToken } from "./api.js";
 const $ = (id) => document.getElementById(id);
 const LEAST_PX = 8; // a smaller rectangle was a click
 const MOST_UNDONE = 200;
+const LABEL_PX = 11; // of the screen, at least
 const NUMBERS = ["cells", "rows", "columns", "decimals"];
 const CONSTRAINTS = ["minimum", "maximum", "minLength", "maxLength", "pattern"];
 
-let name = null;
+let name = null; // of the form that is shown
+let asked = null; // of the form that was asked for, which may be on its way
 let state = { title: "", fields: [], rules: [] };
 let proposals = [];
 let pages = [];
@@ -112,8 +114,10 @@ function shape(kind, attributes, text = "") {
 function drawn(box, kind, label = "") {
   const group = shape("g", { class: kind });
   group.append(shape("rect", { x: box[0], y: box[1], width: box[2], height: box[3] }));
-  const size = pages[number].height / 75;
-  if (label) group.append(shape("text", { x: box[0] + size / 4, y: box[1] - size / 4, "font-size": size, "stroke-width": size / 5 }, label));
+  const { width, height } = pages[number];
+  const size = Math.max(height / 75, (LABEL_PX * width) / ($("stage").clientWidth || width));
+  // Inside, where nothing is printed: above a field there often is its heading.
+  if (label) group.append(shape("text", { x: box[0] + size / 4, y: box[1] + size, "font-size": size, "stroke-width": size / 5 }, label));
   return group;
 }
 
@@ -160,7 +164,7 @@ function show() {
   if (document.activeElement !== $("title")) $("title").value = state.title;
   $("undo").disabled = !past.length;
   $("redo").disabled = !future.length;
-  $("save").disabled = JSON.stringify(state) === saved;
+  $("save").disabled = !isChanged();
   $("all").disabled = !open().length;
   for (const each of ["draw", "table"]) $(each).setAttribute("aria-pressed", String(tool === each));
   $("stage").setAttribute("aria-label", isOne ? "The page with its fields" : `Page ${number + 1} of ${pages.length} with its fields`);
@@ -381,12 +385,13 @@ function useTool(which) {
 
 // -------------------------------------------------------------------------------------------------- opening and saving
 
-const path = (more = "") => `v1/forms/${encodeURIComponent(name)}${more}`;
+const path = (more = "", which = name) => `v1/forms/${encodeURIComponent(which)}${more}`;
+const isChanged = () => pages.length > 0 && JSON.stringify(state) !== saved;
 
 const save = () => guarded(async () => {
-  const body = new Blob([JSON.stringify(state)], { type: "application/json" });
-  const sent = JSON.stringify(state);
-  await ask("PUT", path(), body);
+  const [sent, form] = [JSON.stringify(state), name];
+  await ask("PUT", path(), new Blob([sent], { type: "application/json" }));
+  if (form !== name) return;
   saved = sent;
   show();
   say(`Saved: ${state.fields.length} fields, ${state.rules.length} rules.`);
@@ -413,9 +418,12 @@ $("page").addEventListener("change", () => turn(Number($("page").value)));
 $("before").addEventListener("click", () => turn(wanted - 1));
 $("after").addEventListener("click", () => turn(wanted + 1));
 
+// Shows another form once it is there; of several that were asked for in between, the last one.
 async function openForm(which) {
+  asked = which;
+  const { form, proposals: found } = await ask("GET", path("", which));
+  if (asked !== which) return;
   name = which;
-  const { form, proposals: found } = await ask("GET", path());
   state = { title: form.title ?? "", fields: form.fields, rules: form.rules ?? [] };
   [pages, proposals, past, future, chosen, saved] = [form.pages, found, [], [], null, JSON.stringify(state)];
   pictures.clear();
@@ -426,9 +434,20 @@ async function openForm(which) {
   say("");
   await turn(0);
 }
-$("form").addEventListener("change", () => guarded(() => openForm($("form").value)));
+
+async function switchForm() {
+  const which = $("form").value;
+  if (isChanged() && !confirm(`Changes to “${state.title || name}” are not saved. Discard them?`)) {
+    $("form").value = name;
+    return;
+  }
+  await guarded(() => openForm(which));
+  if (asked === which) $("form").value = name; // the one before where this one cannot be opened
+}
+$("form").addEventListener("change", switchForm);
 addEventListener("beforeunload", (event) => {
-  if (pages.length && JSON.stringify(state) !== saved) event.preventDefault();
+  document.activeElement?.blur(); // what is being typed counts
+  if (isChanged()) event.preventDefault();
 });
 
 const start = () => guarded(async () => {
