@@ -235,7 +235,8 @@ class Aligner:
         for tile_px, reach, spread, reduction in ROUNDS:
             ink = ink_of(self._laid(small, to_small, moves))
             lines = ruling_of(ink).both if is_ruled else ink
-            # Not where lines alone count: of three climate tables 1 of 126 accepted values was wrong then, else 0 of 115.
+            # Not where lines alone count: of three climate tables 1 of 126 accepted values was wrong then, else none
+            # of 115.
             by = 1 if is_ruled else reduction
             moves = moves + _smooth(*self._moves(printed, lines, tile_px, reach, by), spread)
         jumps = [float(np.abs(np.diff(moves - first, axis=axis)).max(initial=0)) for axis in (0, 1)]

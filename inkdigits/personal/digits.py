@@ -105,7 +105,7 @@ class _Step:
 class _Fit:
     """A fit to a hand, of which the whole way or a part is gone.
 
-    Examples whose labels the others of the hand make unlikely are set aside: they are not learned, but judged by.
+    Examples whose labels the others of the hand make unlikely are set aside: not learned, but they count as errors.
 
     Args:
         hand: all examples.
