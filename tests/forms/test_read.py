@@ -17,10 +17,10 @@ from inkdigits.forms import alignment, read
 from inkdigits.forms.alignment import Aligner, AlignmentError, NothingSeenError, Scan
 from inkdigits.forms.demo import Copy, blank_form
 from inkdigits.forms.export import write_answers
-from inkdigits.forms.fields import FieldReading, _candidates, _cells_as_written, with_rules
+from inkdigits.forms.fields import FieldReading, _candidates, _cells_as_written, _is_all_read, with_rules
 from inkdigits.forms.read import OUT_OF_ORDER, FormAnswer, FormReader, PageAnswer
 from inkdigits.forms.template import Form, FormField
-from inkdigits.reading.results import Item
+from inkdigits.reading.results import Item, LeftOut, Mark, NumberReading
 
 BLANK, FIELDS, _ = blank_form()
 BOXES = [part.box for field in FIELDS for part in field.parts()]
@@ -108,6 +108,27 @@ def test_copies_are_read_and_nothing_wrong_is_accepted(copies: list[Copy], reade
             assert same or not reading.accepted, (reading, wanted)
             right, n = right + same, n + 1
     assert right / n > 0.93
+
+
+def test_ink_that_was_not_read_is_seen() -> None:
+    """A field of 100 by 40 pixels at (20, 10): a 9 was read, and what else may lie there."""
+    nine = Item(9, 0.99, True, (30, 15, 16, 30), (), np.zeros((28, 28), np.uint8))
+    reading = NumberReading("9", "9", 0.99, True, (nine,))
+
+    def is_all_read(left: int, top: int, width: int, height: int, of: NumberReading = reading) -> bool:
+        ink = np.zeros((80, 200), np.uint8)
+        ink[15:45, 30:46] = 255
+        ink[top : top + height, left : left + width] = 255
+        return _is_all_read(ink, (20, 10, 100, 40), of)
+
+    assert is_all_read(46, 20, 1, 20)  # the 9's own edge
+    assert not is_all_read(60, 30, 8, 11)  # a small 0
+    assert is_all_read(60, 38, 4, 8)  # a speck
+    assert is_all_read(60, 40, 8, 15)  # print or a stroke of the row below, at the edge
+    assert not is_all_read(112, 15, 14, 30)  # a digit over the edge
+    assert is_all_read(118, 5, 3, 60)  # a line
+    assert is_all_read(60, 30, 8, 11, replace(reading, marks=(Mark(".", (59, 29, 10, 13)),)))
+    assert not is_all_read(46, 20, 1, 20, replace(reading, left_out=(LeftOut((60, 15, 9, 30), "text"),)))
 
 
 def _number(text: str) -> float | None:
