@@ -207,7 +207,7 @@ class Aligner:
         problem = AlignmentError("its lines are not the form's")
         for look_px, least in () if self._is_bare else ((LOOK_PX, LEAST_AT_FIRST_LOOK), (WORK_PX, LEAST_INLIERS)):
             try:
-                return self._refined(scan, self._by_features(scan, look_px, least), check)
+                return self._refined(scan, self._by_features(scan, look_px, least), check, look_px == WORK_PX)
             except NothingSeenError as error:
                 if at_a_glance and look_px == LOOK_PX:
                     raise
@@ -221,8 +221,10 @@ class Aligner:
                 problem = error if self._is_bare else problem
         raise problem
 
-    def _refined(self, scan: Scan, start: _Start, check: bool) -> Alignment:
+    def _refined(self, scan: Scan, start: _Start, check: bool, is_exact: bool = False) -> Alignment:
         """Return where the template lies in a scan, from where it is about.
+
+        `is_exact`: every round at full size, as the last look at a page that would be rejected.
 
         Raises:
             AlignmentError: it is not there, or not for sure.
@@ -237,7 +239,7 @@ class Aligner:
             lines = ruling_of(ink).both if is_ruled else ink
             # Not where lines alone count: of three climate tables 1 of 126 accepted values was wrong then, else none
             # of 115.
-            by = 1 if is_ruled else reduction
+            by = 1 if is_ruled or is_exact else reduction
             moves = moves + _smooth(*self._moves(printed, lines, tile_px, reach, by), spread)
         jumps = [float(np.abs(np.diff(moves - first, axis=axis)).max(initial=0)) for axis in (0, 1)]
         laid = self._laid(small, to_small, moves)
