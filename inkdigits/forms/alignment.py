@@ -203,7 +203,8 @@ class Aligner:
         """
         scan = scan if isinstance(scan, Scan) else Scan(scan)
         if anchors is not None:
-            return self._refined(scan, _Start(self._by_anchors(anchors * scan.share), len(anchors)), check, is_exact=True)
+            start = _Start(self._by_anchors(anchors * scan.share), len(anchors))
+            return self._refined(scan, start, check, is_exact=True)
         problem = AlignmentError("its lines are not the form's")
         for look_px, least in () if self._is_bare else ((LOOK_PX, LEAST_AT_FIRST_LOOK), (WORK_PX, LEAST_INLIERS)):
             try:
