@@ -580,7 +580,7 @@ def _culprits(chances: Mapping[str, float]) -> list[str]:
 def _doubted(reading: FieldReading, rule: str, chance: float) -> FieldReading:
     """Return a reading that is rejected since a rule is broken, which it is to blame for with this probability."""
     confidence = min(reading.confidence, 1 - chance)
-    return replace(reading, accepted=False, problem=reading.problem or rule, confidence=confidence)
+    return replace(reading, accepted=False, problem=reading.problem or f"{rule} does not hold", confidence=confidence)
 
 
 def _values(found: Mapping[str, FieldReading]) -> dict[str, float | None]:
