@@ -37,6 +37,7 @@ def demo(
     """
     from inkdigits.data.loading import load_mnist
     from inkdigits.errors import OutputError
+    from inkdigits.evaluation.text import counted
     from inkdigits.files.storage import make_folder
     from inkdigits.forms.demo import save_demo_copies, save_demo_form
     from inkdigits.training.synthesis.styles import Digits
@@ -47,7 +48,9 @@ def demo(
     make_folder(str(folder / "scans"))
     save_demo_form(folder)
     save_demo_copies(folder / "scans", Digits(test.images, test.labels), copies, seed)
-    say(f"a form, form.pdf to print, and {copies} filled copies; next: inkdigits form read {folder} {folder / 'scans'}")
+    say(f"a form, form.pdf to print, and {counted(copies, 'filled scan')}")
+    if copies:
+        say(f"next: inkdigits form read {folder} {folder / 'scans'} --output answers.xlsx")
     print(folder)
 
 
@@ -71,10 +74,11 @@ def new(
       inkdigits form new forms/tally tally/form.pdf
       inkdigits serve --forms forms --open
     """
+    from inkdigits.evaluation.text import counted
     from inkdigits.forms.blank import new_form
 
     made = new_form(folder, pages, filled, title)
-    say(f"{len(made.pages)} pages; next: inkdigits serve --forms {folder.parent} --open")
+    say(f"{counted(len(made.pages), 'page')}; next: inkdigits serve --forms {folder.parent} --open")
     print(folder)
 
 
@@ -306,11 +310,12 @@ def _summed_up(job: "Job", output: Path | None, pictures: bool = False) -> int:
     """Write a job's answers where an output is asked for, say what they are, return how many pages were rejected."""
     from collections import Counter
 
+    from inkdigits.evaluation.text import counted
     from inkdigits.forms.export import Extras, write_answers
 
     counts: Counter[str] = Counter()
 
-    def counted() -> Iterator["FormAnswer"]:
+    def answers() -> Iterator["FormAnswer"]:
         for answer in job.answers():
             counts["forms"] += bool(answer.readings)
             counts["fields"] += len(answer.readings)
@@ -319,12 +324,12 @@ def _summed_up(job: "Job", output: Path | None, pictures: bool = False) -> int:
             yield answer
 
     if output is not None:
-        write_answers(output, job.form, counted(), Extras(job.history(), job.picture_of if pictures else None))
+        write_answers(output, job.form, answers(), Extras(job.history(), job.picture_of if pictures else None))
     else:
-        deque(counted(), 0)
+        deque(answers(), 0)
     say(
-        f"{counts['forms']:,} forms, {counts['fields']:,} fields, {counts['review']:,} of them to review; "
-        f"{counts['rejected']:,} pages rejected"
+        f"{counted(counts['forms'], 'form')}, {counted(counts['fields'], 'field')}, {counts['review']:,} of them to "
+        f"review; {counted(counts['rejected'], 'page')} rejected"
     )
     return counts["rejected"]
 

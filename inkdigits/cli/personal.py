@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def adapt(
-    hand: Annotated[str, typer.Argument(metavar="[HAND]", help="A name for whose hand it is.")] = "me",
+    hand: Annotated[str, typer.Argument(metavar="HAND", help="A name for whose hand it is.")] = "me",
     cells: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Learn from pictures of one number each and truth.json.")
     ] = None,
@@ -154,21 +154,21 @@ def _how_to_begin(hand: str) -> str:
 def _list(as_json: bool) -> None:
     from inkdigits.errors import ModelError
     from inkdigits.personal.hands import hands
-    from inkdigits.reading.adapted import DIGIT, LINE, load_adaptation, versions
+    from inkdigits.reading.adapted import DIGIT, LINE, facts_of, versions
 
     for hand in hands():
         for version in versions(hand):
             parts = [name for name in (DIGIT, LINE) if (version / name).is_file()]
             try:
-                facts = dict(load_adaptation(version / DIGIT).facts) if DIGIT in parts else {}
+                facts = facts_of(version)
             except ModelError as error:
                 say(f"error: {error}")
                 continue
             if as_json:
                 print(json.dumps({"hand": hand.name, "version": version.name, "parts": parts, **facts}))
             else:
-                before, after = facts.get("errors", ("", ""))
-                counts = f"{facts['n']:>5} examples, {before} -> {after} errors, {facts['date']}" if facts else ""
+                before, after = facts["errors"]
+                counts = f"{facts['n']:>5} examples, {before} -> {after} errors, {facts['date']}"
                 print(f"{hand.name:<16} {version.name}  {counts}{'  with lines' if LINE in parts else ''}")
     if not hands():
         say("no hand yet: `inkdigits adapt` learns one")

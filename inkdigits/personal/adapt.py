@@ -10,14 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 
 from inkdigits.arrays import GrayImage
-from inkdigits.errors import DataError
+from inkdigits.errors import DataError, ModelError
 from inkdigits.evaluation.gate import Gate
 from inkdigits.evaluation.text import counted
 from inkdigits.personal.digits import fit_digits
 from inkdigits.personal.examples import NOT_A_DIGIT, Examples
 from inkdigits.personal.hands import add_version, hand_path, one_at_a_time
-from inkdigits.reading.adapted import DIGIT, LINE, newest, save_adaptation, versions
+from inkdigits.reading.adapted import DIGIT, LINE, AdaptedModel, newest, save_adaptation, versions
 from inkdigits.reading.held_out import load_held_out
+from inkdigits.reading.line_reader import LineReader
 from inkdigits.reading.model import OnnxModel, model_path
 
 LEAST = 20  # examples
@@ -125,8 +126,8 @@ def adapt(
                     save_adaptation(folder / DIGIT, adaptation)
                 if tuned is not None and keeps_lines:
                     tuned.write(folder / LINE)
-                elif tuned is None and before is not None and (before / LINE).is_file():
-                    shutil.copyfile(before / LINE, folder / LINE)  # it was not tried: the last one stays
+                if before is not None:
+                    _carry_over(before, folder, report)
 
             version = add_version(hand, fill)
     n_set_aside = int(adaptation.facts["n_set_aside"])
@@ -146,6 +147,20 @@ def _check(examples: Examples, with_lines: bool) -> None:
         raise DataError(f"{n} of the hand, but {what}: what it must be told from is missing{left_out}")
     if with_lines and len(examples.lines) < LEAST:
         raise DataError(f"{counted(len(examples.lines), 'line')} of the hand: at least {LEAST} are needed for --lines")
+
+
+def _carry_over(before: Path, folder: Path, report: Callable[[str], None]) -> None:
+    """Copy the networks of the version before that were not fitted again, or not better; leave out what is damaged."""
+    openers: tuple[tuple[str, Callable[[Path], object]], ...] = ((DIGIT, AdaptedModel), (LINE, LineReader))
+    for part, opener in openers:
+        if (folder / part).is_file() or not (before / part).is_file():
+            continue
+        try:
+            opener(before / part)
+        except ModelError:
+            report(f"left out: {before / part}, damaged or made with other networks")
+        else:
+            shutil.copyfile(before / part, folder / part)
 
 
 class _TunedLines:

@@ -16,8 +16,8 @@ from inkdigits.errors import ModelError, reason
 from inkdigits.files.storage import cannot_write, whole_folder
 from inkdigits.reading.adapted import newest, versions
 
-# What --model means already: the networks that ship, and `evaluate`'s word for all of them.
 LOCK = ".lock"
+# What --model means already: the networks that ship, and `evaluate`'s word for all of them.
 TAKEN = ("reader", "digit", "line", "finder")
 
 
@@ -28,7 +28,9 @@ def hand_path(name: str) -> Path:
         ModelError: the name is none.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        raise ModelError(f"{name[:64]!r}: a hand's name has letters, digits, - _ and . in it, 64 at most")
+        raise ModelError(
+            f"{name[:64]!r}: a hand's name begins with a letter or digit, then - _ and . may follow, too, 64 at most"
+        )
     if name.lower() in TAKEN or name.lower().endswith((".onnx", ".npz")):
         raise ModelError(f"{name}: --model means a network by this name; name the hand otherwise")
     return inkdigits_home() / "hands" / name

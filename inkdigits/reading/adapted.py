@@ -239,13 +239,31 @@ def parts_of(model: str | Path | None) -> tuple[str | Path | None, Path | None]:
         ModelError: the hand's folder cannot be read, or its newest version holds nothing.
     """
     folder = None if model is None else newest(Path(model))
-    if folder is None:
-        return model, None
-    digit, line = folder / DIGIT, folder / LINE
+    return (model, None) if folder is None else _parts(folder)
+
+
+def _parts(version: Path) -> tuple[Path | None, Path | None]:
+    digit, line = version / DIGIT, version / LINE
     if not (digit.is_file() or line.is_file()):
         with naming_undo(digit):
-            raise ModelError(f"{folder}: this version of the hand is empty")
+            raise ModelError(f"{version}: this version of the hand is empty")
     return digit if digit.is_file() else None, line if line.is_file() else None
+
+
+def facts_of(version: Path) -> dict[str, Any]:
+    """Return what a version says of itself: `name`, `date`, `n` examples, `errors` before and after.
+
+    Raises:
+        ModelError: it is damaged or empty.
+    """
+    digit, line = _parts(version)
+    facts: dict[str, Any] = {}
+    if line is not None:
+        with naming_undo(line):
+            facts = dict(OnnxModel(line).card.get("adapted", {}))
+            if not facts:
+                raise ModelError(f"{line}: not a hand's network")
+    return facts if digit is None else dict(load_adaptation(digit).facts)
 
 
 def versions(hand: Path) -> list[Path]:

@@ -243,7 +243,7 @@ def test_a_job_is_exported_with_what_was_keyed(
             main()
         said = capsys.readouterr()
         assert said.out.strip() == str(output)
-        assert "1 forms, 45 fields, 0 of them to review" in said.err
+        assert "1 form, 45 fields, 0 of them to review; 0 pages rejected" in said.err
     (stored,) = map(json.loads, (tmp_path / "answers.jsonl").read_text().splitlines())
     assert [each["text"] for each in stored["fields"] if each["text"]] == ["12", "12"]
     with zipfile.ZipFile(tmp_path / "answers.xlsx") as book:

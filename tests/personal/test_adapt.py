@@ -10,10 +10,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
 pytest.importorskip("scipy", reason="the extra `adapt` is not installed")
 
+from inkdigits.cli.personal import _list
 from inkdigits.data.corrections import Corrections, default_path
 from inkdigits.data.idx import save_idx_folder
 from inkdigits.data.splits import Split
@@ -22,7 +24,8 @@ from inkdigits.evaluation.gate import Gate
 from inkdigits.personal.adapt import Outcome, adapt
 from inkdigits.personal.examples import NOT_A_DIGIT, Examples, examples_of, of_corrections, of_data
 from inkdigits.personal.hands import hand_path, hands, undo
-from inkdigits.reading.adapted import DIGIT, load_adaptation, save_adaptation, versions
+from inkdigits.reading.adapted import DIGIT, LINE, load_adaptation, save_adaptation, versions
+from inkdigits.reading.model import SHIPPED, OnnxModel
 from inkdigits.reading.normalise.digit import frame_ink
 from inkdigits.reading.reader import Reader
 
@@ -175,6 +178,35 @@ def test_a_version_without_anything_is_an_error(learned: Outcome) -> None:
         Reader(learned.version.parent)
 
 
+def test_what_is_not_fitted_again_stays_unless_it_is_damaged(
+    learned: Outcome, hand: tuple[Examples, Examples], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert learned.version is not None
+    path = learned.version / LINE
+    card = OnnxModel(SHIPPED / LINE).card | {"adapted": {"n": 20, "errors": [3, 1], "date": "2026-01-01"}}
+    network = onnx.load(SHIPPED / LINE)
+    next(each for each in network.metadata_props if each.key == "card").value = json.dumps(card)
+    onnx.save(network, path)
+    second = adapt("anna", hand[1]).version
+    assert second is not None
+    assert (second / LINE).read_bytes() == path.read_bytes()
+    (learned.version / DIGIT).unlink()
+    (second / LINE).write_bytes(b"no network")
+    said: list[str] = []
+    third = adapt("anna", hand[1], report=said.append).version
+    assert third is not None
+    assert not (third / LINE).exists()
+    assert said[-1] == f"left out: {second / LINE}, damaged or made with other networks"
+    Reader(third.parent)
+    (third / DIGIT).unlink()
+    _list(as_json=False)
+    printed = capsys.readouterr()
+    assert printed.out == "anna             0001     20 examples, 3 -> 1 errors, 2026-01-01  with lines\n"
+    damaged, empty = printed.err.splitlines()
+    assert f"{second / LINE}: " in damaged
+    assert f"{third}: this version of the hand is empty" in empty
+
+
 def test_two_adaptations_at_once(home: Path, hand: tuple[Examples, Examples]) -> None:
     from inkdigits.personal.hands import one_at_a_time
 
@@ -227,7 +259,7 @@ def test_a_hand_that_cannot_be_written_is_one_line(
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".x", "a" * 65])
 def test_a_name_that_is_none(home: Path, name: str) -> None:
-    with pytest.raises(ModelError, match="a hand's name has letters"):
+    with pytest.raises(ModelError, match="a hand's name begins with a letter or digit"):
         hand_path(name)
 
 
