@@ -141,6 +141,11 @@ def test_a_page_is_aligned_by_four_clicks(
     page = open_review(viewport={"width": 1280, "height": 1600})
     wait_for(page, "#page-title", "c.png")
     wait_for(page, "#page-outcome", "Place 1 of 4")
+    assert (page.locator("#counts").inner_text(), page.locator("#bar").is_visible()) == ("1 page to align", False)
+    form = page.locator("#template").bounding_box()
+    numbers = [each.bounding_box() for each in page.locator("#template-marks text").all()]
+    assert len(numbers) == 4
+    assert max(each["y"] + each["height"] for each in numbers) <= form["y"] + form["height"]  # none is cut off
     box = page.locator("#scan").bounding_box()
     scale = box["width"] / copy.picture.shape[1]
     for x, y in places:

@@ -53,10 +53,11 @@ function guarded(work, id = "outcome") {
 function showProgress({ fields, pages_left: pages, rules_left: rules, doubts_left: doubts, audits_left: audits, seconds_each: seconds, attention }) {
   const left = rules + doubts + audits;
   waiting = audits;
+  $("bar").hidden = false;
   $("bar").max = Math.max(1, fields);
   $("bar").value = fields - left;
   const parts = [`${left} of ${fields} fields left`];
-  if (rules) parts.push(`${rules} break a rule`);
+  if (rules) parts.push(rules === 1 ? "1 breaks a rule" : `${rules} break a rule`);
   if (audits) parts.push(audits === 1 ? "1 accepted field to check, keyed twice" : `${audits} accepted fields to check, each keyed twice`);
   if (pages) parts.push(pages === 1 ? "1 page to align" : `${pages} pages to align`);
   if (attention.controls) parts.push(`found ${attention.found} of ${attention.controls} controls`);
@@ -243,7 +244,7 @@ function marks(svg, image, places, at = null) {
   const size = Math.max(width, height) / 45;
   const elements = places.flatMap(([x, y], i) => [
     shape("circle", { cx: x, cy: y, r: size * 0.6, "stroke-width": size / 6 }),
-    shape("text", { x: x + size * 0.8, y: y + size * 1.4, "font-size": size * 1.6, "stroke-width": size / 4 }, String(i + 1)),
+    shape("text", { x: x + size * 0.8, y: y + size * (y + 2 * size < height ? 1.4 : -0.4), "font-size": size * 1.6, "stroke-width": size / 4 }, String(i + 1)),
   ]);
   if (at) elements.push(shape("path", { class: "cross", "stroke-width": size / 6, d: `M${at[0] - size} ${at[1]}h${2 * size}M${at[0]} ${at[1] - size}v${2 * size}` }));
   svg.replaceChildren(...elements);
@@ -277,6 +278,7 @@ async function takePages(answer) {
     return;
   }
   show("pages");
+  say(pages.length === 1 ? "1 page to align" : `${pages.length} pages to align`, "counts");
   points = [];
   cross = null;
   $("page-title").textContent = `${pages[0].source.split("/").at(-1)}: not aligned with the form`;
