@@ -48,6 +48,7 @@ class ReadSettings:
         model: a run or an ONNX file; the shipped networks where None.
         column: of tables, the one with the pictures' bytes; found where None.
         threshold: accept from this confidence on; as the networks' cards say where None.
+        second_opinion: see `Reader`.
     """
 
     layout: str
@@ -56,6 +57,7 @@ class ReadSettings:
     model: str | None = None
     column: str | None = None
     threshold: float | None = None
+    second_opinion: bool = False
 
 
 def read_chunks(
@@ -186,7 +188,7 @@ def _serve(pipe: Connection, settings: ReadSettings, checkpoint: Checkpoint) -> 
     """Read chunks until the pipe is closed: what a worker process runs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole process group; the parent ends us
     cv2.setNumThreads(1)  # each core has a process already
-    reader = Reader(settings.model, threads=1, threshold=settings.threshold)
+    reader = open_reader(settings)
     try:
         while True:
             chunk: Chunk = pipe.recv()
@@ -196,6 +198,12 @@ def _serve(pipe: Connection, settings: ReadSettings, checkpoint: Checkpoint) -> 
                 pipe.send(error)
     except (EOFError, OSError):
         return
+
+
+def open_reader(settings: ReadSettings) -> Reader:
+    """Return a reader of one thread for a process of its own."""
+    second_opinion = settings.second_opinion
+    return Reader(settings.model, threads=1, threshold=settings.threshold, second_opinion=second_opinion)
 
 
 def write_part(reader: Reader, chunk: Chunk, settings: ReadSettings, checkpoint: Checkpoint) -> Done:

@@ -16,12 +16,11 @@ import cv2
 from inkdigits.bulk.checkpoint import Counts
 from inkdigits.bulk.containers import Member, Picture, is_container, loaded, members_of, row_groups
 from inkdigits.bulk.inputs import Listing
-from inkdigits.bulk.pool import PICTURES_PER_CALL, PICTURES_PER_PART, ReadSettings, answers
+from inkdigits.bulk.pool import PICTURES_PER_CALL, PICTURES_PER_PART, ReadSettings, answers, open_reader
 from inkdigits.bulk.table import as_table, rows_of
 from inkdigits.errors import InkdigitsError, OutputError
 from inkdigits.files import storage
 from inkdigits.machine import connect_ray, cores
-from inkdigits.reading.reader import Reader
 
 
 def read_on_cluster(output: str, listing: Listing, settings: ReadSettings, address: str, workers: int | None) -> None:
@@ -113,7 +112,7 @@ class _Actor:
     def __init__(self, settings: ReadSettings) -> None:
         cv2.setNumThreads(1)
         self._settings = settings
-        self._reader = Reader(settings.model, threads=1, threshold=settings.threshold)
+        self._reader = open_reader(settings)
 
     def __call__(self, tasks: Any) -> Iterator[Any]:
         for task in tasks.column("task").to_pylist():

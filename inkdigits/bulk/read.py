@@ -14,7 +14,15 @@ from inkdigits.bulk.checkpoint import Checkpoint, Counts, Done
 from inkdigits.bulk.containers import loaded
 from inkdigits.bulk.inputs import Listing, all_sources, members_in
 from inkdigits.bulk.overlays import Overlays
-from inkdigits.bulk.pool import PICTURES_PER_PART, ProgressCallback, ReadSettings, counts_of, image_of, read_chunks
+from inkdigits.bulk.pool import (
+    PICTURES_PER_PART,
+    ProgressCallback,
+    ReadSettings,
+    counts_of,
+    image_of,
+    open_reader,
+    read_chunks,
+)
 from inkdigits.bulk.table import check_format, marked
 from inkdigits.errors import InputError, OutputError
 from inkdigits.files import storage
@@ -54,6 +62,7 @@ def read_files(
     list_file: str | None = None,
     column: str | None = None,
     passed_over: storage.PassedOver | None = None,
+    second_opinion: bool = False,
 ) -> Iterator[Answer]:
     """Yield an answer for each picture, in order; a picture that cannot be read does not stop the others.
 
@@ -67,14 +76,16 @@ def read_files(
         list_file: a file that names further files, one a line; "-" for stdin.
         column: of Parquet and Arrow tables, the one with the pictures' bytes; found where None.
         passed_over: is told of files in folders that are no pictures.
+        second_opinion: see `Reader`.
 
     Raises:
         InputError: a folder or a glob without any picture, or a list that cannot be read.
+        MissingExtraError: a second opinion is asked for, and the extra is not installed.
         ModelError: the model cannot be used.
         OutputError: an overlay cannot be written.
     """
     sources = list(all_sources(names, list_file, passed_over))
-    reader = Reader(model, threshold=threshold)
+    reader = Reader(model, threshold=threshold, second_opinion=second_opinion)
     overlays = Overlays(overlay_folder, explain_folder)
     for source in sources:
         for member in members_in(source, column):
@@ -148,6 +159,7 @@ def read_to_file(
     threshold: float | None = None,
     list_file: str | None = None,
     column: str | None = None,
+    second_opinion: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     workers: int | None = None,
@@ -166,6 +178,7 @@ def read_to_file(
         threshold: accept from this confidence on; as the networks' cards say where None.
         list_file: a file that names further files, one a line; "-" for stdin.
         column: of Parquet and Arrow tables, the one with the pictures' bytes; found where None.
+        second_opinion: see `Reader`.
         resume: continue a stopped run of the same inputs and settings; start one where there is none.
         overwrite: replace an output that exists, and drop a stopped run.
         workers: processes; as many as there are cores where None.
@@ -181,10 +194,11 @@ def read_to_file(
     suffix = check_format(output)
     _check_names(names)
     passed_over = storage.PassedOver()
-    settings = ReadSettings(layout, rows, suffix, None if model is None else str(model), column, threshold)
+    own_model = None if model is None else str(model)
+    settings = ReadSettings(layout, rows, suffix, own_model, column, threshold, second_opinion)
     if ray is not None:
         _check_cluster_run(output, suffix, resume, overwrite)
-        _model_fingerprints(model)
+        _model_fingerprints(settings)
         with Listing(all_sources(names, list_file, passed_over)) as listing:
             ray_data.read_on_cluster(output, listing, settings, ray, workers)
         counts = ray_data.count(output)
@@ -193,7 +207,7 @@ def read_to_file(
     checkpoint = Checkpoint(output, suffix)
     if checkpoint.is_complete(resume, overwrite):
         return Summary(output, complete=True)
-    fingerprints = _model_fingerprints(model)
+    fingerprints = _model_fingerprints(settings)
     with Listing(all_sources(names, list_file, passed_over)) as listing:
         checkpoint.open(_manifest(settings, fingerprints, listing), resume)
         before = dict(checkpoint.done)
@@ -240,13 +254,13 @@ def _summary(output: str, checkpoint: Checkpoint, before: Mapping[int, Done], se
     return Summary(output, *counts, seconds, counts.n_pictures - earlier.n_pictures)
 
 
-def _model_fingerprints(model: str | Path | None) -> list[str]:
+def _model_fingerprints(settings: ReadSettings) -> list[str]:
     """Return the checksums of the networks.
 
     Raises:
         ModelError: they cannot be used.
     """
-    return list(Reader(model).networks().values())
+    return list(open_reader(settings).networks().values())
 
 
 def _manifest(settings: ReadSettings, networks: list[str], listing: Listing) -> dict[str, Any]:

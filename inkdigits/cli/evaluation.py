@@ -15,6 +15,7 @@ from inkdigits.cli.options import (
     MlflowOption,
     ReportOption,
     RunsOption,
+    SecondOpinionOption,
     TensorboardOption,
     model_and_data,
     say,
@@ -42,6 +43,7 @@ def evaluate(
     cells: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Pictures of one number each, and truth.json.")
     ] = None,
+    second_opinion: SecondOpinionOption = False,
     risk: Annotated[
         float | None,
         typer.Option(
@@ -92,7 +94,7 @@ def evaluate(
         from inkdigits.training import tracking
 
         to = tracking.destinations(mlflow, tensorboard, runs)
-    reader = Reader(path)
+    reader = Reader(path, second_opinion=second_opinion)
     evaluation = evaluate_model(reader, data or (own_data if cells is None else None), framed.value, outliers, cells)
     said, figures, promise = str(evaluation), evaluation.to_dict(), None
     if risk is not None and evaluation.cells is not None:

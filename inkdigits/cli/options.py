@@ -63,6 +63,10 @@ TensorboardOption = Annotated[
     bool, typer.Option("--tensorboard", help="Keep a record for TensorBoard, in the folder of runs.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")]
+SecondOpinionOption = Annotated[
+    bool,
+    typer.Option("--second-opinion", help="Numbers are read by PP-OCR's network too (extra `pages`): better, slower."),
+]
 ReportOption = Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report, pictures included.")]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inkdigits.cli.options import named_model, resumable, say
+from inkdigits.cli.options import SecondOpinionOption, named_model, resumable, say
 
 if TYPE_CHECKING:
     from inkdigits.bulk.read import Answer
@@ -57,6 +57,7 @@ def read(
         Path | None,
         typer.Option(metavar="FILE", help="Accept as a promise allows that `evaluate --save` wrote (--layout number)."),
     ] = None,
+    second_opinion: SecondOpinionOption = False,
     save_overlay: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Save the pictures with boxes and answers drawn on them.")
     ] = None,
@@ -105,19 +106,30 @@ def read(
     if not images and list_ is None:
         raise typer.BadParameter("name pictures, or a --list of them")
     if promise is not None:
-        threshold = _promised(promise, threshold, layout, model)
+        threshold = _promised(promise, threshold, layout, model, second_opinion)
     if layout is Layout.table:
         if resume or workers or ray or save_overlay or explain or column or rows is not Rows.number:
             raise typer.BadParameter(
-                "--layout table goes with --json, --model, --threshold, --list, --output and --overwrite alone"
+                "--layout table goes with --json, --model, --threshold, --second-opinion, --list, --output and "
+                "--overwrite alone"
             )
-        n_errors = _read_tables(images or (), list_, Reader(model, threshold=threshold), json_, output, overwrite)
+        reader = Reader(model, threshold=threshold, second_opinion=second_opinion)
+        n_errors = _read_tables(images or (), list_, reader, json_, output, overwrite)
     elif output is None:
         if resume or overwrite or workers or ray or rows is not Rows.number:
             raise typer.BadParameter("--rows, --resume, --overwrite, --workers and --ray belong to --output FILE")
         passed_over = PassedOver()
         answers = read_files(
-            images or (), layout.value, model, threshold, save_overlay, explain, list_, column, passed_over
+            images or (),
+            layout.value,
+            model,
+            threshold,
+            save_overlay,
+            explain,
+            list_,
+            column,
+            passed_over,
+            second_opinion,
         )
         n_errors = sum([_show(answer, json_) for answer in answers])
         if passed_over.n:
@@ -127,13 +139,23 @@ def read(
             raise typer.BadParameter("--json, --save-overlay and --explain do not go with --output")
         how = {"threshold": threshold, "resume": resume, "overwrite": overwrite, "workers": workers, "ray": ray}
         n_errors = _read_to(
-            output, images or (), layout.value, rows.value, model=model, list_file=list_, column=column, **how
+            output,
+            images or (),
+            layout.value,
+            rows.value,
+            model=model,
+            list_file=list_,
+            column=column,
+            second_opinion=second_opinion,
+            **how,
         )
     if n_errors:
         raise typer.Exit(1)
 
 
-def _promised(promise: Path, threshold: float | None, layout: Layout, model: Path | None) -> float | None:
+def _promised(
+    promise: Path, threshold: float | None, layout: Layout, model: Path | None, second_opinion: bool
+) -> float | None:
     """Return the threshold of a promise, and say what it promises."""
     from inkdigits.reading.reader import Reader
 
@@ -141,7 +163,7 @@ def _promised(promise: Path, threshold: float | None, layout: Layout, model: Pat
         raise typer.BadParameter("give --threshold or --promise, not both")
     if layout is not Layout.number:
         raise typer.BadParameter("--promise is about pictures of one number each: it goes with --layout number")
-    reader = Reader(model, promise=promise)
+    reader = Reader(model, promise=promise, second_opinion=second_opinion)
     say(str(reader.promise))
     return reader.threshold
 

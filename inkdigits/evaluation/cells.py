@@ -172,7 +172,7 @@ def saved_promise(cells: CellsEvaluation, made: CellsPromise, reader: Reader) ->
         source=cells.source,
         date=date.today().isoformat(),
         networks=networks,
-        normalisation={kind: normalisation_version(kind) for kind in networks},
+        normalisation={kind: normalisation_version(kind) for kind in networks if kind != "second_opinion"},
         steps=selective.steps_of(cells.confidence, cells.string_right, found.delta),
     )
 

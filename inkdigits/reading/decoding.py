@@ -66,6 +66,11 @@ def digits_of(text: str) -> str:
     return "".join(char for char in text if char.isdigit())
 
 
+def value_of(text: str) -> str:
+    """Return the digits, points and minus signs of a text, a comma as a point: " -12,5#" -> "-12.5"."""
+    return "".join(char for char in text.replace(",", ".") if char in "0123456789.-")
+
+
 def readable(text: str) -> str:
     """Return a text as people write it, without what belongs to no number: "#-12.5 83#7" -> "-12.5 83 7"."""
     return " ".join(text.replace(OTHER, SPACE).split())
@@ -204,22 +209,53 @@ def decode(
     if not views:
         raise ValueError("no view to decode")
     columns = [softmax(view) for view in views]
-    texts: dict[str, float] = {}
-    for view in columns:
-        for text, p in beam_search(view, alphabet, beam).items():
-            texts[text] = texts.get(text, 0.0) + p / len(columns)
+    texts = _mean([beam_search(view, alphabet, beam) for view in columns])
     texts = _cooled(texts, temperature)
-    written, strings = _summed(texts, readable), _summed(texts, digits_of)
+    strings = _summed(texts, digits_of)
     # The digits first: doubt about a comma must not let other digits win.
     digits = max(strings, key=lambda string: strings[string])
-    text = max((t for t in written if digits_of(t) == digits), key=lambda t: written[t])
+    written = {text: p for text, p in _summed(texts, readable).items() if digits_of(text) == digits}
+    return _decoded(texts, max(written, key=lambda text: written[text]), columns[0], alphabet, alternatives)
+
+
+def decode_as(views: Sequence[Floats], alphabet: str, value: str, temperature: float = 1.0) -> Decoded | None:
+    """Return what a row says if it has a certain value, with the probability of that among all texts.
+
+    Args:
+        views: as in `decode`.
+        alphabet: the characters of the classes but the last.
+        value: see `value_of`.
+        temperature: as in `decode`.
+
+    Returns:
+        None where nothing in the row can have that value.
+    """
+    columns = [softmax(view) for view in views]
+
+    def may_begin(text: str) -> bool:
+        return value.startswith(value_of(text))
+
+    found = [
+        beam_search(view, alphabet) | beam_search(view, alphabet, ALLOWED_BEAM, may_begin, ALLOWED_FLOOR)
+        for view in columns
+    ]
+    texts = _cooled(_mean(found), temperature)
+    written = {text: p for text, p in _summed(texts, readable).items() if value_of(text) == value and p > 0}
+    if not written:
+        return None
+    return _decoded(texts, max(written, key=lambda text: written[text]), columns[0], alphabet, alternatives=0)
+
+
+def _decoded(texts: dict[str, float], text: str, columns: Floats, alphabet: str, alternatives: int) -> Decoded:
+    """Return one of some texts, how likely it is, and where its characters stand in a view."""
+    digits, written, strings = digits_of(text), _summed(texts, readable), _summed(texts, digits_of)
     chances = [_chances(strings, i, len(digits)) for i in range(len(digits))]
     others = (
         tuple((d, c[d]) for d in sorted(c, key=lambda d: -c[d]) if d != int(own))[:alternatives]
         for own, c in zip(digits, chances, strict=True)
     )
     likeliest = max((t for t in texts if readable(t) == text), key=lambda t: texts[t])
-    spans = list(zip(likeliest, _spans(columns[0], likeliest, alphabet), strict=True))
+    spans = list(zip(likeliest, _spans(columns, likeliest, alphabet), strict=True))
     return Decoded(
         text=text,
         digits=digits,
@@ -247,15 +283,22 @@ def decode_allowed(
         allowed: which texts are.
         temperature: as in `decode`.
     """
-    texts: dict[str, float] = {}
-    for view in views:
-        found = beam_search(view, alphabet)
-        found |= beam_search(view, alphabet, ALLOWED_BEAM, allowed.may_begin, ALLOWED_FLOOR)
-        for text, p in found.items():
-            texts[text] = texts.get(text, 0.0) + p / len(views)
-    values = _summed(_cooled(texts, temperature), allowed.value_of)
+    found = [
+        beam_search(view, alphabet) | beam_search(view, alphabet, ALLOWED_BEAM, allowed.may_begin, ALLOWED_FLOOR)
+        for view in views
+    ]
+    values = _summed(_cooled(_mean(found), temperature), allowed.value_of)
     fitting = [(value, min(1.0, p)) for value, p in values.items() if p > 0 and allowed.is_allowed(value)]
     return tuple(sorted(fitting, key=lambda pair: -pair[1]))
+
+
+def _mean(views: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the mean probability of each text over some views of a row."""
+    texts: dict[str, float] = {}
+    for view in views:
+        for text, p in view.items():
+            texts[text] = texts.get(text, 0.0) + p / len(views)
+    return texts
 
 
 def _summed(texts: dict[str, float], form: Callable[[str], str]) -> dict[str, float]:

@@ -79,6 +79,22 @@ class LineReader:
             answers.append(_number(found, crop, lines[0], card["stride"], card["threshold"]))
         return answers
 
+    def read_as(self, crops: Sequence[Crop], values: Sequence[str]) -> list[NumberReading | None]:
+        """Return the answers for crops if they have certain values; None where the network cannot see these at all.
+
+        Args:
+            crops: as for `read_crops`.
+            values: of each, see `decoding.value_of`.
+        """
+        card = self.card
+        crops = [(crop[:, : LONGEST_ROW * len(crop)], to_picture) for crop, to_picture in crops]
+        answers: list[NumberReading | None] = []
+        views = self._views([image for image, _ in crops])
+        for crop, (lines, scores), value in zip(crops, views, values, strict=True):
+            found = decoding.decode_as(scores, self._alphabet, value, card["temperature"])
+            answers.append(_number(found, crop, lines[0], card["stride"], card["threshold"]) if found else None)
+        return answers
+
     def read_allowed(
         self, images: Sequence[GrayImage], allowed: Sequence[decoding.Allowed]
     ) -> list[tuple[tuple[str, float], ...]]:

@@ -70,8 +70,8 @@ class SavedPromise:
         n: numbers in the sample.
         source: where the sample lies.
         date: when it was checked, as in 2026-11-30.
-        networks: "digit", "line", "finder" -> the SHA-256 of the file.
-        normalisation: the same kinds -> the version of their normalisation.
+        networks: "digit", "line", "finder" -> the SHA-256 of the file; "second_opinion" -> its version.
+        normalisation: our networks' kinds -> the version of their normalisation.
         steps: what the sample says about each threshold, the strictest first.
     """
 
@@ -130,9 +130,12 @@ def load_promise(path: str | Path, networks: Mapping[str, str]) -> SavedPromise:
         raise PromiseError(f"{path}: cannot be read ({reason(error)})") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PromiseError(f"{path}: not a promise that can be kept ({reason(error)}); {AGAIN}") from None
+    if ("second_opinion" in promise.networks) != ("second_opinion" in networks):
+        how = "with" if "second_opinion" in promise.networks else "without"
+        raise PromiseError(f"{path}: withdrawn: made {how} a second opinion; read {how} --second-opinion, or {AGAIN}")
     for kind, digest in networks.items():
         made_with, made_for = promise.networks.get(kind, ""), promise.normalisation.get(kind)
-        if made_for != normalisation_version(kind):
+        if kind != "second_opinion" and made_for != normalisation_version(kind):
             changed = f"behind version {made_for} of the {kind} normalisation, this inkdigits has version "
             raise PromiseError(f"{path}: withdrawn: made {changed}{normalisation_version(kind)}; {AGAIN}")
         if made_with != digest:

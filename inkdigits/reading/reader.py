@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from inkdigits.reading.page_reader import PageReader
 from inkdigits.reading.promise import load_promise
 from inkdigits.reading.results import Classified, NumberReading, PageReading, Reading
 from inkdigits.reading.row_reader import RowReader
+from inkdigits.reading.second_opinion import WEIGHT, TextRecogniser, with_opinions
 
 LAYOUTS = ("digit", "number", "page")
 # Pictures of one number that are taller than this may show more than a cell of a form (logbooks: about 34 px).
@@ -41,12 +43,15 @@ class Reader:
         threads: how many a network may use, at least 1; all cores where None. Answers do not depend on it.
         text_detector: whether pages are also searched with PP-OCR's text detector, which the extra `pages` installs: it
             finds numbers on photographs that our page finder alone does not, and takes longer. Where installed if None.
+            With it, every found row has a second opinion.
         threshold: 0 to 1: digits and numbers of this confidence and above are accepted, no others, whatever the
             networks' cards say. It changes nothing but `accepted`. On pages, whose rows are also rejected where the two
             ways of reading them disagree, rows below it are rejected, too.
         promise: a file that `inkdigits evaluate --cells FOLDER --risk SHARE --save FILE` wrote, in place of a
             threshold: numbers are accepted from its threshold on. It is about pictures and regions of one number each,
             and such a reader answers nothing else.
+        second_opinion: whether pictures and regions of one number, too, are read by PP-OCR's text recogniser as well
+            (extra `pages`), the likelier answer staying: more are right, and reading one takes several times as long.
         risk: with `promise`: another share of accepted numbers that may be wrong, as far as the same sample allows it.
 
     Attributes:
@@ -81,12 +86,13 @@ class Reader:
         threads: int | None = None,
         text_detector: bool | None = None,
         *,
+        second_opinion: bool = False,
         threshold: float | None = None,
         promise: str | Path | None = None,
         risk: float | None = None,
     ) -> None:
         _check_acceptance(threshold, promise, risk)
-        if text_detector:
+        if text_detector or second_opinion:
             require("rapidocr")
         digit, line = parts_of(model)
         own = open_model(digit, threads)
@@ -94,7 +100,11 @@ class Reader:
         self.digits = DigitReader(None if is_line else own, threads)
         with naming_undo(line):
             self.lines = LineReader(own if is_line else line, threads)
-        rows = RowReader(self.digits, self.lines, threads=threads, text_detector=text_detector)
+        self._recogniser = TextRecogniser(threads) if second_opinion else None
+        self._second = f"rapidocr {version('rapidocr')}, weight {WEIGHT:g}" if second_opinion else ""
+        rows = RowReader(
+            self.digits, self.lines, threads=threads, text_detector=text_detector, recogniser=self._recogniser
+        )
         self.pages = PageReader(self.digits, self.lines, rows)
         self.threshold, self.promise = threshold, None
         if promise is not None:
@@ -102,9 +112,13 @@ class Reader:
             self.threshold = self.promise.threshold if risk is None else self.promise.threshold_for(risk)
 
     def networks(self) -> dict[str, str]:
-        """Return the SHA-256 of the file of each network: "digit", "line" and "finder"."""
+        """Return the SHA-256 of the file of each network: "digit", "line" and "finder".
+
+        With a second opinion also "second_opinion": the version of the package that has its network, and how it counts.
+        """
         finder = hashlib.sha256((SHIPPED / "finder.onnx").read_bytes()).hexdigest()
-        return {"digit": self.digits.model.sha256, "line": self.lines.model.sha256, "finder": finder}
+        own = {"digit": self.digits.model.sha256, "line": self.lines.model.sha256, "finder": finder}
+        return own | {"second_opinion": self._second} if self._second else own
 
     @property
     def card(self) -> dict[str, Any]:
@@ -118,8 +132,9 @@ class Reader:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the digit network's file and the line network's: answers of another one are other answers."""
-        return hashlib.sha256((self.digits.model.sha256 + self.lines.model.sha256).encode()).hexdigest()
+        """SHA-256 over the digit and the line network and the second opinion: of others come other answers."""
+        own = self.digits.model.sha256 + self.lines.model.sha256
+        return hashlib.sha256((own + self._second).encode()).hexdigest()
 
     @property
     def classes(self) -> Sequence[str]:
@@ -320,11 +335,14 @@ class Reader:
         return self.threshold
 
     def _read_numbers(self, greys: Sequence[GrayImage]) -> list[NumberReading]:
-        """Return each picture's one number: as the line network reads it, or as its row is found if that is unsure.
+        """Return each picture's one number: as its whole row is read, or as its row is found if that is unsure.
 
         A cell fills its picture; on a large one the number may be anywhere, and small beside it.
         """
         lines = self.lines.read(greys)
+        if self._recogniser is not None:
+            crops = [(grey, np.eye(3)) for grey in greys]
+            lines = [line for line, _ in with_opinions(self.lines, self._recogniser, crops, lines)]
         for i, grey in enumerate(greys):
             if lines[i].confidence < 0.5 and len(grey) > LARGEST_CELL_PX:
                 rows = [row for row in self.pages.read([grey])[0].lines if row.digits]

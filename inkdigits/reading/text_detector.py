@@ -23,11 +23,12 @@ ENDS = 0.25  # beyond either end, likewise (0.21, 0.30)
 UPRIGHT = 1.5  # a box this many times as tall as wide is a row that reads up or down, as RapidOCR has it
 # RapidOCR enlarges a picture until its shorter side has 736 pixels; of one this slender that would be very many.
 SLENDER = 4
-# How likely a row is read right, see `row_reader.confidences`: fitted by benchmarks/fit_text_detector.py.
-ROWS: dict[str, Any] = {
-    "weights": [1.343, 0.511, 0.182, -0.2143, 0.0, -1.7416, 2.1377],
-    "accepted": 0.9284,
-}
+# How likely a row is read right with a second opinion, see `row_reader.confidences`: a row of our finder, and of this
+# one. Fitted by benchmarks/fit_text_detector.py.
+ROWS: tuple[dict[str, Any], ...] = (
+    {"weights": [1.1989, 1.8121, 0.0714, -0.2164, -2.3934, -0.3369, -0.8302, -0.7719], "accepted": 0.9015},
+    {"weights": [0.9713, 0.2829, 0.1993, -0.182, 0.0, -0.2347, -1.6879, 2.2735], "accepted": 0.95},
+)
 
 
 class TextDetector:
@@ -36,9 +37,6 @@ class TextDetector:
     Args:
         threads: how many the network may use, at least 1; all cores where None.
 
-    Attributes:
-        card: "rows", the model of how likely a row is read right.
-
     Raises:
         MissingExtraError: RapidOCR is not installed.
     """
@@ -46,7 +44,6 @@ class TextDetector:
     def __init__(self, threads: int | None = None) -> None:
         with naming_missing_extra():
             from rapidocr import RapidOCR
-        self.card = {"rows": ROWS}
         self._lock = threading.Lock()  # RapidOCR keeps what it works with in itself
         self._detect = RapidOCR(
             params={

@@ -19,7 +19,8 @@ from inkdigits.reading.finder import Finder
 from inkdigits.reading.found_rows import FoundRow
 from inkdigits.reading.line_reader import LineReader
 from inkdigits.reading.normalise.version import normalisation_version
-from inkdigits.reading.row_reader import RowReader, confidences
+from inkdigits.reading.row_reader import RowFinder, RowReader, confidences
+from inkdigits.reading.second_opinion import TextRecogniser
 from inkdigits.training import export
 from inkdigits.training.finder_net import finder_loss
 from inkdigits.training.finder_pages import SHAPES
@@ -117,14 +118,19 @@ def choose_threshold(finder: Finder, pages: Iterable[Page]) -> float:
     return float(THRESHOLDS[int(np.argmax(2 * n_found / np.maximum(n_found + n_false + n_rows, 1)))])
 
 
-def fit_rows(finder: Finder, pages: Iterable[Page]) -> dict[str, Any]:
+def fit_rows(finder: RowFinder, pages: Iterable[Page], recogniser: TextRecogniser | None = None) -> dict[str, Any]:
     """Return the model of how likely a row is read right by the shipped networks, and from where on it is accepted.
+
+    Args:
+        finder: finds the rows.
+        pages: of held-out styles and digits.
+        recogniser: a second opinion, if there is to be one.
 
     Returns:
         "weights": of `ReadRow.features` and the constant; "accepted": the confidence from which rows are
         accepted, 1 where never 97 % are right. `NOTHING_LEARNED` where no row is read right.
     """
-    reader = RowReader(DigitReader(), LineReader(), [finder])
+    reader = RowReader(DigitReader(), LineReader(), [finder], recogniser=recogniser)
     features, right = [], []
     for page in pages:
         rows = [(row_around(band), text) for band, text in zip(page.rows, page.texts, strict=True)]

@@ -5,7 +5,18 @@ import itertools
 import numpy as np
 import pytest
 
-from inkdigits.reading.decoding import OTHER, SPACE, align, beam_search, decode, digits_of, readable, softmax
+from inkdigits.reading.decoding import (
+    OTHER,
+    SPACE,
+    align,
+    beam_search,
+    decode,
+    decode_as,
+    digits_of,
+    readable,
+    softmax,
+    value_of,
+)
 
 ALPHABET = "0123456789.-"
 WIDE = ALPHABET + SPACE + OTHER
@@ -97,3 +108,20 @@ def test_a_lower_temperature_is_surer() -> None:
 def test_no_view_is_refused() -> None:
     with pytest.raises(ValueError, match="no view"):
         decode([], ALPHABET)
+
+
+def test_a_value_that_is_asked_for_is_found_with_its_probability_among_all_texts() -> None:
+    scores = scores_of("_7_._5_", sure=6.0)
+    scores[1, ALPHABET.index("1")] = 4.0  # a 7 that may be a 1
+    own, asked = decode([scores], ALPHABET), decode_as([scores], ALPHABET, "1.5")
+    assert own.text == "7.5"
+    assert asked is not None
+    assert (asked.text, asked.digits, len(asked.marks)) == ("1.5", "15", 1)
+    assert asked.probability == pytest.approx(own.probability / np.exp(2.0), rel=0.1)
+    assert asked.spans == own.spans
+    assert decode_as([scores], ALPHABET, "99999999") is None
+
+
+def test_a_value_has_points_for_commas_and_no_gaps() -> None:
+    assert value_of(" -12,5# 8") == "-12.58"
+    assert value_of("#") == ""

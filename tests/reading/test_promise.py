@@ -107,6 +107,18 @@ def test_the_file_says_what_was_checked(saved: Path, reader: Reader) -> None:
     assert found["date"].count("-") == 2
 
 
+def test_a_second_opinion_makes_another_promise(saved: Path) -> None:
+    with pytest.raises(PromiseError, match=r"withdrawn: made without a second opinion; read without --second-opinion"):
+        Reader(promise=saved, second_opinion=True)
+    found = json.loads(saved.read_text())
+    found["networks"] = Reader(second_opinion=True).networks()
+    other = saved.with_name("other.json")
+    other.write_text(json.dumps(found))
+    assert Reader(promise=other, second_opinion=True).threshold == found["threshold"]
+    with pytest.raises(PromiseError, match="withdrawn: made with a second opinion"):
+        Reader(promise=other)
+
+
 def test_another_risk_as_far_as_the_sample_allows_it(saved: Path) -> None:
     laxer = Reader(text_detector=False, promise=saved, risk=0.2).threshold
     assert laxer is not None

@@ -8,7 +8,7 @@ from reading.test_pages import a_sheet, holds
 from inkdigits.data.splits import Split
 from inkdigits.errors import MissingExtraError
 from inkdigits.reading.reader import Reader
-from inkdigits.reading.row_reader import LEAST_RIGHT, confidences
+from inkdigits.reading.row_reader import LEAST_RIGHT_OF_TWO, confidences
 from inkdigits.reading.text_detector import ROWS, TextDetector, is_installed
 
 
@@ -54,11 +54,11 @@ def test_both_finders_rows_are_one_answer(mnist: tuple[Split, Split]) -> None:
     assert sum(line.digits == text for line, text in zip(page.lines, texts, strict=True)) >= 3
 
 
-def test_the_fitted_model_is_usable(detector: TextDetector) -> None:
-    assert detector.card["rows"] is ROWS
-    assert LEAST_RIGHT < ROWS["accepted"] < 1
-    sure, unsure = np.array([0, 2.0, 0, 4, 0, 0]), np.array([-3.0, 0, -3, 1, 0, 1])
-    assert confidences(sure, ROWS)[0] > 0.9 > 0.1 > confidences(unsure, ROWS)[0]
+def test_the_fitted_models_are_usable() -> None:
+    for card in ROWS:
+        assert LEAST_RIGHT_OF_TWO < card["accepted"] < 1
+        sure, unsure = np.array([0, 2.0, 0, 4, 0, 0, 0]), np.array([-3.0, 0, -3, 1, 0, 1, 1])
+        assert confidences(sure, card)[0] > 0.8 > 0.1 > confidences(unsure, card)[0]
 
 
 def test_who_asks_for_it_without_the_extra_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
