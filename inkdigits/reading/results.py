@@ -240,6 +240,11 @@ class PageReading:
         """All rows, one a line."""
         return "\n".join(line.text for line in self.lines)
 
+    def with_boxes(self, move: Callable[[Box], Box]) -> "PageReading":
+        """Return the same answer with every box moved, such as from a reduced copy to the picture itself."""
+        lines = tuple(line.with_boxes(move) for line in self.lines)
+        return replace(self, lines=lines, left_out=tuple(replace(ink, box=move(ink.box)) for ink in self.left_out))
+
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` and the HTTP API answer for a picture, but for its name."""
         return {
