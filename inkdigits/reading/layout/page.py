@@ -24,6 +24,7 @@ from inkdigits.reading.results import LeftOut
 
 # Of the usual height of digits: small pieces within twice as much of one another may be crumbs of one digit.
 CRUMBS_REACH = 0.15
+BAR = 4  # what is so many times as wide as high is a minus or a piece of a ruled line, and no digit
 
 
 def find_layout(image: GrayImage, quarter_turns: int = 0) -> PageLayout:
@@ -41,7 +42,7 @@ def find_layout(image: GrayImage, quarter_turns: int = 0) -> PageLayout:
     pieces = find_components(work)
     if not len(pieces.boxes):
         return PageLayout([], [])
-    height = usual_height(pieces.boxes, pieces.area, work.density.shape)
+    height = usual_height(pieces.boxes, work.density.shape)
     main, small = sorted_by_size(pieces, height, work.density.shape)
     units = find_units(pieces.boxes, main, small, height)
     slope = page_slope(units, height)
@@ -57,9 +58,12 @@ def find_layout(image: GrayImage, quarter_turns: int = 0) -> PageLayout:
 
 
 def _as_long_as_digits(pieces: Components, in_rows: Indices, height: float) -> Indices:
-    """Return the numbers of the pieces as long as a digit or longer, in any direction, that are not `in_rows`."""
+    """Return the numbers of the pieces as tall as a digit, or as long and no bar, that are not `in_rows`."""
     rest = np.setdiff1d(np.arange(len(pieces.boxes)), in_rows)
-    return rest[pieces.boxes[rest, 2:].max(axis=1) >= LEAST_DIGIT_SHARE * height]
+    wide, tall = pieces.boxes[rest, 2:].T
+    longest = np.where(wide <= BAR * tall, np.maximum(wide, tall), tall)
+    long: Indices = rest[longest >= LEAST_DIGIT_SHARE * height]
+    return long
 
 
 def _crumbs(pieces: Components, small: Indices, height: float) -> Boxes:
