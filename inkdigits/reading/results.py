@@ -148,7 +148,8 @@ class LeftOut:
     Attributes:
         box: x, y, width, height in the picture's pixels.
         reason: "text" (it looks like no digit: a letter, a sign, a word), "mark" (too thick, too large or too small for
-            a digit of its page: a stain, a drawing, a long minus) or "edge" (the picture's edge cuts it off).
+            a digit of its page: a stain, a drawing, a long minus, crumbs of a digit) or "edge" (the picture's edge cuts
+            it off).
     """
 
     box: Box
