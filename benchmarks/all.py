@@ -35,6 +35,7 @@ PARTS = (
     Part("latency"),
     Part("startup"),
     Part("growth"),
+    Part("vanish"),
     Part("bench_serve", ("--seconds", "6")),
     Part("bench_digits"),
     Part("bench_digits", of_data=("",), result="handwriting"),

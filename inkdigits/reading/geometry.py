@@ -50,6 +50,13 @@ def hull_of(boxes: Boxes | Sequence[Boxes | Sequence[float]]) -> Box:
     return box_around(np.concatenate([edges[:, :2], edges[:, :2] + edges[:, 2:]]))
 
 
+def within(box: Box, width: int, height: int) -> Box:
+    """Return the part of a box that lies in a picture of that width and height, in pixels: at least one of them."""
+    left, top = min(max(0, box[0]), width - 1), min(max(0, box[1]), height - 1)
+    right, bottom = min(box[0] + box[2], width), min(box[1] + box[3], height)
+    return left, top, max(1, right - left), max(1, bottom - top)
+
+
 def map_points(transform: Transform, points: Points) -> Points:
     """Return points (N, 2) as an affine (2, 3) or a projective (3, 3) transform maps them."""
     mapped: Floats = np.c_[points, np.ones(len(points))] @ transform.T

@@ -173,5 +173,6 @@ def _number(row: decoding.Decoded, crop: Crop, line: LineImage, stride: float, t
         )
     accepted = bool(items) and all(item.accepted for item in items)
     marks = tuple(Mark(char, in_picture(box_of(span, is_whole=True))) for char, span in row.marks)
-    left_out = tuple(LeftOut(in_picture(box_of(span)), "text") for span in row.others)
-    return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items), marks, left_out)
+    left_out = [LeftOut(in_picture(box_of(span)), "text") for span in row.others]
+    left_out += [LeftOut(in_picture(box), "mark") for box in line.beyond]
+    return NumberReading(row.text, row.digits, row.probability, accepted, tuple(items), marks, tuple(left_out))

@@ -10,7 +10,7 @@ import numpy as np
 from inkdigits.arrays import Box, DigitImage, DigitImages, GrayImage, Indices, Mask
 from inkdigits.reading.decoding import digits_of
 from inkdigits.reading.digit_reader import DigitReader, likeliest_others
-from inkdigits.reading.geometry import hull_of, translation
+from inkdigits.reading.geometry import hull_of, translation, within
 from inkdigits.reading.layout.page import find_layout
 from inkdigits.reading.layout.rows import LEAST_DIGIT_SHARE
 from inkdigits.reading.layout.structures import PageLayout, TextLine
@@ -69,7 +69,7 @@ class PageReader:
             page if _is_sure(page) else _surer(page, self.rows.read(image))
             for image, page in zip(images, pages, strict=True)
         ]
-        return [replace(page, lines=tuple(with_signs(line) for line in page.lines)) for page in pages]
+        return [_finished(page) for page in pages]
 
     def _by_pieces(self, images: Sequence[GrayImage]) -> list[PageReading]:
         sheets = [self._upright_layout(image) for image in images]
@@ -151,6 +151,12 @@ class PageReader:
         """Return how far the digits that the line network sees in a piece look like digits, cut apart, to the other."""
         cuts = self._digits.classify(np.stack([item.framed for item in reading.items]))
         return float(cuts.probabilities.sum(axis=1).mean())
+
+
+def _finished(page: PageReading) -> PageReading:
+    """Return a page with signs in its rows, and no box beyond the picture: crops have room around their row."""
+    page = replace(page, lines=tuple(with_signs(line) for line in page.lines))
+    return page.with_boxes(lambda box: within(box, page.width, page.height))
 
 
 def _is_sure(page: PageReading) -> bool:

@@ -371,11 +371,9 @@ def _page_of(line: NumberReading, grey: GrayImage) -> PageReading:
 
 def _as_stored(picture: LoadedImage, page: PageReading) -> PageReading:
     """Return the rows that hold digits, with all boxes in the stored picture's pixels."""
-    lines, left_out = tuple(line for line in page.lines if line.digits), page.left_out
-    if picture.reduction > 1:
-        lines = tuple(line.with_boxes(picture.to_stored) for line in lines)
-        left_out = tuple(replace(ink, box=picture.to_stored(ink.box)) for ink in left_out)
-    return PageReading(picture.width, picture.height, lines, left_out)
+    page = replace(page, lines=tuple(line for line in page.lines if line.digits))
+    page = page.with_boxes(picture.to_stored) if picture.reduction > 1 else page
+    return replace(page, width=picture.width, height=picture.height)
 
 
 def _cut_out(picture: LoadedImage, boxes: Sequence[Box]) -> tuple[list[Box], list[GrayImage]]:

@@ -148,7 +148,8 @@ class LeftOut:
     Attributes:
         box: x, y, width, height in the picture's pixels.
         reason: "text" (it looks like no digit: a letter, a sign, a word), "mark" (too thick, too large or too small for
-            a digit of its page: a stain, a drawing, a long minus) or "edge" (the picture's edge cuts it off).
+            a digit of its page: a stain, a drawing, a long minus, crumbs of a digit) or "edge" (the picture's edge cuts
+            it off).
     """
 
     box: Box
@@ -239,6 +240,11 @@ class PageReading:
     def text(self) -> str:
         """All rows, one a line."""
         return "\n".join(line.text for line in self.lines)
+
+    def with_boxes(self, move: Callable[[Box], Box]) -> "PageReading":
+        """Return the same answer with every box moved, such as from a reduced copy to the picture itself."""
+        lines = tuple(line.with_boxes(move) for line in self.lines)
+        return replace(self, lines=lines, left_out=tuple(replace(ink, box=move(ink.box)) for ink in self.left_out))
 
     def to_dict(self) -> dict[str, Any]:
         """Return what `--json` and the HTTP API answer for a picture, but for its name."""

@@ -122,6 +122,20 @@ def test_a_picture_that_one_digit_fills_is_a_page_too(reader: Reader, mnist: tup
     assert sum(page.text == truth for page, truth in zip(pages, expected, strict=True)) >= 18
 
 
+@pytest.mark.parametrize("width", [300, 420])
+def test_a_small_0_far_from_the_rest_of_a_number_is_told_of(reader: Reader, width: int) -> None:
+    cell = np.full((90, 420), 240, np.uint8)
+    cv2.putText(cell, "273", (20, 70), cv2.FONT_HERSHEY_SIMPLEX, 2, 40, 5, cv2.LINE_AA)
+    cv2.ellipse(cell, (330, 64), (6, 3), 0, 0, 360, 40, 3, cv2.LINE_AA)
+    reading = reader.read_number(cell[:, :width])
+    assert reading.digits == "273"
+    boxes = [(ink.box, ink.reason) for ink in reading.left_out]
+    assert len(boxes) == (width > 337)
+    for (x, y, wide, tall), reason in boxes:
+        assert reason == "mark"
+        assert abs(x - 323) + abs(y - 60) + abs(wide - 15) + abs(tall - 9) <= 12
+
+
 def test_empty_pictures_have_no_lines(reader: Reader) -> None:
     blank = np.full((50, 80), 255, np.uint8)
     for layout in ("page", "digit"):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from inkdigits.reading.layout.ink import binarise, brightness_steps
-from inkdigits.reading.layout.regions import connected_components, largest_in
+from inkdigits.reading.layout.ink import binarise
+from inkdigits.reading.layout.regions import connected_components
 from inkdigits.reading.layout.ruled_lines import without_rules
 from inkdigits.reading.layout.structures import Components, WorkCopy
 
@@ -16,11 +16,7 @@ def find_components(work: WorkCopy) -> Components:
     binary = binarise(work)
     cleaned = without_rules(binary, (work.density > np.maximum(work.floor, 0.1 * work.pen)).astype(np.uint8))
     labels, boxes, area = connected_components(cleaned if cleaned.any() else binary)
-    on_step = np.bincount(labels[brightness_steps(work.paper)], minlength=len(area) + 1)[1:]
-    ink = np.where(on_step < 0.5 * area, area, 0)
-    kept = np.sort(np.argsort(-ink, kind="stable")[: min(MAX_PIECES, np.count_nonzero(ink))])
+    kept = np.sort(np.argsort(-area, kind="stable")[:MAX_PIECES])
     number = np.zeros(len(boxes) + 1, np.int32)
     number[kept + 1] = np.arange(1, len(kept) + 1)
-    labels = number[labels]
-    peaks = largest_in(work.density, labels, len(kept) + 1)[1:]
-    return Components(labels, boxes[kept], area[kept], np.where(peaks >= 0.5 * work.pen, work.pen, peaks))
+    return Components(number[labels], boxes[kept])

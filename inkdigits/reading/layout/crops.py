@@ -50,9 +50,7 @@ def cut_line(image: GrayImage, work: WorkCopy, pieces: Components, row: Chain, c
     to_picture = work.to_picture @ to_work
     crop = sample_picture(image, to_picture, size)
     owner = _owner(pieces, row, to_work, size)
-    pens = [work.pen] + [pieces.pen[list(unit.members)].max() for unit in row.units] + [work.pen]
-    pen = np.array(pens, np.float32)[owner]
-    ink = np.where(owner > 0, _crop_ink(crop, work, pen, to_work), 0).astype(np.uint8)
+    ink = np.where(owner > 0, _crop_ink(crop, work, to_work), 0).astype(np.uint8)
     from_work = np.linalg.inv(to_work)
     boxes = [_ink_box(ink, owner, i + 1, map_box(from_work, unit.box)) for i, unit in enumerate(row.units)]
     marks = np.array([map_box(from_work, pieces.boxes[mark]) for mark in row.marks]).reshape(-1, 4)
@@ -85,11 +83,11 @@ def _ink_box(ink: Ink, owner: Owners, number: int, about: tuple[float, ...]) -> 
     return left + x, top + y, width, height
 
 
-def _crop_ink(crop: GrayImage, work: WorkCopy, pen: Floats, to_work: Transform) -> Floats:
-    """Return float32: the crop's ink, 0 = paper and 255 = as dark as `pen` there, at the crop's own resolution."""
+def _crop_ink(crop: GrayImage, work: WorkCopy, to_work: Transform) -> Floats:
+    """Return float32: the crop's ink, 0 = paper and 255 = as dark as the pen, at the crop's own resolution."""
     dark = 255 - crop if work.light_ink else crop
     paper = sample_picture(work.paper, to_work, (crop.shape[1], crop.shape[0]))
-    density = page_density(dark, paper, work.bright).astype(np.float32)
+    density = page_density(dark, paper).astype(np.float32)
     low = 0.5 * sample_picture(work.floor, to_work, (crop.shape[1], crop.shape[0])).astype(np.float32)
-    ink: Floats = 255 * np.clip((density - low) / np.maximum(0.9 * pen - low, 1), 0, 1)
+    ink: Floats = 255 * np.clip((density - low) / np.maximum(0.9 * work.pen - low, 1), 0, 1)
     return ink

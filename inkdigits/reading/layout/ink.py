@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from inkdigits.arrays import GrayImage, Ink, Mask
+from inkdigits.arrays import GrayImage, Ink
 from inkdigits.reading.geometry import resized, sample_picture, turn_back
-from inkdigits.reading.layout.regions import connected_components, largest_in, weighted_median
+from inkdigits.reading.layout.regions import connected_components, largest_in
 from inkdigits.reading.layout.sheet import find_sheet
 from inkdigits.reading.layout.structures import WorkCopy
 from inkdigits.reading.normalise.paper import strokes_are_light
@@ -29,19 +29,16 @@ def work_copy(image: GrayImage, quarter_turns: int) -> WorkCopy:
     dark = np.ascontiguousarray(np.rot90(255 - reduced if light_ink else reduced, quarter_turns))
     paper = page_paper(dark)
     bright = float(np.percentile(paper[::4, ::4], 90))
-    density = page_density(dark, paper, bright)
+    density = page_density(dark, paper)
     grain = min(_grain(density), 100.0) * bright / np.maximum(paper, 0.35 * bright + 1)
     floor = np.clip(grain, 16, 230).astype(np.uint8)
     to_picture = to_picture @ turn_back(quarter_turns, size)
-    return WorkCopy(light_ink, paper, bright, density, floor, _pen_level(density, floor), to_picture)
+    return WorkCopy(light_ink, paper, density, floor, _pen_level(density, floor), to_picture)
 
 
-def page_density(dark: GrayImage, paper: GrayImage, bright: float) -> Ink:
-    """Return how much of the paper's light is missing, uint8, 0 = none and 255 = all.
-
-    Where it is far darker than the `bright` paper of the picture there is no paper, and its texture counts for less.
-    """
-    light = np.maximum(paper.astype(np.float32), max(24.0, 0.35 * bright))
+def page_density(dark: GrayImage, paper: GrayImage) -> Ink:
+    """Return how much of the paper's light is missing, uint8, 0 = none and 255 = all."""
+    light = np.maximum(paper.astype(np.float32), 24.0)
     density: Ink = np.clip(255 * (paper.astype(np.float32) - dark) / light, 0, 255).astype(np.uint8)
     return density
 
@@ -60,16 +57,6 @@ def _is_light_ink(image: GrayImage) -> bool:
     """Say whether ink is lighter than its surroundings, on a small copy: a page's strokes are fine."""
     small = resized(image, min(1.0, 400 / max(image.shape)))
     return strokes_are_light(small, max(3, int(max(small.shape) / 14)) | 1)
-
-
-def brightness_steps(paper: GrayImage) -> Mask:
-    """Return bool (h, w): where the paper's brightness jumps, at the edges of sheets and of hard shadows."""
-    small = resized(paper, 0.25)
-    kernel = np.ones((5, 5), np.uint8)
-    high, low = cv2.dilate(small, kernel), cv2.erode(small, kernel)
-    jump = (low < 0.75 * high).astype(np.uint8)
-    steps: Mask = cv2.resize(jump, paper.shape[::-1], interpolation=cv2.INTER_NEAREST).astype(bool)
-    return steps
 
 
 def binarise(work: WorkCopy) -> Ink:
@@ -97,10 +84,6 @@ def _grain(density: Ink) -> float:
 
 
 def _pen_level(density: Ink, floor: GrayImage) -> float:
-    """Return the pen's usual density: the median of its pieces' darkest pixels, long and dark ones counting most."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((density > floor).astype(np.uint8), connectivity=8)
-    if count < 2:
-        return 255.0
-    level = largest_in(density, labels, count)[1:]
-    reach = np.maximum(stats[1:, cv2.CC_STAT_WIDTH], stats[1:, cv2.CC_STAT_HEIGHT]).astype(float)
-    return weighted_median(level, reach * level**3)
+    """Return the pen's usual density: that of the darkest ink, but for a twentieth of it."""
+    ink = density[density > floor]
+    return float(np.percentile(ink, 95)) if len(ink) else 255.0

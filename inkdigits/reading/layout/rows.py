@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from inkdigits.arrays import Boxes, Indices, Mask, Points
+from inkdigits.arrays import Boxes, Indices, Mask
 from inkdigits.reading.geometry import hull_of
 from inkdigits.reading.layout.regions import largest_in, weighted_median
 from inkdigits.reading.layout.structures import Chain, Components, Unit
@@ -20,19 +20,11 @@ def touches_border(boxes: Boxes, shape: tuple[int, ...]) -> Mask:
     return touches
 
 
-def usual_height(boxes: Boxes, area: Indices, shape: tuple[int, ...]) -> float:
+def usual_height(boxes: Boxes, shape: tuple[int, ...]) -> float:
     """Return the usual height of digits: the median over pieces, the large ones that lie inside counting most."""
     w, h = boxes[:, 2].astype(float), boxes[:, 3].astype(float)
     weights = np.minimum(w, 3 * h) * np.minimum(h, 3 * w) + h
-    odd = touches_border(boxes, shape) | _is_filled(boxes, area)
-    return weighted_median(h, np.where(odd, 0.02, 1.0) * weights)
-
-
-def _is_filled(boxes: Boxes, area: Indices) -> Mask:
-    """Say which pieces fill their box about as a disc does, and are not slim as a 1 is."""
-    w, h = boxes[:, 2], boxes[:, 3]
-    filled: Mask = (area > 0.73 * w * h) & (np.minimum(w, h) > 0.6 * np.maximum(w, h))
-    return filled
+    return weighted_median(h, np.where(touches_border(boxes, shape), 0.02, 1.0) * weights)
 
 
 def sorted_by_size(pieces: Components, height: float, shape: tuple[int, ...]) -> tuple[Indices, Indices]:
@@ -48,15 +40,13 @@ def sorted_by_size(pieces: Components, height: float, shape: tuple[int, ...]) ->
 
 
 def _is_blob(pieces: Components, main: Mask) -> Mask:
-    """Say which pieces are stains: filled all through, or many times thicker than the pen."""
+    """Say which pieces are stains: many times thicker than the pen."""
     if not main.any():
         return main
     depth = cv2.distanceTransform((pieces.labels > 0).astype(np.uint8), cv2.DIST_L2, 3)
     deepest = largest_in(depth, pieces.labels, len(pieces.boxes) + 1)[1:]
     slim = pieces.boxes[:, 2:].min(axis=1)
-    filled = _is_filled(pieces.boxes, pieces.area) & (deepest > 0.38 * slim)
-    thick = (deepest > 2.4 * float(np.median(deepest[main])) + 1) & (deepest > 0.3 * slim)
-    blobs: Mask = filled | thick
+    blobs: Mask = (deepest > 2.4 * float(np.median(deepest[main])) + 1) & (deepest > 0.3 * slim)
     return blobs
 
 
@@ -126,20 +116,9 @@ def chain_units(units: list[Unit], slope: float) -> list[list[Unit]]:
 def with_small(row: list[Unit], boxes: Boxes, small: Indices, slope: float, height: float) -> Chain:
     """Return the row with the small marks (minus, comma, dots) that lie on its band and near its units."""
     centres = np.array([unit.centre for unit in row])
-    row_slope = _row_slope(centres, slope, height)
     places = boxes[small, :2] + boxes[small, 2:] / 2
     nearest = np.abs(centres[None, :, 0] - places[:, None, 0]).argmin(axis=1)
     dx, dy = (places - centres[nearest]).T
     width, tall = np.array([unit.box[2:] for unit in row])[nearest].T
-    beside = (np.abs(dx) < width / 2 + 1.2 * height) & (np.abs(dy - row_slope * dx) < 0.65 * tall)
-    return Chain(tuple(row), tuple(int(number) for number in small[beside]), row_slope)
-
-
-def _row_slope(centres: Points, slope: float, height: float) -> float:
-    """Return how much a row falls per pixel (Theil and Sen: the median over pairs), or the page's usual slope."""
-    if len(centres) < 4:
-        return slope
-    i, j = np.triu_indices(len(centres[:60]), 1)
-    dx, dy = (centres[j] - centres[i]).T
-    wide = dx > height
-    return float(np.clip(np.median(dy[wide] / dx[wide]), -0.6, 0.6)) if wide.any() else slope
+    beside = (np.abs(dx) < width / 2 + 1.2 * height) & (np.abs(dy - slope * dx) < 0.65 * tall)
+    return Chain(tuple(row), tuple(int(number) for number in small[beside]), slope)

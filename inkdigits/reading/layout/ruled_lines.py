@@ -30,8 +30,8 @@ def without_rules(binary: Ink, faint: Ink) -> Ink:
     if not rules:
         return binary
     rest = _without(binary, [rule.pixels for rule in rules])
-    _, boxes, area = connected_components(rest)
-    height = usual_height(boxes, area, rest.shape) if len(boxes) else 0.0
+    _, boxes, _ = connected_components(rest)
+    height = usual_height(boxes, rest.shape) if len(boxes) else 0.0
     return _without(binary, [rule.pixels for rule in rules if _is_longer_than_digits(rule, height, len(rules))])
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from inkdigits.arrays import Box, Boxes, Floats, GrayImage, Indices, Ink, NDArray, Points, Regions, Transform
+from inkdigits.arrays import Box, Boxes, GrayImage, Indices, Ink, NDArray, Points, Regions, Transform
 from inkdigits.reading.geometry import box_around, corners_of, map_points
 from inkdigits.reading.results import LeftOut
 
@@ -76,7 +76,6 @@ class WorkCopy:
     Attributes:
         light_ink: whether ink is lighter than paper; `paper` and `density` are as if it were darker.
         paper: uint8 (h, w), brightness of the bare paper.
-        bright: brightness of the bare paper where it is well lit.
         density: uint8 (h, w), the share of the paper's light that is missing; 255 is black.
         floor: uint8 (h, w), the density which the paper's own grain stays under, higher where there is less light.
         pen: the usual density of strokes.
@@ -85,7 +84,6 @@ class WorkCopy:
 
     light_ink: bool
     paper: GrayImage
-    bright: float
     density: Ink
     floor: GrayImage
     pen: float
@@ -99,14 +97,10 @@ class Components:
     Attributes:
         labels: int32 (h, w), where piece i is i + 1.
         boxes: int (N, 4), x, y, width, height.
-        area: int (N,), pixels.
-        pen: float64 (N,), the density of the pen that drew each.
     """
 
     labels: Regions
     boxes: Boxes
-    area: Indices
-    pen: Floats
 
 
 @dataclass(frozen=True)

@@ -46,23 +46,25 @@ def digit_forms(image: GrayImage) -> tuple[list[DigitImage], Box | None]:
     """
     check(image)
     if is_framed(image[None]):
-        return [image.copy()], _ink_box(image, 1.0)
+        return [image.copy()], _ink_box(image, image.shape)
     scale = min(1.0, WORK_SIDE_PX / max(image.shape))
     ink = remove_paper(resized(image, scale) if scale < 1 else image)
     cleaned = _one_digit(ink)
     forms = [frame_ink(cleaned)]
     if cleaned is not ink and not np.array_equal(cleaned, ink):
         forms.append(frame_ink(ink))
-    return forms, _ink_box(ink, scale)
+    return forms, _ink_box(ink, image.shape)
 
 
-def _ink_box(ink: Ink, scale: float) -> Box | None:
-    """Return x, y, width, height of ink, in pixels of the picture of which `ink` is a copy `scale` times as large."""
+def _ink_box(ink: Ink, shape: tuple[int, ...]) -> Box | None:
+    """Return x, y, width, height of ink, in pixels of the picture (H, W) of which `ink` is a copy, perhaps reduced."""
     box = box_of(ink > INK)
     if box is None:
         return None
     x, y, width, height = box
-    left, top, right, bottom = (round(edge / scale) for edge in (x, y, x + width, y + height))
+    down, across = shape[0] / ink.shape[0], shape[1] / ink.shape[1]  # a side of one pixel is not reduced further
+    left, top = round(x * across), round(y * down)
+    right, bottom = round((x + width) * across), round((y + height) * down)
     return left, top, right - left, bottom - top
 
 

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from inkdigits.arrays import Box, Floats, GrayImage, Ink, Transform
-from inkdigits.reading.geometry import box_of, map_points, resized
+from inkdigits.arrays import Box, Boxes, Floats, GrayImage, Ink, Mask, Transform
+from inkdigits.reading.geometry import box_around, box_of, corners_of, map_points, resized
 from inkdigits.reading.normalise.paper import INK, check, strokes_are_light
 
 # A line's paper is found on a copy at most this tall; cells cut from logbooks are smaller anyway.
 LINE_WORK_PX = 48
 # Digits fill this share of the line image's height: room for commas below, and for a box that was taken too small.
 LINE_INK_SHARE = 0.7
+# Ink beyond the line image and at least this long, as a share of the digits' height, is told of: a small 0 far from the
+# rest. In 20 of 1,369 studied cells there is some; 10 of these are misread, and 12 % of all.
+LEAST_BEYOND = 0.2
 # Widths of line images are multiples of this: images of one width share a batch, and no answer depends on the others.
 LINE_WIDTH_STEP_PX = 16
 
@@ -25,10 +28,12 @@ class LineImage:
     Attributes:
         image: uint8 (height, W), 0 = paper, 255 = ink; W is a multiple of 16.
         transform: float64 (2, 3), takes the line image's pixels (x, y, 1) to the row's.
+        beyond: boxes x, y, width, height, in the row's pixels, of ink within the row that the line image does not show.
     """
 
     image: GrayImage
     transform: Transform
+    beyond: tuple[Box, ...] = ()
 
 
 def normalise_line(image: GrayImage, height: int, zoom: float = 1.0, shear: float = 0.0) -> GrayImage:
@@ -55,10 +60,14 @@ def place_views(image: GrayImage, height: int, views: Sequence[Mapping[str, floa
     scale = min(1.0, LINE_WORK_PX / image.shape[0])
     work = resized(image, scale) if scale < 1 else image
     ink = _line_ink(work)
-    box = _line_box(ink)
+    pieces = _pieces(ink)
+    box = _line_box(pieces, ink.shape)
     lines = [_line_image(ink, box, height, view.get("zoom", 1.0), view.get("shear", 0.0)) for view in views]
     to_row = np.array([[image.shape[1] / work.shape[1]], [image.shape[0] / work.shape[0]]])
-    return [LineImage(line.image, line.transform * to_row) for line in lines]
+    beyond = tuple(
+        box_around(corners_of(piece) * to_row.T, slack_px=1e-6) for piece in _beyond(pieces, box, ink.shape).tolist()
+    )
+    return [LineImage(line.image, line.transform * to_row, beyond) for line in lines]
 
 
 def ink_box(ink: Ink, line: LineImage, first: float, last: float, is_whole: bool = False) -> Box:
@@ -116,16 +125,21 @@ def _line_ink(work: GrayImage) -> Floats:
     return np.asarray(np.clip((ink.astype(np.float32) - paper) / max(firm - paper, 4), 0, 1))
 
 
-def _line_box(ink: Floats) -> Box:
-    """Return x, y, width, height around what may be digits: no table lines, no neighbours' ink at the edges."""
-    rows, columns = ink.shape
+def _pieces(ink: Floats) -> Boxes:
+    """Return the connected pieces of ink, table lines taken away: int32 (N, 5), x, y, width, height and area."""
     mask = (ink > 0.45).astype(np.uint8)
     mask[_table_lines((ink > 0.25).astype(np.uint8)) > 0] = 0
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
-    left, top, wide, tall, area = (stats[1:, i] for i in range(5))
+    return np.asarray(stats[1:], np.int32)
+
+
+def _line_box(pieces: Boxes, shape: tuple[int, ...]) -> Box:
+    """Return x, y, width, height around what may be digits: no table lines, no neighbours' ink at the edges."""
+    rows, columns = shape
+    left, top, wide, tall, area = pieces.T
     right, low = left + wide, top + tall
     at_side = (left <= 0.15 * rows) | (right >= columns - 0.15 * rows)
-    at_edge = (top <= 1) | (low >= rows - 1) | (left <= 1) | (right >= columns - 1)
+    at_edge = _at_edge(pieces, shape)
     line = at_side & (tall > 0.8 * rows) & (wide < 0.14 * rows)
     line |= at_edge & (area < 0.15 * wide * tall) & ((tall > 0.6 * rows) | (wide > rows))
     tallest = int(tall[~line].max(initial=0))
@@ -135,6 +149,32 @@ def _line_box(ink: Floats) -> Box:
         return 0, 0, columns, rows
     x, y = int(left[keep].min()), int(top[keep].min())
     return x, y, int(right[keep].max()) - x, int(low[keep].max()) - y
+
+
+def _at_edge(pieces: Boxes, shape: tuple[int, ...]) -> Mask:
+    """Say, bool (N,), which pieces reach the edges of a row (H, W): a neighbour's ink, table lines."""
+    left, top, wide, tall, _ = pieces.T
+    edge: Mask = (top <= 1) | (top + tall >= shape[0] - 1) | (left <= 1) | (left + wide >= shape[1] - 1)
+    return edge
+
+
+def _beyond(pieces: Boxes, box: Box, shape: tuple[int, ...]) -> Boxes:
+    """Return the boxes (M, 4) of pieces within a row (H, W) whose middles no line image of `box` shows."""
+    first, last, top, low = _window(box, shape)
+    x, y = (pieces[:, :2] + pieces[:, 2:4] / 2).T
+    hidden = (x < first) | (x > last) | (y < top) | (y > low)
+    long = pieces[:, 2:4].max(axis=1, initial=0) >= LEAST_BEYOND * LINE_INK_SHARE * (low - top)
+    found: Boxes = pieces[hidden & long & ~_at_edge(pieces, shape), :4]
+    return found
+
+
+def _window(box: Box, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
+    """Return which columns and rows of a row's ink (H, W) a line image shows: left, right, top, bottom."""
+    x, y, width, tall = box
+    middle = y + tall / 2
+    tall = max(tall, shape[0] // 4, 1)
+    half = tall / LINE_INK_SHARE / 2
+    return max(0.0, x - 0.5 * tall), min(float(shape[1]), x + width + 0.5 * tall), middle - half, middle + half
 
 
 def _table_lines(mask: Ink) -> Ink:
@@ -150,11 +190,9 @@ def _table_lines(mask: Ink) -> Ink:
 
 def _line_image(ink: Floats, box: Box, height: int, zoom: float, shear: float) -> LineImage:
     """Return the line image of `ink` in which the box fills its share of the height, with its way back to the ink."""
-    x, y, width, tall = box
-    middle = y + tall / 2
-    tall = max(tall, len(ink) // 4, 1)
-    scale = zoom * LINE_INK_SHARE * height / tall
-    first, last = max(0.0, x - 0.5 * tall), min(float(ink.shape[1]), x + width + 0.5 * tall)
+    first, last, top, low = _window(box, ink.shape)
+    middle = (top + low) / 2
+    scale = zoom * height / (low - top)
     used = max(8, round((last - first) * scale))
     forth = np.array(
         [[scale, -shear * scale, scale * (shear * middle - first)], [0, scale, height / 2 - scale * middle]]
