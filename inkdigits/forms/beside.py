@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from inkdigits.arrays import Box, GrayImage, NDArray
+from inkdigits.arrays import GrayImage, NDArray
 from inkdigits.forms.boxes import empty_boxes
 from inkdigits.forms.ink import ink_of
 from inkdigits.forms.template import FormField

@@ -14,7 +14,6 @@ from inkdigits.files.documents import pages_of
 from inkdigits.files.storage import cannot_write, whole_file, whole_folder
 from inkdigits.forms.alignment import Aligner, AlignmentError
 from inkdigits.forms.boxes import NEAR_PX, empty_boxes, neighbours, straightened
-from inkdigits.forms.ink import print_of
 from inkdigits.forms.read import documents_in
 from inkdigits.forms.ruling import straight_table
 from inkdigits.forms.template import Form, FormField, Page, save_form
