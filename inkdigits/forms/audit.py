@@ -318,8 +318,9 @@ class Audit:
             "SELECT id FROM decisions WHERE reviewer = ? AND NOT undone ORDER BY id DESC LIMIT 1 OFFSET ?",
             (reviewer, APART - 1),
         ).fetchone()
+        # CROSS: the audit's rows come first, or all of the job's fields would be looked at.
         return self._db.execute(
-            """SELECT fields.id, form, name, problem, postponed FROM audit JOIN fields ON fields.id = audit.field
+            """SELECT fields.id, form, name, problem, postponed FROM audit CROSS JOIN fields ON fields.id = audit.field
                WHERE right IS NULL AND NOT EXISTS (
                    SELECT 1 FROM decisions WHERE decisions.field = fields.id AND reviewer = ? AND NOT undone
                    AND decisions.id >= ? AND time > ?)

@@ -13,8 +13,7 @@ from inkdigits.errors import FormError
 from inkdigits.files.documents import pages_of
 from inkdigits.files.storage import cannot_write, whole_file, whole_folder
 from inkdigits.forms.alignment import Aligner, AlignmentError
-from inkdigits.forms.boxes import NEAR_PX, neighbours, printed_boxes, straightened
-from inkdigits.forms.ink import print_of
+from inkdigits.forms.boxes import NEAR_PX, empty_boxes, neighbours, straightened
 from inkdigits.forms.read import documents_in
 from inkdigits.forms.ruling import straight_table
 from inkdigits.forms.template import Form, FormField, Page, save_form
@@ -26,7 +25,6 @@ LEAST_COPIES = 3
 # most copies have ink at one place. With the median 24 of 54 fields of an election form are right, with 75 and 85 it
 # is 45 and 46 (six copies).
 COMMON, COMMON_OF_THREE = 75, 100
-FILLED_INK = 0.01  # of a box's inside: with more print in it, it is a label
 COMB_ASPECT = 1.5  # boxes of a comb are no wider for their height
 
 
@@ -131,20 +129,9 @@ def common_print(copies: Sequence[GrayImage]) -> GrayImage:
 
 def proposals(page: GrayImage) -> list[Proposal]:
     """Return the fields that boxes printed on a blank page uint8 (H, W) seem to be, from the top down."""
-    boxes = _empty_boxes(page)
+    boxes = empty_boxes(page)
     found = [proposal for group in neighbours(boxes) for proposal in _as_fields(group)]
     return sorted(found, key=lambda each: (each.box[1], each.box[0]))
-
-
-def _empty_boxes(page: GrayImage) -> list[Box]:
-    """Return the insides of printed boxes with nothing in them."""
-    dark = print_of(page)
-
-    def is_empty(x: int, y: int, width: int, height: int) -> bool:
-        inside = dark[y + 3 : y + height - 3, x + 3 : x + width - 3]
-        return bool(np.count_nonzero(inside) < FILLED_INK * width * height)
-
-    return [box for box in printed_boxes(page) if is_empty(*box)]
 
 
 def _as_fields(group: list[Box]) -> list[Proposal]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from inkdigits.arrays import Box, GrayImage
-from inkdigits.forms.ink import ink_of
+from inkdigits.forms.ink import ink_of, print_of
 from inkdigits.reading.geometry import resized
 
 LINE_PX = 40  # of a page 2,339 px high: longer straight strokes are lines of boxes
@@ -16,6 +16,7 @@ LONG = 0.05  # of its shorter side: longer segments may be lines
 # forms and on drawn tables they are 14 to 37 times as long, strokes of handwriting 0.7 times at most.
 ENOUGH, AGREE_DEG = 1.0, 1.0
 LEAST_BOX_PX = 18  # inside; printed letters enclose less
+FILLED_INK = 0.01  # of a box's inside: with more print in it, it is a label
 NEAR_PX = 9  # boxes are neighbours: a printed line lies between
 
 
@@ -64,6 +65,17 @@ def printed_boxes(page: GrayImage) -> list[Box]:
             continue
         boxes.append((x, y, width, height))
     return boxes
+
+
+def empty_boxes(page: GrayImage) -> list[Box]:
+    """Return the insides of the boxes printed on a page uint8 (H, W) that have nothing in them, in pixels."""
+    dark = print_of(page)
+
+    def isempty(x: int, y: int, width: int, height: int) -> bool:
+        inside = dark[y + 3 : y + height - 3, x + 3 : x + width - 3]
+        return bool(np.count_nonzero(inside) < FILLED_INK * width * height)
+
+    return [box for box in printed_boxes(page) if isempty(*box)]
 
 
 def neighbours(boxes: Sequence[Box]) -> list[list[Box]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from inkdigits.arrays import Box, Floats, GrayImage
 from inkdigits.forms import culprits, rules
+from inkdigits.forms.beside import Beside
 from inkdigits.forms.constraints import allowed_in, as_type, problem_of
 from inkdigits.forms.ink import ink_of, print_of
 from inkdigits.forms.template import Form, FormField
@@ -40,6 +41,7 @@ LEAST_PROOF = 0.98
 UNREAD_TALL, UNREAD_BIG = 0.3, (0.5, 0.25)
 UNREAD_REACH = 0.05  # so far a digit over its end reaches into a field
 UNREAD_SURE = 0.37
+ROOM_FOR_DIGIT = 0.5  # of a field's height, where no digit says how large they are
 SECOND_LOOK = 0.97  # of a comb's digit on which two of three readings agree
 # Of readings with one digit changed.
 LEAST_CANDIDATE, MOST_CANDIDATES = 0.002, 12
@@ -100,10 +102,11 @@ class FieldReader:
         self._tables = [field for field in form.fields if field.page == page and field.layout == "table"]
         self._reader = reader
         near = cv2.dilate(print_of(reference), np.ones((2 * PRINT_PX + 1, 2 * PRINT_PX + 1), np.uint8))
-        self._print = np.zeros_like(reference)  # elsewhere nobody looks
+        self._print = np.zeros_like(reference)  # elsewhere print stays
         for field in self._fields:
             x, y, width, height = _with_margin(field.box, reference, SLACK + MARGIN)
             self._print[y : y + height, x : x + width] = near[y : y + height, x : x + width]
+        self._beside = Beside(reference, self._fields, self._print)
         x, y, width, height = box_of(self._print > 0) or (0, 0, 1, 1)
         self._printed = _with_margin((x, y, width, height), reference, PAPER_PX / height)
         self._bare = (_part(self._print, self._printed) == 0).astype(np.float32)
@@ -125,6 +128,8 @@ class FieldReader:
         as_lines = self._read(clean, cells, "number")
         found |= self._read(clean, cells, "digit") | {f"{name} alone": each for name, each in as_lines.items()}
         answers = [self._answer(field, ink, found, field.name in written) for field in fields]
+        beside = self._beside.fields_of(clean, ink, self._digit_px(found))
+        answers = [_with_ink_beside(each) if each.name in beside else each for each in answers]
         answers = self._allowed(clean, ink, found, fields, answers)
         return [replace(answer, box=field.box) for answer, field in zip(answers, self._fields, strict=True)]
 
@@ -141,6 +146,11 @@ class FieldReader:
         np.copyto(part, paper.round().astype(np.uint8), where=(printed > 0) & (near == 0))
         part[:] = cv2.inpaint(part, cv2.bitwise_and(printed, near), 3, cv2.INPAINT_TELEA)
         return clean
+
+    def _digit_px(self, found: Mapping[str, NumberReading]) -> float:
+        """Return the height of a page's digits; where none was read, of those that fields have room for."""
+        heights = [item.box[3] for reading in found.values() for item in reading.items]
+        return float(np.median(heights or [ROOM_FOR_DIGIT * field.box[3] for field in self._fields] or [1.0]))
 
     def _read(self, page: GrayImage, places: Sequence[tuple[str, Box]], layout: str) -> dict[str, NumberReading]:
         readings = self._reader.read_regions(page, [box for _, box in places], layout) if places else []
@@ -368,6 +378,11 @@ def _is_all_read(ink: GrayImage, box: Box, reading: NumberReading) -> bool:
     is_reaching_in = (rights > UNREAD_REACH * digit) & (lefts < width - UNREAD_REACH * digit)
     is_big = (talls > UNREAD_BIG[0] * digit) & (wides > UNREAD_BIG[1] * digit) & is_reaching_in
     return not bool((is_big | is_inside & (talls > UNREAD_TALL * digit)).any())
+
+
+def _with_ink_beside(reading: FieldReading) -> FieldReading:
+    """Return the reading of a field beside which a digit was written that was not read."""
+    return replace(reading, accepted=False, confidence=min(reading.confidence, UNREAD_SURE))
 
 
 def _mark(share: float) -> tuple[str, float, bool]:

@@ -10,8 +10,27 @@ from inkdigits.errors import FormError, reason
 from inkdigits.files.database import open_database
 from inkdigits.forms import audit, groups
 
-FORMAT = 2
+FORMAT = 3
 DATABASE = "job.sqlite3"
+# Each keyed value is answered with the next fields and with how many are left, of 450,000 where 10,000 forms of 45
+# fields were read: those left are kept in the order in which they are given, and what is counted is kept.
+LEFT = (
+    "CREATE INDEX to_review ON fields (postponed, problem = '', form, confidence, id) WHERE accepted = 0",
+    "CREATE INDEX taken_back ON decisions (id) WHERE undone",
+    "CREATE TABLE counts (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID",
+    """INSERT INTO counts SELECT 'fields', count(*) FROM fields
+       UNION ALL SELECT 'rules', count(*) FROM fields WHERE accepted = 0 AND problem <> ''
+       UNION ALL SELECT 'doubts', count(*) FROM fields WHERE accepted = 0 AND problem = ''""",
+    """CREATE TRIGGER count_new AFTER INSERT ON fields BEGIN
+        UPDATE counts SET n = n + 1 WHERE name = 'fields'
+            OR NOT new.accepted AND name = iif(new.problem = '', 'doubts', 'rules');
+    END""",
+    """CREATE TRIGGER count_changed AFTER UPDATE OF accepted, problem ON fields
+       WHEN old.accepted <> new.accepted OR (old.problem = '') <> (new.problem = '') BEGIN
+        UPDATE counts SET n = n - 1 WHERE NOT old.accepted AND name = iif(old.problem = '', 'doubts', 'rules');
+        UPDATE counts SET n = n + 1 WHERE NOT new.accepted AND name = iif(new.problem = '', 'doubts', 'rules');
+    END""",
+)
 SCHEMA = (
     "CREATE TABLE forms (id INTEGER PRIMARY KEY, problem TEXT NOT NULL)",
     """CREATE TABLE pages (
@@ -25,7 +44,6 @@ SCHEMA = (
         repaired INTEGER NOT NULL, postponed INTEGER NOT NULL DEFAULT 0, UNIQUE (form, name)
     )""",
     "CREATE INDEX values_of ON fields (name, text)",
-    "CREATE INDEX to_review ON fields (accepted, postponed, problem)",
     """CREATE TABLE decisions (
         id INTEGER PRIMARY KEY AUTOINCREMENT, field INTEGER NOT NULL REFERENCES fields, text TEXT NOT NULL,
         reviewer TEXT NOT NULL, time REAL NOT NULL, undone INTEGER NOT NULL DEFAULT 0, screen INTEGER
@@ -34,7 +52,9 @@ SCHEMA = (
     "CREATE TABLE leases (field INTEGER PRIMARY KEY REFERENCES fields, reviewer TEXT NOT NULL, until REAL NOT NULL)",
     *audit.SCHEMA,
     *groups.SCHEMA,
+    *LEFT,
 )
+UPGRADES = {0: SCHEMA, 2: ("DROP INDEX to_review", *LEFT)}
 
 
 def create(folder: Path) -> None:
@@ -76,7 +96,7 @@ class JobStore:
         with self._lock:
             try:
                 if self._connection is None:
-                    self._connection = open_database(self._folder / DATABASE, FORMAT, {0: SCHEMA})
+                    self._connection = open_database(self._folder / DATABASE, FORMAT, UPGRADES)
                 yield self._connection
             except (sqlite3.Error, OSError) as error:
                 raise FormError(f"{self._folder}: the job cannot be kept or read ({reason(error)})") from None

@@ -3,12 +3,14 @@
 import csv
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 import weakref
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,6 +99,92 @@ def test_two_reviewers_get_different_fields_and_postponed_ones_come_last(job: Jo
     assert job.tasks("ann", 1) == mine
     job.postpone(mine[0].field)
     assert [each.field for each in job.tasks("ann", 9)][-1] == mine[0].field
+
+
+def work_of(job: Job, ask: Callable[[], object]) -> int:
+    """Return how many hundreds of SQLite's instructions a request takes."""
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    with job._store.session() as connection:
+        connection.set_progress_handler(count, 100)
+        ask()
+        connection.set_progress_handler(None, 0)
+    return steps
+
+
+def test_the_next_fields_take_no_longer_in_a_job_of_many_forms(job: Job) -> None:
+    def add(numbers: range) -> None:
+        for number in numbers:
+            job.add(page_of(job.form, f"{number}.png", {"cases_1_1": ("12", 0.5), "fridge": ("4.5", 0.5)}))
+
+    add(range(3))
+    before = [work_of(job, ask) for ask in (lambda: job.tasks("ann"), job.progress)]
+    add(range(3, 40))
+    after = [work_of(job, ask) for ask in (lambda: job.tasks("ann"), job.progress)]
+    assert [max(0, now - then) <= 5 for now, then in zip(after, before, strict=True)] == [True, True], (before, after)
+
+
+def recounted(job: Job) -> tuple[int, int, int, int]:
+    with job._store.session() as connection:
+        row = connection.execute(
+            """SELECT count(*), count(*) FILTER (WHERE left AND problem <> ''),
+               count(*) FILTER (WHERE left AND problem = ''), (SELECT count(*) FROM decisions WHERE NOT undone)
+               FROM (SELECT problem, accepted = 0 AND id NOT IN (SELECT field FROM audit) AS left FROM fields)"""
+        ).fetchone()
+    return tuple(row)
+
+
+def counted_by(job: Job) -> tuple[int, int, int, int]:
+    state = job.progress()
+    return state.fields, state.rules_left, state.doubts_left, state.decisions
+
+
+def test_what_is_left_is_counted_as_forms_are_read_keyed_and_audited(job: Job) -> None:
+    for number in range(4):
+        values = {"cases_1_1": ("12", 0.5 if number else 1.0), "cases_2_1": ("8", 0.9), "total": ("21", 1.0)}
+        job.add(page_of(job.form, f"{number}.png", values))
+    assert counted_by(job) == recounted(job)
+    assert job.progress().rules_left > 0
+    job.add(
+        page_of(job.form, "sure.png", {"cases_1_1": ("12", 0.5), "fridge": ("4.5", 0.5), "total": ("17", 0.5)}, "1")
+    )
+    job.draw_audit(100, risk=0.05)
+    assert counted_by(job) == recounted(job)
+    seen = set()
+    for number in range(30):
+        (task,) = job.tasks("ann", 1)
+        job.key(task.field, ("12", "8", "20")[number % 3], "ann")
+        if number % 5 == 4:
+            job.undo("ann")
+        seen.add(counted_by(job))
+        assert counted_by(job) == recounted(job)
+    assert len(seen) > 3
+
+
+def test_a_job_of_the_format_before_is_upgraded(job: Job, folder: Path) -> None:
+    job.add(page_of(job.form, "a.png", {"cases_1_1": ("12", 0.5), "fridge": ("4.5", 0.5), "total": ("13", 1.0)}))
+    tasks, state = job.tasks("ann", 9), job.progress()
+    job.close()
+    with closing(sqlite3.connect(job.folder / "job.sqlite3")) as db, db:
+        for made in (
+            "TRIGGER count_new",
+            "TRIGGER count_changed",
+            "TABLE counts",
+            "INDEX to_review",
+            "INDEX taken_back",
+        ):
+            db.execute(f"DROP {made}")
+        db.execute("CREATE INDEX to_review ON fields (accepted, postponed, problem)")
+        db.execute("PRAGMA user_version = 2")
+    again = Job(job.folder)
+    assert again.tasks("ann", 9) == tasks
+    assert again.progress() == state
+    again.add(page_of(again.form, "b.png", {"fridge": ("4.5", 0.5)}))
+    assert counted_by(again) == recounted(again)
 
 
 def test_a_value_that_must_be_unique_is_rejected_the_second_time(tmp_path: Path) -> None:
