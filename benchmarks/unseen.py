@@ -6,7 +6,8 @@ DATA holds the pictures that were studied and DATA/blind those that were not, bo
 the blind part once for each finished change of a network or a stage, keep every score (docs/lab-log.md), never open its
 pictures and never choose a constant by it: figures on it are worth something only as long as this holds.
 
-Photographs are read twice, as the light install does and with the extra `pages`.
+Photographs and numbers are read twice, as the light install does and with the extra `pages`: its text detector on
+photographs, and a second opinion on what rows and numbers say.
 
 A number is a run of digits between spaces; signs, points and commas are dropped. Recall is the share of the true
 numbers that are among those read, precision the share of the numbers read that are true. RapidOCR is measured where
@@ -28,8 +29,10 @@ from common import EXTRA_PAGES, Table, percent, publish
 from reading import DIGIT, NUMBER, PAGE, Task, Worker, digits_task, notes_of
 
 from inkdigits import Reader
+from inkdigits.evaluation import selective
+from inkdigits.evaluation.metrics import calibration_error
 from inkdigits.reading.decoding import digits_of
-from inkdigits.reading.results import PageReading
+from inkdigits.reading.results import NumberReading, PageReading
 
 METEOSAVER = (
     "`strings` are cells of the climate tables of MeteoSaver (GMD 2026), whose authors report 74 % of the values of "
@@ -96,11 +99,12 @@ def measure(folder: Path, peer_python: str | None, scratch: Path) -> dict[str, d
 
 def measure_sets(folder: Path, reader: Reader, peer: Peer | None, scratch: Path) -> dict[str, dict[str, Any]]:
     found = {"photos": photos(folder / "photos", reader, peer)}
+    both = Reader(text_detector=False, second_opinion=True)
     for name in ("cells", "strings"):
         truth = json.loads((folder / name / "truth.json").read_text())
         paths = [str(folder / name / file) for file in truth]
         labels = [label if isinstance(label, str) else label["lines"][0] for label in truth.values()]
-        found[name] = of_numbers(reader, peer, paths, labels)
+        found[name] = of_numbers(reader, both, peer, paths, labels)
     for file in sorted((folder / "digits").glob("*.npz")):
         with np.load(file) as stored:
             readings = reader.read_digits(list(stored["x"]))
@@ -168,9 +172,12 @@ def numbers(lines: Iterable[str]) -> Counter[str]:
 # --------------------------------------------------------------------------------------- numbers and digits, cut out
 
 
-def of_numbers(reader: Reader, peer: Peer | None, paths: list[str], labels: list[str]) -> dict[str, Any]:
-    readings = [reader.read_number(path) for path in paths]
-    scores = {"inkdigits": exact([r.text for r in readings], labels) | accepted_numbers(readings, labels)}
+def of_numbers(reader: Reader, both: Reader, peer: Peer | None, paths: list[str], labels: list[str]) -> dict[str, Any]:
+    scores: dict[str, Any] = {}
+    for who, one in (("inkdigits", reader), (EXTRA_PAGES, both)):
+        readings = [one.read_number(path) for path in paths]
+        scores[who] = exact([r.text for r in readings], labels) | accepted_numbers(readings, labels)
+        scores[who] |= doubts(readings, labels)
     if peer:
         scores["RapidOCR"] = exact(["".join(lines) for lines in peer(NUMBER, paths)], labels)
     return scores
@@ -183,6 +190,18 @@ def exact(texts: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
         "n": len(pairs),
         "digits_exact": float(np.mean([digits_of(text) == digits_of(label) for text, label in pairs])),
         "value_exact": float(np.mean([value(text) == value(label) for text, label in pairs])),
+    }
+
+
+def doubts(readings: Sequence[NumberReading], labels: Sequence[str]) -> dict[str, float]:
+    """Return how well confidence ranks readings by whether their digits are right, and its ECE for the whole value."""
+    pairs, confidence = list(zip(readings, labels, strict=True)), np.array([r.confidence for r in readings])
+    right = np.array([r.digits == digits_of(label) for r, label in pairs])
+    value_right = np.array([value(r.text) == value(label) for r, label in pairs])
+    return {
+        "aurc": selective.aurc(confidence, right),
+        "coverage_at_1_percent": selective.coverage_at(confidence, right, 0.01),
+        "ece": calibration_error(confidence, value_right),
     }
 
 
@@ -234,30 +253,34 @@ def numbers_table(figures: dict[str, Any]) -> Table:
         "set",
         "pictures",
         "n",
+        "reader",
         "digits exact",
         "value exact",
         "accepted",
         "wrong values among these",
-        "RapidOCR: digits",
+        "accepted at 1 % wrong digits",
+        "ECE",
     )
     rows = []
     for part, sets in figures.items():
         for name, found in sets.items():
             if name == "photos":
                 continue
-            ours, peer = found["inkdigits"], found.get("RapidOCR")
-            rows.append(
+            rows += [
                 (
                     name,
                     part,
-                    f"{ours['n']:,}",
-                    percent(ours["digits_exact"], 1),
-                    percent(ours["value_exact"], 1) if "value_exact" in ours else "",
-                    percent(ours["coverage"], 1),
-                    percent(ours["accepted_wrong_values"], 1),
-                    percent(peer["digits_exact"], 1) if peer else "",
+                    f"{each['n']:,}",
+                    who,
+                    percent(each["digits_exact"], 1),
+                    percent(each["value_exact"], 1) if "value_exact" in each else "",
+                    percent(each["coverage"], 1) if "coverage" in each else "",
+                    percent(each["accepted_wrong_values"], 1) if "coverage" in each else "",
+                    percent(each["coverage_at_1_percent"], 0) if "ece" in each else "",
+                    percent(each["ece"], 1) if "ece" in each else "",
                 )
-            )
+                for who, each in found.items()
+            ]
     return Table("One number or digit a picture", header, rows)
 
 

@@ -127,14 +127,20 @@ def unseen(results: Results) -> str:
     for words, measure in ((f"{found}, with the extra `pages`", "recall"), (f"{right}, with it", "precision")):
         here, there = (part["photos"] | {"inkdigits": part["photos"][EXTRA_PAGES]} for part in (sets, studied))
         rows.append(_set_row(words, here, there, measure, "n_numbers"))
+    for name, words in SETS.items():
+        if EXTRA_PAGES in sets[name]:
+            here, there = (part[name] | {"inkdigits": part[name][EXTRA_PAGES]} for part in (sets, studied))
+            rows.append(_set_row(f"{words}: a second opinion (extra `pages`)", here, there, "digits_exact", "n"))
     mnist = results["digits"]["figures"]["digits"][0]
     rows.append((f"MNIST's test set, n = {mnist['n']:,}", "", "", "", percent(mnist["accuracy"], 2)))
     header = ("digits exactly right", "n", *PEERS, "same kind, studied by the authors: inkdigits")
-    values = [percent(sets[name]["inkdigits"]["value_exact"], 1) for name in ("cells", "strings")]
+    who_and_what = [(who, name) for who in ("inkdigits", EXTRA_PAGES) for name in ("cells", "strings")]
+    values = [percent(sets[name][who]["value_exact"], 1) for who, name in who_and_what]
     return (
         f"{Table('', header, rows)}\n\nSeparators and signs do not count here; where they do, {values[0]} of the "
-        f"logbooks' and {values[1]} of the climate tables' numbers are exact. n counts pictures; for pages, "
-        f"the numbers on {sets['photos']['inkdigits']['n']} (studied: {studied['photos']['inkdigits']['n']}) pages."
+        f"logbooks' and {values[1]} of the climate tables' numbers are exact, {values[2]} and {values[3]} with a "
+        f"second opinion. n counts pictures; for pages, the numbers on {sets['photos']['inkdigits']['n']} (studied: "
+        f"{studied['photos']['inkdigits']['n']}) pages."
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inkdigits.cli.options import HostOption, PortOption, TokenOption, named_model, say
+from inkdigits.cli.options import HostOption, PortOption, SecondOpinionOption, TokenOption, named_model, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -96,6 +96,7 @@ def read(
     model: Annotated[
         Path | None, typer.Option(metavar="MODEL", help="A run, an ONNX file, a hand. Default: what ships.")
     ] = None,
+    second_opinion: SecondOpinionOption = False,
     ray: Annotated[
         str | None, typer.Option(metavar="[ADDRESS]", help="Share the pages on a Ray cluster; alone: on this machine.")
     ] = None,
@@ -124,7 +125,7 @@ def read(
         raise typer.BadParameter("name an --output FILE or a --job FOLDER, or ask for --json")
     _check_output(output, overwrite)
     model = named_model(model)
-    reader = FormReader(template, Reader(model, text_detector=False))
+    reader = FormReader(template, Reader(model, text_detector=False, second_opinion=second_opinion))
     passed_over = PassedOver()
     kept_at = job or (output.with_suffix(".job") if output else None)
     with tempfile.TemporaryDirectory() as beside, closing(Job.begin(kept_at or Path(beside, "job"), template)) as kept:
@@ -135,7 +136,7 @@ def read(
                 bar.update(task, completed=done, total=all_)
 
             folder = template if template.is_dir() else template.parent
-            with nullcontext() if ray is None else on_cluster(ray, folder, model) as pool:
+            with nullcontext() if ray is None else on_cluster(ray, folder, model, second_opinion) as pool:
                 for answer in kept.read(reader, scans, show, passed_over, pool):
                     if json_:
                         print(json.dumps(to_dict(answer)), flush=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from inkdigits.arrays import GrayImage, NDArray
+from inkdigits.arrays import Floats, GrayImage, NDArray
 from inkdigits.forms.boxes import empty_boxes
 from inkdigits.forms.ink import ink_of
 from inkdigits.forms.template import FormField
@@ -64,14 +64,14 @@ class Beside:
             x, y, width, height = stats[number, :4]
             place = slice(y, y + height), slice(x, x + width)
             strokes = labels[place] == number
-            gaps = self._gaps(REDUCTION * stats[number, :4])
+            gaps = self._gaps(REDUCTION * stats[number, :4].astype(float))
             is_free = gaps.min() <= REACH * digit_px and self._is_free[place][strokes].all()
             if is_free and _is_dark(page[_enlarged(place)], strokes):
                 found.add(self._names[int(gaps.argmin())])
         return found
 
-    def _gaps(self, box: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return how far a box is from each field's, float64 (fields,)."""
+    def _gaps(self, box: Floats) -> Floats:
+        """Return how far a box float (4,) is from each field's, float64 (fields,)."""
         first, last = self._boxes[:, :2], self._boxes[:, :2] + self._boxes[:, 2:]
         between = np.maximum(0, np.maximum(first - (box[:2] + box[2:]), box[:2] - last))
         return np.asarray(np.hypot(*between.T))

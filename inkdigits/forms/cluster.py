@@ -34,13 +34,16 @@ class ClusterPages:
 
 
 @contextmanager
-def on_cluster(address: str, template: Path, model: Path | None = None) -> Iterator[ClusterPages]:
+def on_cluster(
+    address: str, template: Path, model: Path | None = None, second_opinion: bool = False
+) -> Iterator[ClusterPages]:
     """Yield what reads pages on a cluster until the block ends.
 
     Args:
         address: "auto" or HOST:PORT or ray://HOST:PORT; "local" starts a cluster on this machine.
         template: the form's folder; its files are sent along.
         model: as of `Reader`; every machine must see it under this path.
+        second_opinion: as of `Reader`.
 
     Raises:
         InkdigitsError: Ray is missing or cannot be reached.
@@ -49,7 +52,8 @@ def on_cluster(address: str, template: Path, model: Path | None = None) -> Itera
     with connect_ray(address, n_cpus=cores()) as ray:
         n = max(1, int(ray.cluster_resources().get("CPU", 1)))
         actor = ray.remote(num_cpus=1)(_Actor)
-        actors = [actor.remote(files, None if model is None else str(model)) for _ in range(n)]
+        own_model = None if model is None else str(model)
+        actors = [actor.remote(files, own_model, second_opinion) for _ in range(n)]
         try:
             yield ClusterPages(actors)
         finally:
@@ -60,12 +64,13 @@ def on_cluster(address: str, template: Path, model: Path | None = None) -> Itera
 class _Actor:
     """What Ray keeps on each core: the form's reader."""
 
-    def __init__(self, files: dict[str, bytes], model: str | None) -> None:
+    def __init__(self, files: dict[str, bytes], model: str | None, second_opinion: bool) -> None:
         cv2.setNumThreads(1)
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 Path(folder, name).write_bytes(content)
-            self._reader = FormReader(folder, Reader(model, threads=1, text_detector=False))
+            reader = Reader(model, threads=1, text_detector=False, second_opinion=second_opinion)
+            self._reader = FormReader(folder, reader)
 
     def read(self, source: str, image: GrayImage, digest: str) -> FormAnswer | PageAnswer:
         """Return the answer to a page."""

@@ -149,7 +149,7 @@ class FieldReader:
 
     def _digit_px(self, found: Mapping[str, NumberReading]) -> float:
         """Return the height of a page's digits; where none was read, of those that fields have room for."""
-        heights = [item.box[3] for reading in found.values() for item in reading.items]
+        heights = [float(item.box[3]) for reading in found.values() for item in reading.items]
         return float(np.median(heights or [ROOM_FOR_DIGIT * field.box[3] for field in self._fields] or [1.0]))
 
     def _read(self, page: GrayImage, places: Sequence[tuple[str, Box]], layout: str) -> dict[str, NumberReading]:
