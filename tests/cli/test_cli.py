@@ -213,6 +213,31 @@ def test_a_picture_without_a_digit_is_marked_and_counted(run: Run, tmp_path: Pat
     assert "1 picture, 0 could not be read, 1 without a digit" in done.err
 
 
+def test_a_second_opinion_changes_how_sure_answers_are(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "cells"
+    folder.mkdir()
+    for name, text in (("a.png", "273"), ("b.png", "845")):
+        picture = np.full((120, 220), 255, np.uint8)
+        cv2.imwrite(str(folder / name), cv2.putText(picture, text, (20, 90), cv2.FONT_HERSHEY_SIMPLEX, 2.5, 0, 6))
+    (folder / "truth.json").write_text(json.dumps({"a.png": "273", "b.png": "845"}))
+
+    def confidences(*words: str) -> list[float]:
+        shown = run("read", str(folder), "--layout", "number", "--json", *words).out.splitlines()
+        return [json.loads(each)["lines"][0]["confidence"] for each in shown]
+
+    table = tmp_path / "numbers.jsonl"
+    how = ("--layout", "number", "--output", str(table), "--workers", "1")
+    assert run("read", str(folder), *how).code == 0
+    alone = [json.loads(each)["confidence"] for each in table.read_text().splitlines()]
+    assert run("read", str(folder), *how, "--overwrite", "--second-opinion").code == 0
+    both = [json.loads(each)["confidence"] for each in table.read_text().splitlines()]
+    assert confidences() == pytest.approx(alone, abs=1e-4)
+    assert confidences("--second-opinion") == pytest.approx(both, abs=1e-4)
+    assert alone != both
+    evaluated = run("evaluate", "--cells", str(folder), "--json", "--second-opinion")
+    assert evaluated.code == 0
+
+
 def test_a_picture_on_stdin(run: Run, seven: Path) -> None:
     done = run("read", "-", "--layout", "digit", stdin=seven.read_bytes())
     assert (done.code, done.out) == (0, "-: 7\n")
