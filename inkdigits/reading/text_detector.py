@@ -26,8 +26,8 @@ SLENDER = 4
 # How likely a row is read right with a second opinion, see `row_reader.confidences`: a row of our finder, and of this
 # one. Fitted by benchmarks/fit_text_detector.py.
 ROWS: tuple[dict[str, Any], ...] = (
-    {"weights": [1.1989, 1.8121, 0.0714, -0.2164, -2.3934, -0.3369, -0.8302, -0.7719], "accepted": 0.9015},
-    {"weights": [0.9713, 0.2829, 0.1993, -0.182, 0.0, -0.2347, -1.6879, 2.2735], "accepted": 0.95},
+    {"weights": [1.1962, 1.8208, 0.0708, -0.2169, -2.3843, -0.3397, -0.8427, -0.7766], "accepted": 0.9026},
+    {"weights": [1.0899, 0.257, 0.1462, -0.2013, 0.0, -0.4402, -1.4585, 2.2531], "accepted": 0.8935},
 )
 
 
