@@ -26,6 +26,7 @@ from inkdigits.data.splits import Split
 from inkdigits.errors import InkdigitsError, InputError, ModelError, OutputError
 from inkdigits.reading.reader import Reader
 from inkdigits.reading.results import Item, NumberReading, PageReading
+from inkdigits.reading.text_detector import is_installed
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -94,7 +95,7 @@ def test_many_are_answered_to_the_bit_as_the_reader_answers_one(
 ) -> None:
     output = tmp_path / "rows.jsonl"
     summary = read_to_file(str(output), [str(scans)], layout, kind, workers=1)
-    reader, expected = Reader(), []
+    reader, expected = Reader(text_detector=is_installed()), []  # as in the worker, whatever these tests do without
     for path in sorted(scans.iterdir()):
         try:
             answer: PageReading | str = reader.read(path, layout)
