@@ -42,6 +42,7 @@ CHAPTERS = {
         "handwriting",
         "cells",
         "pages",
+        "vanish",
     ),
     "Forms": ("forms", "real_forms", "real_tables", "forms_kill", "forms_export"),
     "Confidence, and one's own hand": ("selective", "personal"),
