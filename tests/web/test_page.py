@@ -99,6 +99,18 @@ def test_a_picture_may_be_dropped_or_pasted(open_page: Callable[..., Any], tmp_p
     assert page.locator("#pages").is_hidden()
 
 
+def test_a_picture_pasted_right_after_a_stroke_is_not_lost(open_page: Callable[..., Any], tmp_path: Path) -> None:
+    sheet(tmp_path / "sheet.jpg")
+    page = open_page()
+    page.clock.install(time=0)
+    page.clock.pause_at(60_000)
+    draw(page, SEVEN, 100, 100)  # is asked for after a pause, which has not begun to pass
+    hand_over(page, "paste", tmp_path / "sheet.jpg")
+    page.clock.run_for(1000)
+    expect_text(page, "427")
+    assert page.locator("#photo").is_visible()
+
+
 def test_of_several_dropped_pictures_each_is_read(open_page: Callable[..., Any], tmp_path: Path) -> None:
     sheet(tmp_path / "sheet.jpg")
     seven = np.full((300, 300), 255, np.uint8)

@@ -273,6 +273,7 @@ async function unlearn() {
 // ------------------------------------------------------------------------------------------------ pictures
 
 function forget() {
+  clearTimeout(timer); // a drawing that was not asked for yet must not clear the picture that takes its place
   asking?.abort();
   asking = null;
   waitFor(false);
