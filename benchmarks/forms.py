@@ -1,11 +1,11 @@
 """Filled forms into values: how many pages are laid on the template, how many fields are right, what a review costs.
 
-    python benchmarks/forms.py [DATA] [--copies 200] [--strangers 400] [--json FILE]
+    python benchmarks/forms.py [DATA [--blind]] [--copies 200] [--strangers 400] [--second-opinion] [--json FILE]
 
 Copies of the demo form are filled with digits that no weight has learned from, then scanned or photographed: those of
-MNIST's test set and, with DATA, single digits of other sources, studied (DATA/digits) and seen by nobody
-(DATA/blind/digits). Strangers are pages that must be rejected: halves of copies, copies with something over the
-fields, another version of the form, other forms of boxes and words.
+MNIST's test set and, with DATA, single digits of other sources, studied (DATA/digits) and, with --blind, seen by nobody
+(DATA/blind/digits; keep every scoring in docs/lab-log.md). Strangers are pages that must be rejected: halves of
+copies, copies with something over the fields, another version of the form, other forms of boxes and words.
 
 The review is simulated: a job gives fields one by one as it does to the review page, and they are keyed, characters and
 Enter, a wrong digit now and then (HUMAN_ERROR), until nothing is left to key. What remains wrong then was accepted and
@@ -80,11 +80,11 @@ def of_mnist() -> Digits:
 _worker: dict[str, Any] = {}
 
 
-def start_worker(source: Callable[[], Digits], folder: str) -> None:
+def start_worker(source: Callable[[], Digits], folder: str, second_opinion: bool) -> None:
     cv2.setNumThreads(1)
     reader = FormReader(folder)
     blank = blank_form()[0]
-    fields = FieldReader(reader.form, 0, blank, Reader(text_detector=False))
+    fields = FieldReader(reader.form, 0, blank, Reader(text_detector=False, second_opinion=second_opinion))
     _worker.update(folder=folder, digits=source(), reader=reader, aligner=Aligner(blank, boxes()), fields=fields)
 
 
@@ -244,6 +244,8 @@ STRANGERS: dict[str, Callable[[Rng], Stranger]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--blind", action="store_true", help="digits of DATA/blind, too")
+    parser.add_argument("--second-opinion", action="store_true", help="fields are read by two networks (extra `pages`)")
     parser.add_argument("--copies", type=int, default=200)
     parser.add_argument("--strangers", type=int, default=400)
     parser.add_argument("--json", type=Path)
@@ -251,16 +253,19 @@ def main() -> None:
     sources: dict[str, Callable[[], Digits]] = {"MNIST's test set": of_mnist}
     if given.data:
         sources["other digits, studied by the authors"] = partial(of_folder, given.data / "digits")
+    if given.data and given.blind:
         sources["other digits, seen by nobody"] = partial(of_folder, given.data / "blind" / "digits")
     scores, outcomes, speeds = {}, Counter[tuple[str, str]](), []
     with tempfile.TemporaryDirectory() as folder:
         save_demo_form(Path(folder))
         for name, source in sources.items():
-            with ProcessPoolExecutor(PROCESSES, initializer=start_worker, initargs=(source, folder)) as pool:
+            with ProcessPoolExecutor(
+                PROCESSES, initializer=start_worker, initargs=(source, folder, given.second_opinion)
+            ) as pool:
                 scores[name] = total(list(pool.map(score_copy, range(given.copies))))
                 if source is of_mnist:
                     outcomes.update(pool.map(outcome_of_stranger, range(given.strangers)))
-        start_worker(of_mnist, folder)
+        start_worker(of_mnist, folder, given.second_opinion)
         cv2.setNumThreads(PROCESSES)
         speeds = [seconds_of(number) for number in range(12)]
     publish(

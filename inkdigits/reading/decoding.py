@@ -209,13 +209,26 @@ def decode(
     if not views:
         raise ValueError("no view to decode")
     columns = [softmax(view) for view in views]
-    texts = _mean([beam_search(view, alphabet, beam) for view in columns])
-    texts = _cooled(texts, temperature)
+    texts = _cooled(_mean([beam_search(view, alphabet, beam) for view in columns]), temperature)
+    return _decoded(texts, _likeliest(texts)[0], columns[0], alphabet, alternatives)
+
+
+def answers_at(views: Sequence[Floats], alphabet: str, temperatures: Sequence[float]) -> list[tuple[str, float]]:
+    """Return the text and the probability that `decode` gives at each of some temperatures, by one search."""
+    texts = _mean([beam_search(softmax(view), alphabet) for view in views])
+    return [_likeliest(_cooled(texts, temperature)) for temperature in temperatures]
+
+
+def _likeliest(texts: dict[str, float]) -> tuple[str, float]:
+    """Return the likeliest readable text of those with the likeliest digits, and its probability.
+
+    The digits first: doubt about a comma must not let other digits win.
+    """
     strings = _summed(texts, digits_of)
-    # The digits first: doubt about a comma must not let other digits win.
     digits = max(strings, key=lambda string: strings[string])
     written = {text: p for text, p in _summed(texts, readable).items() if digits_of(text) == digits}
-    return _decoded(texts, max(written, key=lambda text: written[text]), columns[0], alphabet, alternatives)
+    text = max(written, key=lambda text: written[text])
+    return text, min(1.0, written[text])
 
 
 def decode_as(views: Sequence[Floats], alphabet: str, value: str, temperature: float = 1.0) -> Decoded | None:

@@ -117,27 +117,33 @@ class LineReader:
         return "".join(self.card["classes"])
 
     def _views(self, images: Sequence[GrayImage]) -> list[tuple[list[LineImage], list[Scores]]]:
-        """Return each picture's line images, one a view, with the network's scores (columns, classes) of each."""
+        """Return each picture's line images, one a view, with each member's scores (columns, classes) of each."""
         height, views = self.card["height"], self.card.get("views", [{}])
         rows = [place_views(image, height, views) for image in images]
         scores = iter(self._scores([line.image for row in rows for line in row]))
-        return [(row, list(itertools.islice(scores, len(row)))) for row in rows]
+        return [(row, [view for views in itertools.islice(scores, len(row)) for view in views]) for row in rows]
 
     def _scores(self, images: Sequence[GrayImage]) -> list[Scores]:
-        """Return the network's scores (columns, classes) of images (height, width), images of one width in one batch.
+        """Return scores (members, columns, classes) of images (height, width), images of one width in one batch.
 
         No line image is padded to another's width, so its scores do not depend on what else is read.
         """
-        scores: list[Scores] = [np.zeros((0, 0), np.float32)] * len(images)
+        scores: list[Scores] = [np.zeros((0, 0, 0), np.float32)] * len(images)
         widths: dict[int, list[int]] = {}
         for i, line in enumerate(images):
             widths.setdefault(line.shape[1], []).append(i)
         for members in widths.values():
             for start in range(0, len(members), LINE_CHUNK):
                 batch = members[start : start + LINE_CHUNK]
-                for i, row in zip(batch, self.model.scores(np.stack([images[i] for i in batch])), strict=True):
-                    scores[i] = row
+                answers = by_member(self.model.scores(np.stack([images[i] for i in batch])))
+                for i, answer in zip(batch, answers, strict=True):
+                    scores[i] = answer
         return scores
+
+
+def by_member(scores: Scores) -> Scores:
+    """Return a line network's scores as (N, members, columns, classes), those of one alone with an axis more."""
+    return scores if scores.ndim == 4 else scores[:, None]
 
 
 def _checked(model: OnnxModel) -> OnnxModel:

@@ -26,8 +26,8 @@ SLENDER = 4
 # How likely a row is read right with a second opinion, see `row_reader.confidences`: a row of our finder, and of this
 # one. Fitted by benchmarks/fit_text_detector.py.
 ROWS: tuple[dict[str, Any], ...] = (
-    {"weights": [1.1962, 1.8208, 0.0708, -0.2169, -2.3843, -0.3397, -0.8427, -0.7766], "accepted": 0.9026},
-    {"weights": [1.0899, 0.257, 0.1462, -0.2013, 0.0, -0.4402, -1.4585, 2.2531], "accepted": 0.8935},
+    {"weights": [0.9237, 1.7663, 0.0851, -0.2041, -2.691, -0.3333, -0.9692, -0.7323], "accepted": 0.9026},
+    {"weights": [1.007, 0.3093, 0.14, -0.2052, 0.0, -0.4721, -1.2354, 2.173], "accepted": 0.8907},
 )
 
 

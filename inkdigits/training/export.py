@@ -24,6 +24,7 @@ from inkdigits.training.tensorflow_logs import filtered_stderr
 TOLERANCE = 1e-4
 TIE = 1e-6
 OPSET = 17
+LARGE = 40_000  # values of a kernel that is stored in 8 bits
 
 
 def export(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
@@ -82,15 +83,15 @@ def agree(model: keras.Model, path: Path, images: np.ndarray) -> np.ndarray:
     return ours
 
 
-def export_halved(model: keras.Model, path: Path, card: dict[str, Any], probe: np.ndarray, tolerance: float) -> None:
-    """Write a model as ONNX with weights in float16 (arithmetic stays in float32), held equal to Keras's answers.
+def export_narrowed(model: keras.Model, path: Path, card: dict[str, Any], probe: np.ndarray, tolerance: float) -> None:
+    """Write a model as ONNX, hold it equal to Keras's answers, and store its weights in few bits (`narrow`).
 
     Args:
         model: as for `export`.
         path: of the file; it is removed where the answers differ.
         card: as for `export`.
         probe: uint8 images on which both answer.
-        tolerance: > 0, how far apart their scores may be.
+        tolerance: > 0, how far apart their scores may be before the weights are narrowed.
 
     Raises:
         ModelError: they are further apart.
@@ -98,13 +99,13 @@ def export_halved(model: keras.Model, path: Path, card: dict[str, Any], probe: n
     """
     expected = keras.ops.convert_to_numpy(model(probe))
     export(model, path, card)
-    proto = onnx.load(path)
-    _halve(proto.graph)
-    write_beside(path, proto.SerializeToString())
     apart = float(np.abs(OnnxModel(path).scores(probe) - expected).max())
     if not apart <= tolerance:
         path.unlink()
         raise ModelError(f"{path}: ONNX and Keras disagree by {apart:.2g} (allowed: {tolerance})")
+    proto = onnx.load(path)
+    narrow(proto.graph)
+    write_beside(path, proto.SerializeToString())
 
 
 def write_card(path: Path, card: dict[str, Any]) -> None:
@@ -118,19 +119,54 @@ def write_card(path: Path, card: dict[str, Any]) -> None:
     write_beside(path, proto.SerializeToString())
 
 
-def _halve(graph: onnx.GraphProto) -> None:
-    """Store large float32 constants as float16, cast back when the file is opened: half the bytes, same arithmetic."""
-    casts = []
+def narrow(graph: onnx.GraphProto) -> None:
+    """Store large constants in few bits, made float32 again when the file is opened: arithmetic stays as it is.
+
+    Large kernels of convolutions become whole numbers of 8 bits with a scale for each channel that comes out, other
+    constants float16. What is stored so already stays.
+    """
+    kernels = {node.input[1] for node in graph.node if node.op_type == "Conv"}
+    nodes: list[onnx.NodeProto] = []
     for constant in list(graph.initializer):
         values = onnx.numpy_helper.to_array(constant)
         if values.dtype != np.float32 or values.size < 256:
             continue
-        half = onnx.numpy_helper.from_array(values.astype(np.float16), constant.name + "_half")
-        casts.append(onnx.helper.make_node("Cast", [half.name], [constant.name], to=onnx.TensorProto.FLOAT))
+        is_large = constant.name in kernels and values.size >= LARGE
+        stored = _in_eight_bits(constant.name, values) if is_large else _halved(constant.name, values)
         graph.initializer.remove(constant)
-        graph.initializer.append(half)
-    for i, cast in enumerate(casts):
-        graph.node.insert(i, cast)
+        graph.initializer.extend(stored[0])
+        nodes += stored[1]
+    for i, node in enumerate(nodes):
+        graph.node.insert(i, node)
+
+
+Stored = tuple[list[onnx.TensorProto], list[onnx.NodeProto]]  # constants, and what makes one float32 constant of them
+
+
+def _halved(name: str, values: np.ndarray) -> Stored:
+    half = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}_half")
+    return [half], [onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT)]
+
+
+def _in_eight_bits(name: str, values: np.ndarray) -> Stored:
+    largest = np.abs(values).reshape(len(values), -1).max(axis=1).reshape(-1, *[1] * (values.ndim - 1))
+    scale = (np.maximum(largest, 1e-12) / 127).astype(np.float32)
+    whole = onnx.numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{name}_whole")
+    scales = onnx.numpy_helper.from_array(scale, f"{name}_scale")
+    cast = onnx.helper.make_node("Cast", [whole.name], [f"{name}_cast"], to=onnx.TensorProto.FLOAT)
+    # ONNX's own DequantizeLinear would be computed again at every call; these two are folded into a constant.
+    return [whole, scales], [cast, onnx.helper.make_node("Mul", [f"{name}_cast", scales.name], [name])]
+
+
+def constants_of(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+    """Return a graph's constants by name, those that `narrow` stores in few bits as float32."""
+    constants = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in constants:
+            constants[node.output[0]] = constants[node.input[0]].astype(np.float32)
+        elif node.op_type == "Mul" and all(name in constants for name in node.input):
+            constants[node.output[0]] = constants[node.input[0]] * constants[node.input[1]]
+    return constants
 
 
 def _convert(model: keras.Model, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A trained line network -> `model.onnx`: calibrated, evaluated, its weights in float16.
+"""A trained line network -> `model.onnx`: calibrated, evaluated, its weights in few bits.
 
 Lines to calibrate and to evaluate on are composed, in the styles of real input, of digits that were never learned.
 """
@@ -13,7 +13,9 @@ import numpy as np
 
 from inkdigits.arrays import GrayImage, Ink, Scores
 from inkdigits.data.splits import Split
-from inkdigits.reading.decoding import Decoded, decode, digits_of, readable, softmax
+from inkdigits.reading.decoding import Decoded, answers_at, decode, digits_of, readable, softmax
+from inkdigits.reading.line_reader import by_member
+from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.reading.normalise.version import normalisation_version
 from inkdigits.training import export
@@ -24,7 +26,7 @@ from inkdigits.training.synthesis.page_lines import FOUND, compose_lines
 from inkdigits.training.synthesis.pages import PAGE_STYLES
 from inkdigits.training.synthesis.styles import ALPHABET, Digits
 
-TOLERANCE = 0.05  # of log-probabilities: weights are stored in float16
+TOLERANCE = 0.01  # of scores, before the weights are narrowed
 ACCEPT_FROM = 0.5  # a digit that is more likely wrong than right is rejected
 TEMPERATURES = np.geomspace(0.5, 4.0, 19)
 # Seeds of the lines, and style -> how many of them are composed for each digit of the split.
@@ -32,8 +34,9 @@ CALIBRATION = 77, {"cell": 0.5, "row": 0.2, "page": 0.5, FOUND: 0.2}
 TEST = 78, {"cell": 0.1, "row": 0.1, "page": 0.1, FOUND: 0.1}
 BATCH = 64
 
-ScoresOf = Callable[[Ink], Scores]  # line images uint8 (N, height, W) -> float32 (N, columns, classes)
-# The network's scores for each view of a line, and the line's text.
+# Line images uint8 (N, height, W) -> float32 (N, columns, classes), or (N, members, columns, classes).
+ScoresOf = Callable[[Ink], Scores]
+# The network's scores for each view of a line, of each member, and the line's text.
 Scored = tuple[list[Scores], str]
 
 
@@ -63,28 +66,31 @@ def score_pictures(scores_of: ScoresOf, recipe: LineRecipe, lines: Sequence[tupl
     """Return what a network says of pictures of lines, uint8 (H, W), with their texts."""
     views = [[normalise_line(line, recipe.height, *view) for line, _ in lines] for view in recipe.views]
     scores = [_scores_of_each(scores_of, images) for images in views]
-    return [([view[i] for view in scores], text) for i, (_, text) in enumerate(lines)]
+    return [([member for view in scores for member in view[i]], text) for i, (_, text) in enumerate(lines)]
 
 
 def _scores_of_each(scores_of: ScoresOf, images: list[Ink]) -> list[Scores]:
-    """Return each line's scores, those of one width computed together."""
+    """Return each line's scores (members, columns, classes), those of one width computed together."""
     scores: dict[int, Scores] = {}
     widths = np.array([image.shape[1] for image in images])
     for width in np.unique(widths):
         members = np.flatnonzero(widths == width)
         for start in range(0, len(members), BATCH):
             chosen = members[start : start + BATCH]
-            scores |= zip(chosen.tolist(), scores_of(np.stack([images[i] for i in chosen])), strict=True)
+            answers = by_member(scores_of(np.stack([images[i] for i in chosen])))
+            scores |= zip(chosen.tolist(), answers, strict=True)
     return [scores[i] for i in range(len(images))]
 
 
 def fit_temperature(scored: Sequence[Scored]) -> float:
     """Return the temperature for whole numbers at which log-likelihood is best."""
-
-    def surprise(temperature: float) -> float:
-        return _mean_surprise([(read_scored(each, temperature), each[1]) for each in scored])
-
-    return min(map(float, TEMPERATURES), key=surprise)
+    temperatures = TEMPERATURES.tolist()
+    surprises = np.zeros(len(temperatures))
+    for views, text in scored:
+        for i, (answer, p) in enumerate(answers_at(views, ALPHABET, temperatures)):
+            p = min(max(p, 1e-6), 1 - 1e-6)
+            surprises[i] -= np.log(p if answer == readable(text) else 1 - p)
+    return float(temperatures[int(surprises.argmin())])
 
 
 def evaluate_lines(scored: dict[str, list[Scored]], temperature: float) -> dict[str, float]:
@@ -139,15 +145,6 @@ def read_scored(line: Scored, temperature: float) -> Decoded:
     return decode(line[0], ALPHABET, temperature)
 
 
-def _mean_surprise(read: Sequence[tuple[Decoded, str]]) -> float:
-    """Return the mean negative log-likelihood of "the whole text is right"."""
-    total = 0.0
-    for line, text in read:
-        p = min(max(line.probability, 1e-6), 1 - 1e-6)
-        total -= float(np.log(p if line.text == readable(text) else 1 - p))
-    return total / len(read)
-
-
 def card_of_lines(recipe: LineRecipe) -> dict[str, Any]:
     """Return what a line network's card says, but for its calibration, beyond what every card does."""
     return {
@@ -164,12 +161,28 @@ def card_of_lines(recipe: LineRecipe) -> dict[str, Any]:
     }
 
 
+def calibrate(path: Path, recipe: LineRecipe, validation: Split, test: Split) -> None:
+    """Complete a line network's card by its temperature and its figures.
+
+    Args:
+        path: the exported network: by the path that users take, Keras would compile for each width.
+        recipe: says at which height and in which views a line is read.
+        validation: digits that were held out.
+        test: MNIST's test part.
+    """
+    network = OnnxModel(path)
+    held_out = score_lines(network.scores, recipe, validation, CALIBRATION)
+    temperature = fit_temperature([line for lines in held_out.values() for line in lines])
+    figures = evaluate_lines(score_lines(network.scores, recipe, test, TEST), temperature)
+    export.write_card(path, network.card | {"temperature": temperature, "figures": figures})
+
+
 def export_line(model: keras.Model, path: Path, card: dict[str, Any]) -> None:
-    """Write the network as ONNX with weights in float16 (arithmetic stays in float32), held equal to Keras's answers.
+    """Write the network as ONNX, held equal to Keras's answers, its weights in few bits (arithmetic stays in float32).
 
     Raises:
-        ModelError: ONNX Runtime's log-probabilities are off by more than 0.05.
+        ModelError: ONNX Runtime's scores are off by more than 0.01.
         RunError: the file cannot be written.
     """
     probe = np.random.default_rng(0).integers(0, 256, (8, card["height"], 96)).astype(np.uint8)
-    export.export_halved(model, path, card, probe, TOLERANCE)
+    export.export_narrowed(model, path, card, probe, TOLERANCE)

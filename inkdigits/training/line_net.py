@@ -1,6 +1,7 @@
 """The line network: line images in, one prediction a column out, trained with CTC (Graves et al. 2006)."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,7 +18,9 @@ MOMENTUM = 0.98  # of batch normalisation's statistics
 CLIP = 5.0  # the gradients' largest norm
 
 
-def build(recipe: LineRecipe, seed: int = 0, precision: str = "float32", is_normalised: bool = True) -> keras.Model:
+def build(
+    recipe: LineRecipe, seed: int = 0, precision: str = "float32", is_normalised: bool = True, name: str = "line"
+) -> keras.Model:
     """Return the network: uint8 (N, height, W) -> float32 logits (N, W / 4, 15); the last class is the blank.
 
     Args:
@@ -25,6 +28,7 @@ def build(recipe: LineRecipe, seed: int = 0, precision: str = "float32", is_norm
         seed: fixes its first weights; sets Keras's, NumPy's and Python's global seeds.
         precision: Keras's name for the arithmetic of all but the last layer.
         is_normalised: whether batch normalisation follows each convolution; in an exported network it is part of it.
+        name: of the model.
     """
     keras.utils.set_random_seed(seed)
     a, b, c, d, e = recipe.channels
@@ -50,7 +54,15 @@ def build(recipe: LineRecipe, seed: int = 0, precision: str = "float32", is_norm
     x = residual(x, e, (1, 5))  # how wide the gaps beside this one are
     x = layers.Dropout(recipe.dropout, seed=seed, dtype=precision)(x)
     x = layers.Conv2D(BLANK + 1, 1, dtype="float32")(x)
-    return keras.Model(images, ops.squeeze(x, 1), name="line")
+    return keras.Model(images, ops.squeeze(x, 1), name=name)
+
+
+def joined(members: Sequence[keras.Model]) -> keras.Model:
+    """Return networks as one: uint8 (N, height, W) -> float32 logits (N, members, W / 4, 15); one alone as it is."""
+    if len(members) == 1:
+        return members[0]
+    images = layers.Input(members[0].input_shape[1:], dtype="uint8", name="images")
+    return keras.Model(images, ops.stack([member(images) for member in members], axis=1), name="line")
 
 
 def _convolution(
@@ -83,12 +95,20 @@ def backend_loss() -> Any:
     return fused_ops.ctc_loss(BLANK) if keras.backend.backend() == "tensorflow" else ctc_loss
 
 
+def _loss_of(model: keras.Model) -> Any:
+    """Return the loss of a network, of one with several members the sum of theirs."""
+    one = backend_loss()
+    if len(model.output_shape) == 3:
+        return one
+    return lambda targets, logits: sum(one(targets, logits[:, i]) for i in range(model.output_shape[1]))
+
+
 def prepare(model: keras.Model, recipe: LineRecipe) -> None:
     """Compile the network and make the optimizer's variables."""
     on_tensorflow = keras.backend.backend() == "tensorflow"
     model.compile(
         networks.optimizer_of(recipe, recipe.learning_rate, global_clipnorm=CLIP),
-        loss=backend_loss(),
+        loss=_loss_of(model),
         jit_compile=False if on_tensorflow else "auto",  # XLA makes convolutions on the CPU slower
     )
     model.optimizer.build(model.trainable_variables)

@@ -17,7 +17,7 @@ from inkdigits.evaluation.gate import Gate
 from inkdigits.reading.decoding import columns_needed, digits_of
 from inkdigits.reading.model import OnnxModel
 from inkdigits.reading.normalise.line import normalise_line
-from inkdigits.training import line_model, line_net, line_rows, loop, recipes
+from inkdigits.training import export, line_model, line_net, line_rows, loop, recipes
 from inkdigits.training.line_model import Scored
 from inkdigits.training.recipes import LineRecipe, Stage
 from inkdigits.training.synthesis.styles import ALPHABET
@@ -63,14 +63,12 @@ class LineTuner:
 
     def __init__(self, base: OnnxModel, mnist: Split, seed: int = 0) -> None:
         self._base, self._seed = base, seed
-        trained = recipes.from_dict(base.card["recipe"])
-        assert isinstance(trained, LineRecipe)
-        last = Stage(trained.stages[-1].shares, 1, (1.0, 0.01))
-        self.recipe = dataclasses.replace(
-            trained, composed=N_REPLAY, passes=PASSES, epochs=1, stages=(last,), learning_rate=RATE, ema=0.0
+        members = [_replay_of(card["recipe"]) for card in base.card.get("members", [base.card])]
+        self.recipe = members[0]
+        kept, self._held_out = hold_out(mnist, self.recipe.validation, base.card["seed"])
+        self._model = line_net.joined(
+            [line_net.build(each, seed, is_normalised=False, name=f"member{i}") for i, each in enumerate(members)]
         )
-        kept, self._held_out = hold_out(mnist, trained.validation, base.card["seed"])
-        self._model = line_net.build(self.recipe, seed, "float32", is_normalised=False)
         self._weights = _weights_of(base.path, self._model)
         line_net.prepare(self._model, self.recipe)
         self._untouched = [keras.ops.convert_to_numpy(each) for each in self._model.optimizer.variables]
@@ -172,6 +170,16 @@ class LineTuner:
         return np.asarray(keras.ops.convert_to_numpy(self._model(images, training=False)), np.float32)
 
 
+def _replay_of(trained: dict[str, Any]) -> LineRecipe:
+    """Return how a network trained by a recipe is fitted: for one epoch, in the styles of the last stage."""
+    recipe = recipes.from_dict(trained)
+    assert isinstance(recipe, LineRecipe)
+    last = Stage(recipe.stages[-1].shares, 1, (1.0, 0.01))
+    return dataclasses.replace(
+        recipe, composed=N_REPLAY, passes=PASSES, epochs=1, stages=(last,), learning_rate=RATE, ema=0.0
+    )
+
+
 def written(text: str) -> str:
     """Return a text in the network's alphabet: a comma is its separator, what it does not know is left out."""
     return "".join(char for char in text.replace(",", ".") if char in ALPHABET)[: line_rows.LONGEST]
@@ -189,11 +197,11 @@ def _weights_of(path: Path, model: keras.Model) -> list[np.ndarray]:
         ModelError: the file's convolutions are others.
     """
     graph = onnx.load(path).graph
-    constants = {each.name.removesuffix("_half"): onnx.numpy_helper.to_array(each) for each in graph.initializer}
+    constants = export.constants_of(graph)
     weights: list[np.ndarray] = []
     for node in graph.node:
         if node.op_type == "Conv":
-            kernel, bias = (constants[name].astype(np.float32) for name in node.input[1:3])
+            kernel, bias = (constants[name] for name in node.input[1:3])
             weights += [kernel.transpose(2, 3, 1, 0), bias]
     if [each.shape for each in weights] != [tuple(each.shape) for each in model.weights[: len(weights)]]:
         raise ModelError(f"{path}: its convolutions are not those of its recipe; it cannot be tuned")

@@ -293,13 +293,8 @@ def _finish_lines(
     trained.set_weights(model.get_weights())
     path, card = run.path / "model.onnx", card_of(run, {}) | line_model.card_of_lines(recipe)
     line_model.export_line(trained, path, card)
-    # Of the exported model, by the path that users take: Keras would compile for each width.
-    scores_of = OnnxModel(path).scores
-    held_out = line_model.score_lines(scores_of, recipe, validation, line_model.CALIBRATION)
-    temperature = line_model.fit_temperature([line for lines in held_out.values() for line in lines])
-    unseen = line_model.score_lines(scores_of, recipe, test, line_model.TEST)
-    figures = line_model.evaluate_lines(unseen, temperature)
-    export.write_card(path, card | {"temperature": temperature, "figures": figures})
+    line_model.calibrate(path, recipe, validation, test)
+    figures: dict[str, float] = OnnxModel(path).card["figures"]
     return trained, figures
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -8,10 +9,14 @@ from conftest import save_linear_onnx
 import inkdigits
 from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError, OutputError, RecipeError, RunError
-from inkdigits.reading.model import OnnxModel
+from inkdigits.reading.decoding import decode
+from inkdigits.reading.line_reader import LineReader
+from inkdigits.reading.model import SHIPPED, OnnxModel
 from inkdigits.reading.reader import Reader
+from inkdigits.training import export, line_model, line_net, recipes
 from inkdigits.training.ensemble import combine
 from inkdigits.training.epochs import distilled
+from inkdigits.training.synthesis.styles import ALPHABET
 
 Splits = tuple[Split, Split]
 
@@ -92,6 +97,55 @@ def test_what_cannot_be_combined_is_refused_and_nothing_is_left(members: list[Pa
     with pytest.raises(ModelError, match=r"ends in \.onnx"):
         combine(members, tmp_path / "ensemble.txt")
     assert list(tmp_path.iterdir()) == [other]
+
+
+@pytest.fixture
+def line_members(toy: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two line networks of random weights, and lines of the toy data to calibrate them with."""
+    monkeypatch.setattr("inkdigits.data.loading.load_mnist", lambda: toy)
+    monkeypatch.setattr(line_model, "CALIBRATION", (77, {"cell": 0.5}))
+    monkeypatch.setattr(line_model, "TEST", (78, {"cell": 0.1}))
+    recipe = recipes.resolve("line", channels=(4, 4, 4, 8, 8), validation=20)
+    assert isinstance(recipe, recipes.LineRecipe)
+    card = {"format": 1, "recipe": dataclasses.asdict(recipe), "seed": 0, "versions": {}}
+    card |= {"data": {"name": "toy", "sha256": toy[0].sha256, "n": len(toy[0])}} | line_model.card_of_lines(recipe)
+    for seed in range(2):
+        own = card | {"name": f"line-{seed}"}
+        line_model.export_line(line_net.build(recipe, seed), tmp_path / f"member{seed}.onnx", own)
+    return [tmp_path / "member0.onnx", tmp_path / "member1.onnx"]
+
+
+def test_line_networks_stand_side_by_side_and_their_texts_are_averaged(
+    line_members: list[Path], tmp_path: Path
+) -> None:
+    card = combine(line_members, tmp_path / "line.onnx")
+    assert [member["name"] for member in card["members"]] == ["line-0", "line-1"]
+    assert card["figures"]["cell_n"] > 0
+    both = OnnxModel(tmp_path / "line.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 64)).astype(np.uint8)
+    apart = [OnnxModel(member).scores(images) for member in line_members]
+    np.testing.assert_allclose(both.scores(images), np.stack(apart, axis=1), atol=1e-4)
+    picture = np.full((40, 90), 255, np.uint8)
+    picture[8:32, 20:24] = 0
+    readers = [LineReader(path) for path in (tmp_path / "line.onnx", *line_members)]
+    views = [reader._views([picture])[0][1] for reader in readers]
+    assert len(views[0]) == len(views[1]) + len(views[2])
+    (answer,) = readers[0].read([picture])
+    assert answer.text == decode([*views[1], *views[2]], ALPHABET, card["temperature"]).text
+
+
+def test_line_networks_that_do_not_go_together_are_rejected(line_members: list[Path], tmp_path: Path) -> None:
+    first, second = line_members
+    export.write_card(second, OnnxModel(second).card | {"stride": 8})
+    with pytest.raises(ModelError, match=r"member1.onnx: has another stride than .*member0.onnx"):
+        combine(line_members, tmp_path / "line.onnx")
+    with pytest.raises(ModelError, match="no network for single digits but a line network"):
+        combine([first, SHIPPED / "digit.onnx"], tmp_path / "line.onnx")
+    for member in line_members:
+        export.write_card(member, OnnxModel(member).card | {"data": {"name": "x", "sha256": "0", "n": 1}, "stride": 4})
+    with pytest.raises(ModelError, match="not trained on MNIST"):
+        combine(line_members, tmp_path / "line.onnx")
+    assert not (tmp_path / "line.onnx").exists()
 
 
 def test_what_a_teacher_takes_the_place_of_is_refused(toy: Splits, tiny_model: Path, tmp_path: Path) -> None:

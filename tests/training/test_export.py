@@ -79,3 +79,44 @@ def test_a_model_of_nan_is_refused(model: keras.Model, tmp_path: Path) -> None:
 def test_the_card_lies_in_the_metadata_as_json(model: keras.Model, tmp_path: Path) -> None:
     export.export(model, tmp_path / "model.onnx", CARD)
     assert json.loads(OnnxModel(tmp_path / "model.onnx").session.get_modelmeta().custom_metadata_map["card"]) == CARD
+
+
+def test_large_kernels_are_stored_in_eight_bits_and_open_as_float32(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    large, small = (
+        (rng.normal(0, 1, shape) * np.exp(rng.normal(0, 1, (shape[0], 1, 1, 1)))).astype(np.float32)
+        for shape in ((72, 64, 3, 3), (64, 1, 3, 3))
+    )
+    helper, tensor = onnx.helper, onnx.TensorProto
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["images"], ["x"], to=tensor.FLOAT),
+            helper.make_node("Unsqueeze", ["x", "axis"], ["y"]),
+            helper.make_node("Conv", ["y", "small"], ["z"]),
+            helper.make_node("Conv", ["z", "large"], ["scores"]),
+        ],
+        "narrowed",
+        [helper.make_tensor_value_info("images", tensor.UINT8, ["N", 8, 8])],
+        [helper.make_tensor_value_info("scores", tensor.FLOAT, ["N", 72, 4, 4])],
+        [
+            onnx.numpy_helper.from_array(values, name)
+            for name, values in (("large", large), ("small", small), ("axis", np.array([1])))
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", export.OPSET)], ir_version=8)
+    helper.set_model_props(model, {"card": "{}"})
+    (tmp_path / "whole.onnx").write_bytes(model.SerializeToString())
+    export.narrow(model.graph)
+    once = model.SerializeToString()
+    (tmp_path / "narrow.onnx").write_bytes(once)
+    assert len(once) < 1.1 * (large.size + 2 * small.size) + 2_000
+    opened = export.constants_of(model.graph)
+    assert opened["large"].dtype == opened["small"].dtype == np.float32
+    steps = np.abs(large).max(axis=(1, 2, 3), keepdims=True) / 127
+    assert (np.abs(opened["large"] - large) <= 0.5001 * steps).all()
+    np.testing.assert_allclose(opened["small"], small, rtol=1e-3)
+    images = IMAGES[:3, :8, :8]
+    exact, narrowed = (OnnxModel(tmp_path / f"{name}.onnx").scores(images) for name in ("whole", "narrow"))
+    assert np.corrcoef(exact.ravel(), narrowed.ravel())[0, 1] > 0.999
+    export.narrow(model.graph)
+    assert model.SerializeToString() == once

@@ -12,7 +12,7 @@ from inkdigits.data.splits import Split
 from inkdigits.errors import ModelError
 from inkdigits.reading.line_reader import LineReader
 from inkdigits.reading.model import SHIPPED, OnnxModel
-from inkdigits.training import line_tuning
+from inkdigits.training import ensemble, line_tuning
 from inkdigits.training.line_tuning import LineTuner, written
 
 Splits = tuple[Split, Split]
@@ -67,6 +67,25 @@ def test_each_fit_begins_where_the_network_stands(tuner: LineTuner) -> None:
         tuner._tuned(LINES)
         scores.append(tuner._scores(images))
     np.testing.assert_allclose(scores[0], scores[1], atol=1e-2)  # but for dropout
+
+
+def test_all_members_of_an_ensemble_are_fitted(
+    base: OnnxModel, toy: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_tuning, "N_REPLAY", 48)
+    cards = [base.card, base.card]
+    ensemble._save(ensemble._merged([base.path] * 2, cards), base.card | {"members": cards}, tmp_path / "both.onnx")
+    both = OnnxModel(tmp_path / "both.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 64)).astype(np.uint8)
+    tuner = LineTuner(both, toy[0])
+    tuner._model.set_weights(tuner._weights)
+    np.testing.assert_allclose(tuner._scores(images), both.scores(images), atol=1e-3)
+    _, fit = tuner.gate(LINES)
+    tuner.write(LINES, fit, tmp_path / "line.onnx", {"name": "anna-0001"})
+    after = OnnxModel(tmp_path / "line.onnx").scores(images)
+    for member in range(2):
+        assert np.abs(after[:, member] - both.scores(images)[:, member]).max() > 1e-4
+    assert len(LineReader(tmp_path / "line.onnx").read([LINES[0][0]])) == 1
 
 
 def test_another_network_than_its_recipe_says_is_rejected(base: OnnxModel) -> None:

@@ -30,7 +30,7 @@ def test_every_setting_can_be_changed() -> None:
     ("name", "changes", "words"),
     [
         ("liner", {}, "no recipe 'liner'; nearest: linear"),
-        ("zzz", {}, "there are: champion, cnn, fast, finder, hidden, line, linear, reader"),
+        ("zzz", {}, "there are: champion, cnn, fast, finder, hidden, line, line-varied, linear, reader"),
         ("hidden", {"optimiser": "adam"}, "no setting 'optimiser'; nearest: optimizer"),
         ("hidden", {"output": "softmaxx"}, "no output 'softmaxx'; nearest: softmax"),
         ("hidden", {"schedule": "cosin"}, "nearest: cosine"),

@@ -1,13 +1,14 @@
 """Synthesis: pictures of rows with their truth, the same for the same seed."""
 
+import cv2
 import numpy as np
 import pytest
 
 from inkdigits.reading.normalise.line import normalise_line
 from inkdigits.training.synthesis import camera
-from inkdigits.training.synthesis.lines import compose_line
+from inkdigits.training.synthesis.lines import bent, compose_line
 from inkdigits.training.synthesis.page_lines import line_images
-from inkdigits.training.synthesis.strokes import GLYPHS
+from inkdigits.training.synthesis.strokes import GLYPHS, MANY_GLYPHS
 from inkdigits.training.synthesis.styles import ALPHABET, STYLES, Digits
 
 
@@ -43,13 +44,23 @@ def test_the_same_seed_makes_the_same_strips(digits: Digits) -> None:
 
 
 def test_every_digit_has_a_drawing_of_points_in_or_near_its_box() -> None:
-    assert sorted(GLYPHS) == list(range(10))
-    for ways in GLYPHS.values():
+    assert sorted(GLYPHS) == sorted(MANY_GLYPHS) == list(range(10))
+    for ways in MANY_GLYPHS.values():
         for stroke in (stroke for way in ways for stroke in way):
             assert stroke.shape[1] == 2
             assert len(stroke) >= 2
             assert stroke.min() >= -0.1
             assert stroke.max() <= 1.5
+
+
+def test_a_bent_digit_keeps_its_ink_and_about_its_size() -> None:
+    piece = np.zeros((40, 24), np.uint8)
+    piece[:, 8:14] = 255
+    moved = bent(np.random.default_rng(0), piece, 0.04)
+    assert 0.7 < np.count_nonzero(moved > 127) / np.count_nonzero(piece) < 1.4
+    assert 30 <= moved.shape[0] <= 50
+    assert not np.array_equal(moved, piece)
+    assert cv2.connectedComponents((moved > 127).astype(np.uint8))[0] == 2
 
 
 def test_strips_are_the_readers_own(digits: Digits) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from inkdigits.arrays import Rng
 from inkdigits.reading.decoding import OTHER, SPACE
 from inkdigits.training.synthesis.camera import cropped, photograph, scan
-from inkdigits.training.synthesis.strokes import DRAWN_WEIGHT, GLYPHS, smooth_curve
+from inkdigits.training.synthesis.strokes import DRAWN_WEIGHT, GLYPHS, MANY_GLYPHS, smooth_curve
 from inkdigits.training.synthesis.styles import (
     APART,
     PEN_PX,
@@ -107,7 +107,8 @@ def _write(rng: Rng, digits: Digits, text: str, style: Style, hand: Hand) -> np.
         wave = 0.7 * wave + rng.normal(0, hand.wobble) * PEN_PX
         gap = hand.gap + rng.normal(0, 0.07) if style.messy else hand.gap
         if char in ".-" or before in (".", "-"):
-            gap = max(gap * 0.7, 0.02) if rng.random() < 0.8 else max(gap, 0.0) + 0.3 * rng.random()
+            beside, farthest = (0.75, 0.6) if hand.varied else (0.8, 0.3)
+            gap = max(gap * 0.7, 0.02) if rng.random() < beside else max(gap, 0.0) + farthest * rng.random()
         if chain and i >= chain:
             gap = rng.uniform(-0.12, 0.08)
         if before:
@@ -194,6 +195,8 @@ def write_character(rng: Rng, digits: Digits, char: str, hand: Hand, share: floa
     else:
         piece = _from_mnist(rng, digits, digit, size, hand)
         ground = piece.shape[0]
+    if hand.bend > 0:
+        piece = bent(rng, piece, hand.bend * min(abs(rng.normal()), 1.5))
     if digit in (7, 9, 4, 2) and rng.random() < 0.08:
         ground -= int(0.25 * PEN_PX)  # a tail below the line
     return piece, -ground
@@ -230,6 +233,20 @@ def _from_mnist(rng: Rng, digits: Digits, digit: int, size: float, hand: Hand) -
     return cropped(piece)
 
 
+def bent(rng: Rng, piece: np.ndarray, share: float) -> np.ndarray:
+    """Return a character whose parts are moved against each other by some share of its height, its strokes whole."""
+    height, width = piece.shape
+    moves = rng.normal(0, share * height, (2, 3, 3)).astype(np.float32)
+    dx, dy = (cv2.resize(each, (width, height), interpolation=cv2.INTER_CUBIC) for each in moves)
+    room = round(2 * share * height) + 1
+    wide = cv2.copyMakeBorder(piece, room, room, room, room, cv2.BORDER_CONSTANT)
+    size = (wide.shape[1], wide.shape[0])
+    to_x = cv2.copyMakeBorder(dx, room, room, room, room, cv2.BORDER_REPLICATE) + np.arange(size[0], dtype=np.float32)
+    to_y = cv2.copyMakeBorder(dy, room, room, room, room, cv2.BORDER_REPLICATE)
+    to_y += np.arange(size[1], dtype=np.float32)[:, None]
+    return cropped(cv2.remap(wide, to_x, to_y, cv2.INTER_LINEAR))
+
+
 def _to_stroke(piece: np.ndarray, stroke_px: float, wanted_px: float) -> np.ndarray:
     change = round(wanted_px - stroke_px)
     if change >= 1:
@@ -249,7 +266,7 @@ def _disc(size: int) -> np.ndarray:
 
 
 def _drawn(rng: Rng, digit: int, size: float, hand: Hand) -> tuple[np.ndarray, int]:
-    ways = GLYPHS[digit]
+    ways = (MANY_GLYPHS if hand.varied else GLYPHS)[digit]
     way = hand.drawn_kinds[digit] if rng.random() < 0.75 else int(rng.integers(1000))
     strokes = ways[way % len(ways)]
     tall = size * PEN_PX
@@ -260,8 +277,9 @@ def _drawn(rng: Rng, digit: int, size: float, hand: Hand) -> tuple[np.ndarray, i
     pad = 10 + int(hand.stroke_px)
     canvas = np.zeros((int(tall * 1.3) + 2 * pad, int(wide + abs(slant) * tall) + 2 * pad), np.uint8)
     shift = pad + max(0.0, -slant) * tall
+    jitter = 0.05 * math.exp(rng.normal(0, 0.4)) if hand.bend > 0 else 0.05
     for stroke in strokes:
-        points = smooth_curve(stroke + rng.normal(0, 0.05, (len(stroke), 2)), steps=6, overshoot=1)
+        points = smooth_curve(stroke + rng.normal(0, jitter, (len(stroke), 2)), steps=6, overshoot=1)
         x = points[:, 0] * wide + slant * tall * (1 - points[:, 1]) + shift
         y = points[:, 1] * tall + pad
         poly = np.stack([x, y], axis=1) * 16
@@ -293,9 +311,24 @@ def _mark(rng: Rng, char: str, hand: Hand) -> tuple[np.ndarray, int]:
         )
         rise = 0.0 if rng.random() < 0.75 else rng.uniform(0.1, 0.5)
         return piece, -int(pen + 3 + rise * PEN_PX)
+    if hand.varied:
+        return _bowed_comma(rng, pen)
     length = int(PEN_PX * rng.uniform(0.12, 0.62))
     back = int(length * rng.uniform(-0.15, 0.7))
     piece = np.zeros((length + 2 * pen, abs(back) + 3 * pen), np.uint8)
     start = (pen + max(back, 0), pen)
     cv2.line(piece, start, (start[0] - back, pen + length - 1), 255, max(1, pen - 1), cv2.LINE_AA)
     return piece, -int(PEN_PX * rng.uniform(-0.08, 0.3))
+
+
+def _bowed_comma(rng: Rng, pen: int) -> tuple[np.ndarray, int]:
+    """Return a comma as long as two thirds of a digit, and where its top lies from the base line."""
+    length = PEN_PX * rng.uniform(0.12, 0.65)
+    back, bulge = length * rng.uniform(-0.15, 0.7), length * rng.normal(0, 0.12)
+    foot = np.array([-back, length])
+    points = smooth_curve(np.array([(0.0, 0.0), foot / 2 + (bulge, 0.0), foot]), steps=4, overshoot=1)
+    points += np.array([pen + max(back, 0.0) + abs(bulge), pen])
+    piece = np.zeros((int(length) + 2 * pen, int(abs(back) + 2 * abs(bulge)) + 3 * pen), np.uint8)
+    cv2.polylines(piece, [(points * 16).astype(np.int32)], False, 255, max(1, pen - 1), cv2.LINE_AA, 4)
+    # A comma begins on the base line or, the longer the more, above it.
+    return piece, -int(rng.uniform(-0.08 * PEN_PX, max(0.3 * PEN_PX, 0.75 * length)))

@@ -1,7 +1,7 @@
 """Styles of lines: what is written, by which hand."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,8 @@ class Style:
         binary: how often a scanner kept only black and white.
         light_ink: how often ink is lighter than paper.
         margin: >= 0, how much paper is left around the ink, as a share of a logbook cell's.
+        varied: digits are drawn in more forms and their parts moved against each other, commas are longer and bowed,
+            some numbers are written wide.
     """
 
     numbers: bool = True
@@ -50,8 +52,10 @@ class Style:
     binary: float = 0.1
     light_ink: float = 0.05
     margin: float = 1.0
+    varied: bool = False
 
 
+VARIED = "-varied"  # behind the names of styles for writers who vary more
 STYLES = {
     # CTC does not take off on hard rows from nothing: it starts here.
     "clean": Style(drawn=0.1, messy=0.0, table=0.0, paper=0.0, comb=0.0, binary=0.0, light_ink=0.0),
@@ -73,6 +77,10 @@ STYLES = {
         margin=0.5,
     ),
 }
+
+
+STYLES |= {name + VARIED: replace(STYLES[name], varied=True) for name in ("row", "page")}
+STYLES["cell" + VARIED] = replace(STYLES["cell"], varied=True, binary=0.25, mixed=0.06)
 
 
 class Digits:
@@ -103,7 +111,11 @@ class Digits:
 
 @dataclass(frozen=True)
 class Hand:
-    """One writer, one pen: sizes are shares of the digit height PEN_PX unless in pixels."""
+    """One writer, one pen: sizes are shares of the digit height PEN_PX unless in pixels.
+
+    `bend` is how far the parts of a digit are moved against each other, a standard deviation; 0 leaves it as it is.
+    `varied` is as the style's.
+    """
 
     slant: float
     aspect: float
@@ -112,6 +124,8 @@ class Hand:
     wobble: float
     drawn: float
     drawn_kinds: tuple[int, ...]
+    bend: float = 0.0
+    varied: bool = False
 
 
 def random_number(rng: Rng) -> str:
@@ -152,7 +166,8 @@ def random_hand(rng: Rng, style: Style) -> Hand:
     drawn = style.drawn * float(rng.choice([0.0, 0.6, 1.6, 3.0], p=[0.2, 0.35, 0.3, 0.15]))
     if style.numbers:
         stroke = float(np.clip(rng.lognormal(math.log(4.3), 0.3), 2.2, 9.0))
-        gap = float(rng.normal(0.16, 0.13))
+        is_wide = style.varied and rng.random() < 0.2
+        gap = float(rng.uniform(0.2, 0.8) if is_wide else rng.normal(0.16, 0.13))
     else:
         stroke = float(np.clip(rng.lognormal(math.log(4.8), 0.4), 2.0, 11.0))
         gap = float(rng.choice([rng.normal(0.15, 0.1), rng.uniform(0.1, 0.9)]))
@@ -164,4 +179,6 @@ def random_hand(rng: Rng, style: Style) -> Hand:
         wobble=float(rng.uniform(0.02, 0.09)),
         drawn=drawn,
         drawn_kinds=tuple(int(k) for k in rng.integers(0, 1000, 10)),
+        bend=float(rng.choice([0.0, 0.015, 0.03, 0.045], p=[0.3, 0.25, 0.25, 0.2])) if style.varied else 0.0,
+        varied=style.varied,
     )
