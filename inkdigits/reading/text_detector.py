@@ -26,8 +26,8 @@ SLENDER = 4
 # How likely a row is read right with a second opinion, see `row_reader.confidences`: a row of our finder, and of this
 # one. Fitted by benchmarks/fit_text_detector.py.
 ROWS: tuple[dict[str, Any], ...] = (
-    {"weights": [0.9237, 1.7663, 0.0851, -0.2041, -2.691, -0.3333, -0.9692, -0.7323], "accepted": 0.9026},
-    {"weights": [1.007, 0.3093, 0.14, -0.2052, 0.0, -0.4721, -1.2354, 2.173], "accepted": 0.8907},
+    {"weights": [1.5361, 1.6795, 0.0658, -0.1958, -2.6469, -0.3776, -0.8373, -0.4708], "accepted": 0.9022},
+    {"weights": [1.6542, 0.2886, 0.1205, -0.1958, 0.0, -0.4899, -1.1158, 2.2968], "accepted": 0.8904},
 )
 
 
