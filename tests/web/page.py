@@ -18,7 +18,7 @@ FLAGS = [
 ]
 DESKTOP = {"width": 1180, "height": 760}
 PHONE = {"width": 390, "height": 844}
-WAIT_MS = 30_000
+WAIT_MS = 60_000
 
 Stroke = list[tuple[float, float]]
 SEVEN: list[Stroke] = [[(0, 4), (60, 0), (56, 12), (24, 100)]]
