@@ -115,9 +115,12 @@ def ensemble(
 ) -> None:
     """Combine several models into one. It answers with the mean of their probabilities; its path goes to stdout.
 
+    Line networks of one seed are joined as well, and calibrated together, which takes some minutes.
+
     \b
-    Example:
+    Examples:
       inkdigits ensemble cnn-20261123-071500 cnn-20261123-081500 --save both.onnx
+      inkdigits ensemble line-20261123-071500 line-varied-20261123-091500 --save line.onnx
     """
     if len(members) < 2:
         raise typer.BadParameter("an ensemble has two members or more")
