@@ -120,7 +120,7 @@ def ensemble(
     \b
     Examples:
       inkdigits ensemble cnn-20261123-071500 cnn-20261123-081500 --save both.onnx
-      inkdigits ensemble line-20261123-071500 line-varied-20261123-091500 --save line.onnx
+      inkdigits ensemble line-20261123-071500 line-varied-20261123-091500
     """
     if len(members) < 2:
         raise typer.BadParameter("an ensemble has two members or more")
