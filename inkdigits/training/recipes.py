@@ -277,6 +277,28 @@ class FinderRecipe(Recipe):
     uses: int = 3
 
 
+# The line network that ships has two members, which `inkdigits ensemble` joins. The first: 490,000 lines, each warped
+# form of a line counted.
+LINE = LineRecipe(
+    "line",
+    dropout=0.1,
+    optimizer="adamw",
+    learning_rate=2e-3,
+    weight_decay=2e-2,
+    schedule="cosine",
+    loss="ctc",
+    ema=0.998,
+    output="logits",
+    composed=5120,
+    epochs=48,
+    batch_size=64,
+    precision="mixed_bfloat16",
+    stages=(
+        # CTC does not take off on hard lines from nothing: it starts on plain digits side by side.
+        Stage({"clean": 1.0}, 4, (1.0, 1.0)),
+        Stage({"cell": 0.6, "row": 0.1, "page": 0.3}, 44, (1.0, 1 / 200)),
+    ),
+)
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -343,44 +365,13 @@ RECIPES: dict[str, Recipe] = {
             batch_size=256,
             precision="mixed_bfloat16",
         ),
-        # The line network that ships has two members, which `inkdigits ensemble` joins. The first: 490,000 lines, each
-        # warped form of a line counted.
-        LineRecipe(
-            "line",
-            dropout=0.1,
-            optimizer="adamw",
-            learning_rate=2e-3,
-            weight_decay=2e-2,
-            schedule="cosine",
-            loss="ctc",
-            ema=0.998,
-            output="logits",
-            composed=5120,
-            epochs=48,
-            batch_size=64,
-            precision="mixed_bfloat16",
-            stages=(
-                # CTC does not take off on hard lines from nothing: it starts on plain digits side by side.
-                Stage({"clean": 1.0}, 4, (1.0, 1.0)),
-                Stage({"cell": 0.6, "row": 0.1, "page": 0.3}, 44, (1.0, 1 / 200)),
-            ),
-        ),
+        LINE,
         # The second, whose writers vary more: 650,000 lines.
-        LineRecipe(
-            "line-varied",
+        dataclasses.replace(
+            LINE,
+            name="line-varied",
             channels=(24, 40, 56, 112, 224),
-            dropout=0.1,
-            optimizer="adamw",
-            learning_rate=2e-3,
-            weight_decay=2e-2,
-            schedule="cosine",
-            loss="ctc",
-            ema=0.998,
-            output="logits",
-            composed=5120,
             epochs=64,
-            batch_size=64,
-            precision="mixed_bfloat16",
             stages=(
                 Stage({"clean": 1.0}, 5, (1.0, 1.0)),
                 Stage({"cell-varied": 0.6, "row-varied": 0.1, "page-varied": 0.3}, 59, (1.0, 1 / 200)),
